@@ -1,0 +1,1 @@
+//! AgentRunner of Enki on Claude Code.

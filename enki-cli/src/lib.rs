@@ -1,0 +1,1 @@
+//! The enki command line, and the library behind it.

@@ -1,0 +1,243 @@
+//! `AgentRunner`: how an attempt's agent process is started, watched and stopped.
+
+use crate::id::{AttemptNo, EffectId, ExecutionId, StepId, TaskId};
+use crate::tier::{Purpose, Tier};
+use crate::time::Timestamp;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Starts agents. Implemented for any executable by `enki-process` and for Claude Code by `enki-agent-claude`.
+///
+/// # Contract
+///
+/// * **Idempotency.** [`AgentSpec::id`] names the attempt. Starting an id whose agent still lives attaches to it or
+///   stops it first; two agents of one id never live at once.
+/// * **Confinement.** The agent's working directory is [`AgentSpec::workspace`], and it gets no environment of the
+///   host but an allow-list.
+/// * **Durability.** None is asked: runs are at-least-once. The output log at [`AgentSpec::log`] is best effort.
+#[async_trait]
+pub trait AgentRunner: fmt::Debug + Send + Sync {
+    /// Starts the agent of an attempt. Returns once its process runs; its whole life is then in the session.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError`] if no process could be started. Nothing runs then.
+    async fn start(&self, spec: AgentSpec) -> Result<Box<dyn AgentSession>, AgentError>;
+
+    /// Finds the agent of an attempt that an earlier process of this host started. `None` if it is gone, or if
+    /// nothing more can be learned from it; then everything it had started is dead on return.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError`] if it is not known whether the agent still lives.
+    async fn attach(&self, spec: AgentSpec) -> Result<Option<Box<dyn AgentSession>>, AgentError>;
+}
+
+/// One live conversation with an agent.
+#[async_trait]
+pub trait AgentSession: fmt::Debug + Send {
+    /// The next thing the agent did. After [`AgentEvent::Ended`] it is not called again.
+    ///
+    /// # Contract
+    ///
+    /// Cancel-safe: a dropped call loses no event. `Ended` is given only when the whole process tree is gone and
+    /// reaped; it does not wait for the end of output that a stray process holds open.
+    async fn next(&mut self) -> AgentEvent;
+
+    /// Asks the agent to stop: politely, after `grace` by force. `next` then soon gives `Ended`. Idempotent.
+    async fn stop(&mut self, grace: Duration);
+}
+
+/// Everything a runner needs to know about an attempt.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AgentSpec {
+    /// Names the attempt; the idempotency key.
+    pub id: EffectId,
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The step, as the plan calls it.
+    pub step: StepId,
+    /// The step, as people call it.
+    pub task: TaskId,
+    /// Which attempt of the step.
+    pub attempt: AttemptNo,
+    /// What the attempt is for.
+    pub purpose: Purpose,
+    /// The role of the plan, empty for a plain worker.
+    pub role: String,
+    /// The concurrency class, which also gives the model.
+    pub tier: Tier,
+    /// A model the plan named; otherwise the runner maps the tier.
+    pub model: Option<String>,
+    /// The prompt, complete.
+    pub prompt: String,
+    /// Working directory. For the attempts of one step it stays the same over its fixes.
+    pub workspace: PathBuf,
+    /// Where the runner writes what the agent put out, capped.
+    pub log: PathBuf,
+    /// The session of an earlier attempt to go on with, for a fix; a runner that cannot resume ignores it.
+    pub resume: Option<String>,
+    /// Wall-clock limit.
+    pub timeout: Duration,
+    /// Limit without output or other sign of life.
+    pub idle_timeout: Duration,
+}
+
+impl AgentSpec {
+    /// A spec with the given identity; everything else empty, standard or 30 minutes.
+    #[must_use]
+    pub fn new(id: EffectId, execution: ExecutionId, step: StepId, attempt: AttemptNo, purpose: Purpose) -> Self {
+        Self {
+            id,
+            execution,
+            task: TaskId::of(execution, &step),
+            step,
+            attempt,
+            purpose,
+            role: String::new(),
+            tier: Tier::Standard,
+            model: None,
+            prompt: String::new(),
+            workspace: PathBuf::new(),
+            log: PathBuf::new(),
+            resume: None,
+            timeout: Duration::from_secs(1800),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What an agent did.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum AgentEvent {
+    /// What it is doing now, in one line for people. Not stored.
+    Activity(String),
+    /// Text it put out. Not stored; the log file has it.
+    Text(String),
+    /// The name of its own session, from which a later attempt may resume.
+    Session(String),
+    /// It is over, and its process tree is gone.
+    Ended(AgentEnd),
+}
+
+/// How an agent ended and what it said last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct AgentEnd {
+    /// The kind of end.
+    pub exit: AgentExit,
+    /// Its final message: verdicts and outputs are read from here and nowhere else. Capped by the runner at 256 KiB.
+    pub text: String,
+    /// The output it handed over outside its text, if it used that way.
+    pub output: Option<String>,
+    /// The verdict it gave by structured output, if the runner has such a channel.
+    pub verdict: Option<crate::verdict::Verdict>,
+    /// Its session, if it can be resumed.
+    pub session: Option<String>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+impl AgentEnd {
+    /// An end of that kind, saying nothing.
+    #[must_use]
+    pub fn new(exit: AgentExit) -> Self {
+        Self { exit, ..Self::default() }
+    }
+
+    /// The same with a final message.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+}
+
+/// The kind of an agent's end. Judged by the runner from process and stream, never from what the text claims.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AgentExit {
+    /// It finished and said so.
+    #[default]
+    Success,
+    /// It ended without a final result.
+    NoResult,
+    /// It failed. `transient` failures are worth another try.
+    Error {
+        /// What went wrong, in one line.
+        message: String,
+        /// Whether another try may help.
+        transient: bool,
+    },
+    /// It declined the work.
+    Refused {
+        /// Its words.
+        message: String,
+    },
+    /// It ran longer than [`AgentSpec::timeout`].
+    TimedOut,
+    /// It gave no sign of life for [`AgentSpec::idle_timeout`].
+    Stuck,
+    /// It put out more than the runner's limit.
+    OutputLimit,
+    /// The service asked to wait. Never charged to the step.
+    RateLimited {
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// It was stopped on request.
+    Killed,
+}
+
+/// Tokens and money of one attempt.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens read, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Money, in millionths of a US dollar.
+    pub cost_micro_usd: u64,
+}
+
+impl Usage {
+    /// The sum of both.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cost_micro_usd: self.cost_micro_usd.saturating_add(other.cost_micro_usd),
+        }
+    }
+}
+
+/// An agent could not be started or found.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start agent {program}: {reason}")]
+#[non_exhaustive]
+pub struct AgentError {
+    /// The program, as configured.
+    pub program: String,
+    /// Why not.
+    pub reason: String,
+    /// Whether the same call may succeed later without anybody's help.
+    pub transient: bool,
+}
+
+impl AgentError {
+    /// An error about that program.
+    #[must_use]
+    pub fn new(program: impl Into<String>, reason: impl Into<String>, transient: bool) -> Self {
+        Self { program: program.into(), reason: reason.into(), transient }
+    }
+}

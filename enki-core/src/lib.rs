@@ -1,0 +1,13 @@
+//! State machines, traits and driver that turn a plan into merged commits.
+pub mod agent;
+pub mod branch;
+pub mod id;
+pub mod refinery;
+pub mod role;
+pub mod store;
+pub mod tier;
+pub mod time;
+pub mod verdict;
+pub mod workspace;
+
+pub use async_trait::async_trait;

@@ -1,0 +1,1 @@
+//! Child processes under control, and any command as an agent of Enki.

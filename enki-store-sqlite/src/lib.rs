@@ -1,0 +1,1 @@
+//! TaskStore of Enki on SQLite.

@@ -1,0 +1,1 @@
+//! Conformance suites, fakes and a seeded simulator for backends of Enki.

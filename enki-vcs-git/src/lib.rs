@@ -1,0 +1,1 @@
+//! WorkspaceProvider and Refinery of Enki on git.
