@@ -2,8 +2,10 @@
 pub mod agent;
 pub mod branch;
 pub mod id;
+pub mod plan;
 pub mod refinery;
 pub mod role;
+pub mod spec;
 pub mod store;
 pub mod tier;
 pub mod time;

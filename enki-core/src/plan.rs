@@ -1,0 +1,803 @@
+//! A checked plan: unique ids, known needs, no cycle, within the limits. The only way to one is [`Plan::build`].
+
+use crate::branch::Branch;
+use crate::id::{ExecutionId, StepId, StepIx};
+use crate::role::{ROLES, RoleOutput, role};
+use crate::spec::{AfterWhen, Condition, Land, NeedSpec, PlanSpec, ReviewSpec, ReviewWord, StepSpec};
+use crate::tier::{Priority, Tier};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A path into a plan: `at!["steps", n, "id"]`.
+macro_rules! at {
+    ($($part:expr),+) => { vec![$($crate::plan::PathPart::from($part)),+] };
+}
+
+/// A checked plan. Steps are only ever added at its end.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// One line.
+    pub title: String,
+    /// What it is about, may be empty.
+    pub description: String,
+    /// Branch on which the work lands, if the plan says so.
+    pub target: Option<Branch>,
+    /// When merged work reaches the target.
+    pub land: Land,
+    /// Priority of the whole plan.
+    pub priority: Priority,
+    /// The caller's idempotency key.
+    pub request_id: Option<String>,
+    /// Hash of the spec it came from.
+    pub fingerprint: String,
+    /// Start not before this time, as written: RFC 3339. The caller of the machines turns it into a timestamp.
+    pub at: Option<String>,
+    /// Start not before that execution ended.
+    pub after: Option<(ExecutionId, AfterWhen)>,
+    /// What it may cost.
+    pub budget: Budget,
+    steps: Vec<Step>,
+    links: Vec<Links>,
+    index: HashMap<StepId, StepIx>,
+    externals: Vec<(External, Vec<(StepIx, Condition)>)>,
+}
+
+/// What an execution may cost.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Budget {
+    /// Tokens, read and written together.
+    pub tokens: Option<u64>,
+    /// Money, in millionths of a US dollar.
+    pub cost_micro_usd: Option<u64>,
+}
+
+/// One checked step.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of `StepSpec`, checked and with defaults filled in")]
+pub struct Step {
+    pub id: StepId,
+    pub title: Box<str>,
+    pub description: Box<str>,
+    pub tier: Tier,
+    pub role: Option<Box<str>>,
+    pub output: RoleOutput,
+    pub model: Option<Box<str>>,
+    pub needs: Vec<Need>,
+    pub checkpoint: bool,
+    pub review: Option<Review>,
+    pub timeout: Option<Duration>,
+    pub priority: Priority,
+    pub brief: Option<Box<Brief>>,
+}
+
+/// The parts of a step that only its prompt uses.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of `StepSpec`")]
+pub struct Brief {
+    pub files: Vec<String>,
+    pub directories: Vec<String>,
+    pub constraints: Vec<String>,
+    pub skills: Vec<String>,
+    pub acceptance: Vec<String>,
+    pub done_when: Option<String>,
+}
+
+impl Step {
+    /// Whether a review can find a promise unkept: then even an empty change is reviewed.
+    #[must_use]
+    pub fn promises(&self) -> bool {
+        self.brief.as_ref().is_some_and(|b| b.done_when.is_some() || !b.acceptance.is_empty())
+    }
+}
+
+/// Something a step waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Need {
+    /// What.
+    pub on: NeedOn,
+    /// Until what.
+    pub condition: Condition,
+}
+
+/// What a step waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NeedOn {
+    /// A step of the same plan.
+    Step(StepIx),
+    /// A task or execution outside.
+    External(External),
+}
+
+/// A task of another execution, or (without a step) the execution as a whole.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct External {
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// Which of its steps.
+    pub step: Option<StepIx>,
+}
+
+/// The limits of one step's review.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Review {
+    /// Scores below this are at best a revise.
+    pub min_score: f32,
+    /// Number of fixes before a person is asked.
+    pub max_fixes: u32,
+}
+
+impl Default for Review {
+    fn default() -> Self {
+        Self { min_score: 9.0, max_fixes: 3 }
+    }
+}
+
+/// Edges out of a step and what the order of starts derives from them.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Links {
+    dependents: Vec<(StepIx, Condition)>,
+    below: u32,
+}
+
+/// Limits on plans.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanLimits {
+    /// Largest number of steps, added ones included.
+    pub max_steps: usize,
+}
+
+impl Default for PlanLimits {
+    fn default() -> Self {
+        Self { max_steps: 1000 }
+    }
+}
+
+impl Plan {
+    /// Checks a spec. `externals` holds what the names of [`PlanSpec::external_names`] stand for.
+    ///
+    /// # Errors
+    ///
+    /// All problems found, each with the path of the field it is about. Nothing has happened then.
+    pub fn build(
+        spec: &PlanSpec,
+        limits: &PlanLimits,
+        externals: &HashMap<String, External>,
+    ) -> Result<Self, PlanProblems> {
+        let mut check = Check { problems: Vec::new(), externals };
+        check.text(at!["schema"], spec.schema.as_deref().is_none_or(|s| s == "enki.plan.v1"), || {
+            (
+                format!("schema {:?} is not known here", spec.schema.as_deref().unwrap_or("")),
+                "use \"enki.plan.v1\"".into(),
+            )
+        });
+        if let Some(title) = &spec.title {
+            check.title(at!["title"], title);
+        }
+        if spec.area.is_some() {
+            check.problem(at!["area"], "streams are not part of this version", "name a branch in `target`");
+        }
+        if let Some(recipe) = spec.recipe.as_deref().filter(|r| *r != "plain") {
+            check.problem(
+                at!["recipe"],
+                format!("recipe {recipe:?} is not known here"),
+                "leave it out, or write \"plain\"",
+            );
+        }
+        let target = spec.target.as_ref().and_then(|t| {
+            t.parse::<Branch>().map_err(|e| check.problem(at!["target"], e.to_string(), "name a local branch")).ok()
+        });
+        if spec.budget.and_then(|b| b.cost_usd).is_some_and(|usd| !usd.is_finite() || !(0.0..=1e6).contains(&usd)) {
+            check.problem(at!["budget", "cost_usd"], "not an amount of money", "use a number from 0 to 1000000");
+        }
+        let after = spec.after.as_ref().and_then(|a| {
+            let found = externals.get(&a.execution).filter(|e| e.step.is_none());
+            if found.is_none() {
+                check.problem(at!["after"], format!("no execution {:?}", a.execution), "see `enki status` for ids");
+            }
+            found.map(|e| (e.execution, a.when))
+        });
+        if spec.steps.is_empty() {
+            check.problem(at!["steps"], "the plan has no steps", "add at least one step");
+        }
+        let mut plan = Self {
+            title: spec.title.clone().or_else(|| spec.steps.first().map(|s| s.title.clone())).unwrap_or_default(),
+            description: spec.description.clone().unwrap_or_default(),
+            target,
+            land: spec.land.unwrap_or_default(),
+            priority: spec.priority.unwrap_or_default(),
+            request_id: spec.request_id.clone(),
+            fingerprint: spec.fingerprint(),
+            at: spec.at.clone().filter(|at| at != "now"),
+            after,
+            budget: Budget {
+                tokens: spec.budget.and_then(|b| b.tokens),
+                cost_micro_usd: spec.budget.and_then(|b| b.cost_usd).map(micro_usd),
+            },
+            ..Self::default()
+        };
+        if spec.steps.len() > limits.max_steps {
+            let message = format!("{} steps are more than the limit of {}", spec.steps.len(), limits.max_steps);
+            check.problem(at!["steps"], message, "split the plan into several");
+            return Err(PlanProblems(check.problems));
+        }
+        let steps = check.steps(&plan, &spec.steps, spec);
+        if !check.problems.is_empty() {
+            return Err(PlanProblems(check.problems));
+        }
+        plan.extend(steps);
+        Ok(plan)
+    }
+
+    /// Checks steps that shall be added to this plan. They may need old and new steps.
+    ///
+    /// # Errors
+    ///
+    /// All problems found; paths count from the first new step.
+    pub fn check_added(
+        &self,
+        specs: &[StepSpec],
+        limits: &PlanLimits,
+        externals: &HashMap<String, External>,
+    ) -> Result<Vec<Step>, PlanProblems> {
+        let mut check = Check { problems: Vec::new(), externals };
+        if specs.is_empty() {
+            check.problem(at!["steps"], "no steps were given", "add at least one step");
+        }
+        if self.steps.len() + specs.len() > limits.max_steps {
+            let message =
+                format!("{} steps are more than the limit of {}", self.steps.len() + specs.len(), limits.max_steps);
+            check.problem(at!["steps"], message, "start another execution for them");
+        }
+        let steps = if check.problems.is_empty() { check.steps(self, specs, &PlanSpec::default()) } else { Vec::new() };
+        if check.problems.is_empty() { Ok(steps) } else { Err(PlanProblems(check.problems)) }
+    }
+
+    /// Adds steps that were checked against this plan, or were stored once. Gives the old steps whose place in the
+    /// order of starts changed.
+    pub fn extend(&mut self, steps: Vec<Step>) -> Vec<StepIx> {
+        let first = self.steps.len();
+        for step in steps {
+            let ix = StepIx::at(self.steps.len());
+            self.index.insert(step.id.clone(), ix);
+            self.steps.push(step);
+            self.links.push(Links::default());
+        }
+        let mut moved = Vec::new();
+        for at in first..self.steps.len() {
+            let ix = StepIx::at(at);
+            for n in 0..self.steps[at].needs.len() {
+                let need = self.steps[at].needs[n];
+                match need.on {
+                    NeedOn::Step(on) => {
+                        self.links[on.index()].dependents.push((ix, need.condition));
+                        if on.index() < first {
+                            moved.push(on);
+                        }
+                    }
+                    NeedOn::External(external) => {
+                        match self.externals.iter_mut().find(|(known, _)| *known == external) {
+                            Some((_, waiting)) => waiting.push((ix, need.condition)),
+                            None => self.externals.push((external, vec![(ix, need.condition)])),
+                        }
+                    }
+                }
+            }
+        }
+        self.raise_below(first, &mut moved);
+        moved.sort_unstable();
+        moved.dedup();
+        moved
+    }
+
+    /// Longest paths below: from the new leaves upwards, each old ancestor only while its figure grows.
+    fn raise_below(&mut self, first: usize, moved: &mut Vec<StepIx>) {
+        let mut open: Vec<u32> =
+            self.links[first..].iter().map(|l| u32::try_from(l.dependents.len()).unwrap_or(u32::MAX)).collect();
+        let mut ready: Vec<usize> = (first..self.steps.len()).filter(|i| open[i - first] == 0).collect();
+        let mut raise: Vec<usize> = Vec::new();
+        while let Some(at) = ready.pop() {
+            for need in &self.steps[at].needs {
+                let NeedOn::Step(on) = need.on else { continue };
+                let below = self.links[at].below + 1;
+                let link = &mut self.links[on.index()];
+                let grew = below > link.below;
+                link.below = link.below.max(below);
+                if on.index() >= first {
+                    open[on.index() - first] -= 1;
+                    if open[on.index() - first] == 0 {
+                        ready.push(on.index());
+                    }
+                } else if grew {
+                    raise.push(on.index());
+                }
+            }
+        }
+        while let Some(at) = raise.pop() {
+            moved.push(StepIx::at(at));
+            for need in &self.steps[at].needs {
+                let NeedOn::Step(on) = need.on else { continue };
+                let below = self.links[at].below + 1;
+                if below > self.links[on.index()].below {
+                    self.links[on.index()].below = below;
+                    raise.push(on.index());
+                }
+            }
+        }
+    }
+
+    /// The steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The step at that position.
+    #[must_use]
+    pub fn step(&self, ix: StepIx) -> &Step {
+        &self.steps[ix.index()]
+    }
+
+    /// The position of the step of that id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<StepIx> {
+        let id: StepId = id.parse().ok()?;
+        self.index.get(&id).copied()
+    }
+
+    /// The steps that wait for this one, and until what.
+    #[must_use]
+    pub fn dependents(&self, ix: StepIx) -> &[(StepIx, Condition)] {
+        &self.links[ix.index()].dependents
+    }
+
+    /// Length of the longest path of steps below this one.
+    #[must_use]
+    pub fn below(&self, ix: StepIx) -> u32 {
+        self.links[ix.index()].below
+    }
+
+    /// Number of steps it directly blocks, less the number that directly block it (G17).
+    #[must_use]
+    pub fn fan(&self, ix: StepIx) -> i64 {
+        let blocks = self.links[ix.index()].dependents.len();
+        blocks as i64 - self.steps[ix.index()].needs.len() as i64
+    }
+
+    /// What is needed from outside, and by which steps.
+    #[must_use]
+    pub fn externals(&self) -> &[(External, Vec<(StepIx, Condition)>)] {
+        &self.externals
+    }
+}
+
+impl Default for StepId {
+    fn default() -> Self {
+        "step".parse().expect("a valid step id")
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=1e6 dollars")]
+fn micro_usd(usd: f64) -> u64 {
+    (usd * 1e6).round() as u64
+}
+
+/// Where in a plan a problem lies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PathPart {
+    /// A field of a table.
+    Field(&'static str),
+    /// A position in a list, from 0.
+    Index(usize),
+}
+
+impl From<&'static str> for PathPart {
+    fn from(name: &'static str) -> Self {
+        Self::Field(name)
+    }
+}
+
+impl From<usize> for PathPart {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// Something in a plan that cannot be accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlanProblem {
+    /// The field it is about, from the top.
+    pub path: Vec<PathPart>,
+    /// A second place that is part of it, such as the first use of a duplicate id.
+    pub also: Option<Vec<PathPart>>,
+    /// What is wrong, with the value.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl fmt::Display for PlanProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, part) in self.path.iter().enumerate() {
+            match part {
+                PathPart::Field(name) if n == 0 => write!(f, "{name}")?,
+                PathPart::Field(name) => write!(f, ".{name}")?,
+                PathPart::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        write!(f, ": {}; {}", self.message, self.help)
+    }
+}
+
+/// All that is wrong with a plan, at least one thing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlanProblems(pub Vec<PlanProblem>);
+
+impl fmt::Display for PlanProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanProblems {}
+
+struct Check<'a> {
+    problems: Vec<PlanProblem>,
+    externals: &'a HashMap<String, External>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, path: Vec<PathPart>, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(PlanProblem { path, also: None, message: message.into(), help: help.into() });
+    }
+
+    fn text(&mut self, path: Vec<PathPart>, ok: bool, say: impl FnOnce() -> (String, String)) {
+        if !ok {
+            let (message, help) = say();
+            self.problem(path, message, help);
+        }
+    }
+
+    fn title(&mut self, path: Vec<PathPart>, title: &str) {
+        let lines = title.lines().count();
+        self.text(path, lines == 1 && !title.trim().is_empty() && title.chars().count() <= 120, || {
+            let shown: String = title.chars().take(60).collect();
+            (format!("{shown:?} is not a title"), "write one line of 1 to 120 characters".into())
+        });
+    }
+
+    fn steps(&mut self, old: &Plan, specs: &[StepSpec], plan: &PlanSpec) -> Vec<Step> {
+        let first = old.steps.len();
+        let mut index: HashMap<&str, usize> = HashMap::with_capacity(specs.len());
+        for (n, spec) in specs.iter().enumerate() {
+            if let Err(error) = spec.id.parse::<StepId>() {
+                self.problem(at!["steps", n, "id"], error.to_string(), "rename the step");
+            } else if old.find(&spec.id).is_some() {
+                self.problem(
+                    at!["steps", n, "id"],
+                    format!("the execution has a step {:?} already", spec.id),
+                    "rename the new one",
+                );
+            } else if let Some(other) = index.insert(&spec.id, n) {
+                self.problems.push(PlanProblem {
+                    path: at!["steps", n, "id"],
+                    also: Some(at!["steps", other, "id"]),
+                    message: format!("two steps have the id {:?}", spec.id),
+                    help: "rename one of them".into(),
+                });
+            }
+        }
+        let resolve =
+            |id: &str| index.get(id).map(|n| first + n).or_else(|| old.find(id).map(StepIx::index)).map(StepIx::at);
+        let mut steps: Vec<Step> = Vec::with_capacity(specs.len());
+        for (n, spec) in specs.iter().enumerate() {
+            let mut step = self.step(n, spec, plan);
+            for (m, need) in spec.needs.iter().enumerate() {
+                step.needs.extend(self.need(&resolve, at!["steps", n, "needs", m], need, spec, index.keys().copied()));
+            }
+            steps.push(step);
+        }
+        for (n, spec) in specs.iter().enumerate() {
+            for (m, blocked) in spec.blocking.iter().enumerate() {
+                match index.get(blocked.as_str()) {
+                    Some(at) if *at != n => {
+                        let on = NeedOn::Step(StepIx::at(first + n));
+                        if !steps[*at].needs.iter().any(|need| need.on == on) {
+                            steps[*at].needs.push(Need { on, condition: Condition::Merged });
+                        }
+                    }
+                    Some(_) => self.problem(
+                        at!["steps", n, "blocking", m],
+                        format!("step {blocked:?} blocks itself"),
+                        "remove it",
+                    ),
+                    None => {
+                        let help = nearest(blocked, index.keys().copied())
+                            .map_or("it must be a step given here".into(), |near| format!("did you mean {near:?}?"));
+                        self.problem(at!["steps", n, "blocking", m], format!("no step {blocked:?}"), help);
+                    }
+                }
+            }
+        }
+        if self.problems.is_empty()
+            && let Some(cycle) = find_cycle(&steps, first)
+        {
+            let mut names: Vec<&str> = cycle.iter().map(|n| specs[*n].id.as_str()).collect();
+            names.push(names[0]);
+            let n = cycle[0];
+            self.problem(
+                at!["steps", n, "needs"],
+                format!("these steps wait for each other: {}", names.join(" -> ")),
+                "remove one of the needs",
+            );
+        }
+        steps
+    }
+
+    fn step(&mut self, n: usize, spec: &StepSpec, plan: &PlanSpec) -> Step {
+        self.title(at!["steps", n, "title"], &spec.title);
+        self.text(
+            at!["steps", n, "description"],
+            !spec.description.trim().is_empty() && spec.description.len() <= 64 * 1024,
+            || (format!("the description has {} bytes", spec.description.len()), "write 1 byte to 64 KiB".into()),
+        );
+        let name = spec.role.as_ref().or(plan.defaults.role.as_ref());
+        let known = name.and_then(|name| {
+            let found = role(name);
+            if found.is_none() {
+                let near = nearest(name, ROLES.iter().map(|r| r.name));
+                let all = || ROLES.iter().map(|r| r.name).collect::<Vec<_>>().join(", ");
+                let help =
+                    near.map_or_else(|| format!("known roles: {}", all()), |near| format!("did you mean {near:?}?"));
+                self.problem(at!["steps", n, "role"], format!("no role {name:?}"), help);
+            }
+            found
+        });
+        let timeout = spec.timeout.or(plan.defaults.timeout);
+        self.text(at!["steps", n, "timeout"], timeout.is_none_or(|t| (1..=604_800).contains(&t)), || {
+            ("the timeout is out of range".into(), "use 1 to 604800 seconds".into())
+        });
+        let output = known.map_or_else(RoleOutput::default, |role| role.output);
+        let brief = Brief {
+            files: spec.scope.files.clone(),
+            directories: spec.scope.directories.clone(),
+            constraints: spec.constraints.clone(),
+            skills: spec.skills.clone(),
+            acceptance: spec.acceptance.clone(),
+            done_when: spec.done_when.clone(),
+        };
+        Step {
+            id: spec.id.parse().unwrap_or_default(),
+            title: spec.title.as_str().into(),
+            description: spec.description.as_str().into(),
+            tier: spec.tier.or(plan.defaults.tier).unwrap_or_default(),
+            role: known.map(|role| role.name.into()),
+            output,
+            model: spec.model.as_deref().map(Into::into),
+            needs: Vec::new(),
+            checkpoint: spec.checkpoint,
+            review: self.review(n, spec.review.as_ref().or(plan.defaults.review.as_ref())),
+            timeout: timeout.map(Duration::from_secs),
+            priority: spec.priority.or(plan.priority).unwrap_or_default(),
+            brief: (brief != Brief::default()).then(|| Box::new(brief)),
+        }
+    }
+
+    fn review(&mut self, n: usize, spec: Option<&ReviewSpec>) -> Option<Review> {
+        match spec? {
+            ReviewSpec::Word(ReviewWord::None) => None,
+            ReviewSpec::Word(ReviewWord::Code) => Some(Review::default()),
+            ReviewSpec::Table(table) => {
+                let default = Review::default();
+                let min_score = table.min_score.unwrap_or(default.min_score);
+                let max_fixes = table.max_fixes.unwrap_or(default.max_fixes);
+                self.text(at!["steps", n, "review", "min_score"], (0.0..=10.0).contains(&min_score), || {
+                    (format!("{min_score} is not a score"), "use a number from 0 to 10".into())
+                });
+                self.text(at!["steps", n, "review", "max_fixes"], max_fixes <= 100, || {
+                    (format!("{max_fixes} fixes are too many"), "use 0 to 100".into())
+                });
+                if let Some(kind) = table.kind.as_deref().filter(|k| *k != "code") {
+                    self.problem(
+                        at!["steps", n, "review", "kind"],
+                        format!("no review of kind {kind:?}"),
+                        "use \"code\"",
+                    );
+                }
+                Some(Review { min_score, max_fixes })
+            }
+        }
+    }
+
+    fn need<'n>(
+        &mut self,
+        resolve: &impl Fn(&str) -> Option<StepIx>,
+        path: Vec<PathPart>,
+        need: &NeedSpec,
+        of: &StepSpec,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Option<Need> {
+        let on = if let Some(step) = &need.step {
+            if *step == of.id {
+                self.problem(path, format!("step {step:?} needs itself"), "remove it");
+                return None;
+            }
+            let found = resolve(step);
+            if found.is_none() {
+                let help = nearest(step, names)
+                    .map_or("it must be a step of this plan".into(), |near| format!("did you mean {near:?}?"));
+                self.problem(path, format!("no step {step:?}"), help);
+            }
+            NeedOn::Step(found?)
+        } else {
+            let task = need.task.as_deref().unwrap_or_default();
+            let found = self.externals.get(task);
+            if found.is_none() {
+                self.problem(path, format!("no task or execution {task:?}"), "see `enki status` for ids");
+            }
+            NeedOn::External(*found?)
+        };
+        Some(Need { on, condition: need.condition })
+    }
+}
+
+/// The name that was probably meant.
+#[must_use]
+pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let limit = ((word.chars().count() + 2) / 3).clamp(1, 3);
+    names.map(|name| (distance(word, name), name)).filter(|(d, _)| *d <= limit).min().map(|(_, name)| name)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(80).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(80).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
+}
+
+/// A cycle among new steps, as positions in `steps`; old steps never need new ones. Takes steps away while all their
+/// needs are taken; what is left holds a cycle, found by walking needs.
+fn find_cycle(steps: &[Step], first: usize) -> Option<Vec<usize>> {
+    let inner = |step: &Step| {
+        let on = |need: &Need| match need.on {
+            NeedOn::Step(ix) => ix.index().checked_sub(first),
+            NeedOn::External(_) => None,
+        };
+        step.needs.iter().filter_map(on).collect::<Vec<usize>>()
+    };
+    let needs: Vec<Vec<usize>> = steps.iter().map(inner).collect();
+    let mut open: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+    for (n, on) in needs.iter().enumerate() {
+        for m in on {
+            dependents[*m].push(n);
+        }
+    }
+    let mut free: Vec<usize> = (0..steps.len()).filter(|n| open[*n] == 0).collect();
+    let mut taken = 0;
+    while let Some(n) = free.pop() {
+        taken += 1;
+        for m in &dependents[n] {
+            open[*m] -= 1;
+            if open[*m] == 0 {
+                free.push(*m);
+            }
+        }
+    }
+    if taken == steps.len() {
+        return None;
+    }
+    let mut at = open.iter().position(|o| *o > 0)?;
+    let mut seen: Vec<Option<usize>> = vec![None; steps.len()];
+    let mut walk = Vec::new();
+    while seen[at].is_none() {
+        seen[at] = Some(walk.len());
+        walk.push(at);
+        at = *needs[at].iter().find(|m| open[**m] > 0)?;
+    }
+    Some(walk.split_off(seen[at]?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(edges: &[(&str, &[&str])]) -> Result<Plan, PlanProblems> {
+        let step = |(id, needs): &(&str, &[&str])| StepSpec {
+            id: (*id).into(),
+            title: "t".into(),
+            description: "d".into(),
+            needs: needs.iter().map(|n| NeedSpec { step: Some((*n).into()), ..NeedSpec::default() }).collect(),
+            ..StepSpec::default()
+        };
+        let spec = PlanSpec { steps: edges.iter().map(step).collect(), ..PlanSpec::default() };
+        Plan::build(&spec, &PlanLimits::default(), &HashMap::new())
+    }
+
+    #[test]
+    fn a_cycle_is_refused_with_its_path() {
+        let error = plan(&[("a", &[]), ("b", &["a", "d"]), ("c", &["b"]), ("d", &["c"])]).unwrap_err();
+        assert!(error.to_string().contains("b -> d -> c -> b"), "{error}");
+    }
+
+    #[test]
+    fn unknown_needs_suggest_the_nearest_step() {
+        let error = plan(&[("build", &[]), ("b", &["biuld"])]).unwrap_err();
+        assert!(error.to_string().contains("steps[1].needs[0]: no step \"biuld\"; did you mean \"build\"?"), "{error}");
+    }
+
+    #[test]
+    fn duplicates_name_both_places() {
+        let error = plan(&[("a", &[]), ("a", &[])]).unwrap_err();
+        assert_eq!(error.0[0].also, Some(at!["steps", 0, "id"]));
+    }
+
+    #[test]
+    fn a_chain_of_ten_thousand_steps_overflows_no_stack() {
+        let ids: Vec<String> = (0..10_000).map(|n| format!("s{n}")).collect();
+        let step = |n: usize| StepSpec {
+            id: ids[n].clone(),
+            title: "t".into(),
+            description: "d".into(),
+            needs: (n > 0)
+                .then(|| NeedSpec { step: Some(ids[n - 1].clone()), ..NeedSpec::default() })
+                .into_iter()
+                .collect(),
+            ..StepSpec::default()
+        };
+        let spec = PlanSpec { steps: (0..10_000).map(step).collect(), ..PlanSpec::default() };
+        assert!(
+            Plan::build(&spec, &PlanLimits::default(), &HashMap::new())
+                .unwrap_err()
+                .to_string()
+                .contains("limit of 1000")
+        );
+        let plan = Plan::build(&spec, &PlanLimits { max_steps: 10_000 }, &HashMap::new()).unwrap();
+        assert_eq!((plan.below(StepIx(0)), plan.below(StepIx(9_999))), (9_999, 0));
+    }
+
+    #[test]
+    fn added_steps_lengthen_the_paths_above_them() {
+        let mut plan = plan(&[("a", &[]), ("b", &["a"])]).unwrap();
+        let new = StepSpec {
+            id: "c".into(),
+            title: "t".into(),
+            description: "d".into(),
+            needs: vec![NeedSpec { step: Some("b".into()), ..NeedSpec::default() }],
+            ..StepSpec::default()
+        };
+        let added = plan.check_added(&[new], &PlanLimits::default(), &HashMap::new()).unwrap();
+        assert_eq!(plan.extend(added), [StepIx(0), StepIx(1)]);
+        assert_eq!((plan.below(StepIx(0)), plan.fan(StepIx(1))), (2, 0));
+    }
+
+    proptest::proptest! {
+        /// Against brute force: a plan is accepted exactly when its steps can be ordered (R15).
+        #[test]
+        fn exactly_the_acyclic_graphs_are_accepted(edges in proptest::collection::vec((0usize..6, 0usize..6), 0..14)) {
+            let names = ["a", "b", "c", "d", "e", "f"];
+            let needs: Vec<Vec<&str>> = (0..6).map(|n| edges.iter().filter(|(of, on)| *of == n && on != of).map(|(_, on)| names[*on]).collect()).collect();
+            let spec: Vec<(&str, &[&str])> = (0..6).map(|n| (names[n], needs[n].as_slice())).collect();
+            let mut reach = [[false; 6]; 6];
+            for (of, on) in edges.iter().filter(|(of, on)| of != on) { reach[*of][*on] = true; }
+            for k in 0..6 { for i in 0..6 { for j in 0..6 { reach[i][j] |= reach[i][k] && reach[k][j]; } } }
+            let cyclic = (0..6).any(|n| reach[n][n]);
+            proptest::prop_assert_eq!(plan(&spec).is_err(), cyclic);
+        }
+    }
+}
