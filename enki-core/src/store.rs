@@ -21,7 +21,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`StoreErrorKind::Conflict`] if a log is not at [`Append::expected`], [`StoreErrorKind::LeaseLost`] if the
-    /// epoch is old, [`StoreErrorKind::Duplicate`] if a new log's task or short id exists. Nothing is written then.
+    /// epoch is old, [`StoreErrorKind::Duplicate`] if a new log's task or short id exists, [`StoreErrorKind::Invalid`]
+    /// if an item of the batch breaks a rule of [`Append`]. Nothing is written then.
     async fn append(&self, lease: &Lease, batch: Vec<Append>) -> Result<Vec<Version>, StoreError>;
 
     /// The events of a log after that version, in order. An unknown log is an empty one.
@@ -152,6 +153,38 @@ pub struct Append {
     pub tasks: Vec<TaskRow>,
 }
 
+impl Append {
+    /// The execution whose log it is, if it is one's.
+    #[must_use]
+    pub const fn execution(&self) -> Option<ExecutionId> {
+        match self.log.kind {
+            LogKind::Execution => Some(ExecutionId::new(self.log.id)),
+            LogKind::Queue => None,
+        }
+    }
+
+    /// What every store refuses before it looks at its state.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Invalid`] without events, with a summary of another execution, or with a summary or tasks on
+    /// a log that is no execution's.
+    pub fn validate(&self) -> Result<(), StoreErrorKind> {
+        let refuse = |why: &str| Err(StoreErrorKind::Invalid(format!("append to log {} {why}", self.log)));
+        let execution = self.execution();
+        if self.events.is_empty() {
+            return refuse("has no events");
+        }
+        if execution.is_none() && !self.tasks.is_empty() {
+            return refuse("has tasks, but only an execution has");
+        }
+        match &self.summary {
+            Some(summary) if Some(summary.execution) != execution => refuse("has a summary of something else"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A stored event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Recorded {
@@ -250,6 +283,61 @@ pub enum Found {
         /// The task.
         task: TaskId,
     },
+}
+
+/// A prefix of ids as a person types it (E30), understood once for all stores: `exec-` or `task-` if only one kind is
+/// meant, then 4 to 12 hex digits of a short id or all 32 of an execution's internal id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum IdPrefix<'a> {
+    /// An execution by its internal id.
+    Internal(ExecutionId),
+    /// Short ids of executions that start so.
+    Executions(&'a str),
+    /// Short ids of tasks that start so.
+    Tasks(&'a str),
+    /// Short ids of either kind that start so.
+    Any(&'a str),
+}
+
+impl<'a> IdPrefix<'a> {
+    /// What that text may mean; `None` if nothing, because it is too short, too long or not lower-case hex.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (kind, hex): (fn(&'a str) -> Self, _) = if let Some(hex) = text.strip_prefix("exec-") {
+            (Self::Executions, hex)
+        } else if let Some(hex) = text.strip_prefix("task-") {
+            (Self::Tasks, hex)
+        } else {
+            (Self::Any, text)
+        };
+        if !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return None;
+        }
+        match (hex.len(), kind(hex)) {
+            (4..=12, prefix) => Some(prefix),
+            (32, Self::Executions(_) | Self::Any(_)) => hex.parse().ok().map(Self::Internal),
+            _ => None,
+        }
+    }
+
+    /// The digits, if executions may be meant by their short id.
+    #[must_use]
+    pub const fn executions(self) -> Option<&'a str> {
+        match self {
+            Self::Executions(hex) | Self::Any(hex) => Some(hex),
+            Self::Tasks(_) | Self::Internal(_) => None,
+        }
+    }
+
+    /// The digits, if tasks may be meant.
+    #[must_use]
+    pub const fn tasks(self) -> Option<&'a str> {
+        match self {
+            Self::Tasks(hex) | Self::Any(hex) => Some(hex),
+            Self::Executions(_) | Self::Internal(_) => None,
+        }
+    }
 }
 
 /// Who holds a lease: for messages, never to guess from.
@@ -358,7 +446,33 @@ pub enum StoreErrorKind {
     /// The file was deleted or replaced while it was open.
     #[error("the store was deleted or replaced while in use; stopped writing to it")]
     Replaced,
+    /// The caller asked for something that means nothing, such as an append without events.
+    #[error("the request is invalid: {0}")]
+    Invalid(String),
+    /// The place it would be kept in cannot keep it safely, such as a network file system.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
     /// Anything else of the system below.
     #[error("input or output failed: {0}")]
     Io(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_has_4_to_12_digits_or_all_32() {
+        let internal = "0123456789abcdef0123456789abcdef";
+        for bad in ["", "abc", "exec-abc", "task-", "abcg", "ABCD", "exec-task-abcd", "0123456789abc", "éé"] {
+            assert_eq!(IdPrefix::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(IdPrefix::parse(&format!("task-{internal}")), None, "a task has no internal id");
+        assert_eq!(IdPrefix::parse("abcd"), Some(IdPrefix::Any("abcd")));
+        assert_eq!(IdPrefix::parse("exec-0123456789ab"), Some(IdPrefix::Executions("0123456789ab")));
+        assert_eq!(IdPrefix::parse("task-abcd"), Some(IdPrefix::Tasks("abcd")));
+        let id = internal.parse().unwrap();
+        assert_eq!(IdPrefix::parse(internal), Some(IdPrefix::Internal(id)));
+        assert_eq!(IdPrefix::parse(&format!("exec-{internal}")), Some(IdPrefix::Internal(id)));
+    }
 }
