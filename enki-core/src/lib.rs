@@ -2,6 +2,7 @@
 pub mod agent;
 pub mod branch;
 pub mod id;
+pub mod memory;
 pub mod plan;
 pub mod refinery;
 pub mod role;
