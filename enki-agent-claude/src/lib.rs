@@ -1,1 +1,6 @@
 //! AgentRunner of Enki on Claude Code.
+
+pub mod decode;
+mod lax;
+pub mod outcome;
+mod wire;

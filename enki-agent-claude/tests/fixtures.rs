@@ -1,0 +1,101 @@
+//! Recorded streams of the real client, decoded and judged as they would be live.
+//!
+//! The streams are of client 2.1.197 against a scripted service; paths in them were rewritten.
+
+use enki_agent_claude::decode::{Counts, Decoder};
+use enki_agent_claude::outcome::{Judge, ProcessEnd, Status};
+use enki_core::agent::{AgentEnd, AgentEvent};
+use enki_core::time::Timestamp;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn names() -> Vec<String> {
+    let entries = std::fs::read_dir(folder()).expect("the fixtures are there");
+    let names = entries.map(|e| e.expect("a readable entry").file_name().into_string().expect("a plain name"));
+    let mut names: Vec<String> = names.filter_map(|n| n.strip_suffix(".jsonl").map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
+/// The exit status that was seen with the recording.
+fn status(name: &str) -> Status {
+    match name {
+        "sig-bash-SIGTERM" => Status::Code(143),
+        // Recorded until it was ended at 60 s.
+        "fallback" => Status::Signal(15),
+        "budget" | "err400" | "err401r0" | "err500r2" | "err529forever" | "errcredit" | "hangto" | "maxturns"
+        | "nokey" | "refuse" | "res5missing" | "res6othercwd" | "sig-bash-SIGINT" => Status::Code(1),
+        _ => Status::Code(0),
+    }
+}
+
+fn judged(name: &str, bytes: &[u8]) -> (AgentEnd, Vec<AgentEvent>, Counts) {
+    let mut judge = Judge::new("/home/dev/project-edit", Duration::from_secs(60));
+    let mut decoder = Decoder::default();
+    let mut shown = Vec::new();
+    decoder.feed(bytes, &mut |event| judge.see(&event, &mut |e| shown.push(e)));
+    decoder.finish(&mut |event| judge.see(&event, &mut |e| shown.push(e)));
+    let stderr = std::fs::read_to_string(folder().join(format!("{name}.stderr"))).unwrap_or_default();
+    let process = ProcessEnd { cut: None, status: status(name), stderr };
+    (judge.end(&process, Timestamp(0)), shown, decoder.counts())
+}
+
+fn recording(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(format!("{name}.jsonl"))).expect("a readable recording")
+}
+
+#[test]
+fn every_recorded_run_is_judged_as_it_went() {
+    let mut table = String::new();
+    for name in names() {
+        let (end, _, counts) = judged(&name, &recording(&name));
+        let usage = end.usage;
+        let text: String = end.text.chars().take(60).collect();
+        writeln!(table, "{name}: {:?}", end.exit).unwrap();
+        let session = if end.session.is_some() { "yes" } else { "no" };
+        writeln!(
+            table,
+            "    session {session}, in {}, out {}, cost {} microdollars, {} lines, {} unknown, {} broken, text {text:?}",
+            usage.input_tokens, usage.output_tokens, usage.cost_micro_usd, counts.lines, counts.unknown, counts.broken,
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!("outcomes", table);
+}
+
+#[test]
+fn watchers_see_one_line_per_tool_call_and_text() {
+    let mut shown = String::new();
+    for name in ["edit", "subagent", "err429twice", "mcp-broken", "refuse", "bgwait", "fallback"] {
+        writeln!(shown, "{name}").unwrap();
+        for event in judged(name, &recording(name)).1 {
+            match event {
+                AgentEvent::Activity(line) => writeln!(shown, "    {line}").unwrap(),
+                AgentEvent::Text(text) => writeln!(shown, "    text of {} bytes", text.len()).unwrap(),
+                AgentEvent::Session(id) => writeln!(shown, "    session of {} characters", id.len()).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    insta::assert_snapshot!("activity", shown);
+}
+
+/// Bad input 81: however a stream is cut, a run is a success only if its result came whole.
+#[test]
+fn a_cut_stream_is_never_a_success() {
+    for name in names() {
+        let whole = recording(&name);
+        let result = whole.windows(16).position(|w| w == b"{\"type\":\"result\"").unwrap_or(whole.len());
+        let end = result + whole[result..].iter().position(|b| *b == b'\n').unwrap_or(0);
+        for cut in (0..end).step_by(97).chain(end.saturating_sub(40)..end) {
+            let (end, ..) = judged(&name, &whole[..cut]);
+            assert_ne!(end.exit, enki_core::agent::AgentExit::Success, "{name} cut at {cut}");
+            assert_eq!(end.text, "", "{name} cut at {cut}");
+        }
+    }
+}
