@@ -1,10 +1,14 @@
 //! State machines, traits and driver that turn a plan into merged commits.
 pub mod agent;
 pub mod branch;
+pub mod dispatcher;
+pub mod execution;
 pub mod id;
 pub mod memory;
+pub mod limits;
 pub mod plan;
 pub mod refinery;
+pub mod retry;
 pub mod role;
 pub mod spec;
 pub mod store;

@@ -1,0 +1,246 @@
+//! Which ready step starts next, across executions: permits, and the priority order of model section 5.
+//!
+//! It has no log: everything in it follows from what the executions demand. Two permits, both must allow a start: a
+//! run permit while one agent process lives, a chain permit while the chain of a gated step is open. The chain permit
+//! is taken first and nobody holds a run permit while waiting, so there is no deadlock.
+
+use crate::execution::{Demand, StartOrder};
+use crate::id::{ExecutionId, StepIx};
+use crate::limits::Limits;
+use crate::tier::Tier;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Names a step across executions. Ordered by age of the execution, then by position in the plan.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Place {
+    /// Which execution; ids are ordered by time.
+    pub execution: ExecutionId,
+    /// Which step.
+    pub step: StepIx,
+}
+
+/// Permits and queues of those who wait for them.
+#[derive(Clone, Debug, Default)]
+pub struct Dispatcher {
+    /// Who waits, by tier and by whether a chain permit is still needed.
+    queues: [[BTreeSet<(StartOrder, Place)>; 2]; 3],
+    waiting: HashMap<Place, Waiter>,
+    live: HashMap<Place, Tier>,
+    chains: BTreeSet<Place>,
+    /// Processes that are being stopped: not wanted any more, but not gone.
+    stopping: BTreeMap<Place, Tier>,
+    used: [u32; 3],
+    quota_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    tier: Tier,
+    chain: bool,
+    order: StartOrder,
+}
+
+impl Dispatcher {
+    /// Takes over what a step demands now. To be called whenever that may have changed.
+    pub fn update(&mut self, place: Place, demand: Demand) {
+        if let Some(old) = self.waiting.remove(&place) {
+            self.queues[old.tier as usize][usize::from(old.chain)].remove(&(old.order, place));
+        }
+        if !matches!(demand, Demand::Live { .. })
+            && let Some(tier) = self.live.remove(&place)
+        {
+            self.used[tier as usize] -= 1;
+        }
+        match demand {
+            Demand::Idle | Demand::Open { yields: true } => {
+                self.chains.remove(&place);
+            }
+            Demand::Open { yields: false } => {}
+            Demand::Wants { tier, chain, order } => {
+                let chain = chain && !self.chains.contains(&place);
+                self.queues[tier as usize][usize::from(chain)].insert((order, place));
+                self.waiting.insert(place, Waiter { tier, chain, order });
+            }
+            Demand::Live { tier, chain } => {
+                if chain {
+                    self.chains.insert(place);
+                }
+                if self.live.insert(place, tier).is_none() {
+                    self.used[tier as usize] += 1;
+                }
+            }
+        }
+    }
+
+    /// The step that starts next, if permits allow any. The caller grants it and updates its demand.
+    #[must_use]
+    pub fn next(&self, limits: &Limits, now: Timestamp) -> Option<Place> {
+        if self.runs() >= limits.runs || self.quota_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let chain_free = u32::try_from(self.chains.len()).unwrap_or(u32::MAX) < limits.chains;
+        let open = |tier: &Tier| self.used[*tier as usize] < limits.tier(*tier);
+        let heads = Tier::ALL.into_iter().filter(open).flat_map(|tier| {
+            let queues = &self.queues[tier as usize];
+            [queues[0].first(), queues[1].first().filter(|_| chain_free)]
+        });
+        heads.flatten().min().map(|(_, place)| *place)
+    }
+
+    /// Agent processes that live or are being stopped.
+    #[must_use]
+    pub fn runs(&self) -> u32 {
+        self.used.iter().sum()
+    }
+
+    /// Agent processes of each tier.
+    #[must_use]
+    pub const fn runs_by_tier(&self) -> [u32; 3] {
+        self.used
+    }
+
+    /// Chain permits taken.
+    #[must_use]
+    pub fn chains(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Steps that wait for a permit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Keeps the run permit of a process that is being stopped until [`Dispatcher::stopped`].
+    pub fn stopping(&mut self, place: Place, tier: Tier) {
+        if self.stopping.insert(place, tier).is_none() {
+            self.used[tier as usize] += 1;
+        }
+    }
+
+    /// A process that was being stopped is gone.
+    pub fn stopped(&mut self, place: Place) {
+        if let Some(tier) = self.stopping.remove(&place) {
+            self.used[tier as usize] -= 1;
+        }
+    }
+
+    /// No attempt starts before `until`: the service asked to wait. The later of two such times counts.
+    pub fn wait_until(&mut self, until: Timestamp) {
+        self.quota_until = self.quota_until.max(Some(until));
+    }
+
+    /// Until when nothing starts, if that is in the future and somebody waits.
+    #[must_use]
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        self.quota_until.filter(|until| *until > now && !self.waiting.is_empty())
+    }
+
+    /// Checks the permits against the limits (I4).
+    ///
+    /// # Errors
+    ///
+    /// The limit that is exceeded.
+    pub fn check(&self, limits: &Limits) -> Result<(), String> {
+        let mut used = [0; 3];
+        for tier in self.live.values().chain(self.stopping.values()) {
+            used[*tier as usize] += 1;
+        }
+        if used != self.used {
+            return Err(format!("I4: {:?} permits are counted, {used:?} are held", self.used));
+        }
+        let over = Tier::ALL.into_iter().find(|tier| used[*tier as usize] > limits.tier(*tier));
+        if self.runs() > limits.runs || over.is_some() || self.chains.len() > limits.chains as usize {
+            return Err(format!("I4: over a limit: runs {used:?}, chains {}", self.chains.len()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tier::Priority;
+
+    fn place(n: u32) -> Place {
+        Place { execution: ExecutionId::new(1), step: StepIx(n) }
+    }
+
+    fn order() -> StartOrder {
+        StartOrder { fresh: true, priority: Priority::Normal, fan: 0, below: 0 }
+    }
+
+    /// Grants until nothing starts any more; gives the order.
+    fn drain(dispatcher: &mut Dispatcher, demands: &[Demand]) -> Vec<u32> {
+        for (n, demand) in demands.iter().enumerate() {
+            dispatcher.update(place(u32::try_from(n).unwrap()), *demand);
+        }
+        let mut started = Vec::new();
+        let limits = Limits::default();
+        while let Some(next) = dispatcher.next(&limits, Timestamp(0)) {
+            let Demand::Wants { tier, chain, .. } = demands[next.step.index()] else {
+                panic!("granted without demand")
+            };
+            dispatcher.update(next, Demand::Live { tier, chain });
+            dispatcher.check(&limits).unwrap();
+            started.push(next.step.0);
+        }
+        started
+    }
+
+    #[test]
+    fn thirty_light_steps_run_ten_at_once_and_thirty_heavy_ones_five() {
+        let of = |tier| vec![Demand::Wants { tier, chain: false, order: order() }; 30];
+        assert_eq!(drain(&mut Dispatcher::default(), &of(Tier::Light)).len(), 10);
+        assert_eq!(drain(&mut Dispatcher::default(), &of(Tier::Heavy)).len(), 5);
+        let mixed: Vec<Demand> = of(Tier::Light).into_iter().chain(of(Tier::Standard)).chain(of(Tier::Heavy)).collect();
+        assert_eq!(drain(&mut Dispatcher::default(), &mixed).len(), 10);
+    }
+
+    #[test]
+    fn chains_are_limited_and_ungated_steps_pass_them_by() {
+        let mut demands = vec![Demand::Wants { tier: Tier::Light, chain: true, order: order() }; 8];
+        demands.push(Demand::Wants {
+            tier: Tier::Light,
+            chain: false,
+            order: StartOrder { priority: Priority::Low, ..order() },
+        });
+        assert_eq!(drain(&mut Dispatcher::default(), &demands), [0, 1, 2, 3, 4, 5, 8]);
+    }
+
+    #[test]
+    fn the_order_is_open_chain_priority_fan_path_position() {
+        let want = |order| Demand::Wants { tier: Tier::Light, chain: false, order };
+        let demands = [
+            want(order()),
+            want(StartOrder { below: -5, ..order() }),
+            want(StartOrder { fan: -1, ..order() }),
+            want(StartOrder { priority: Priority::High, ..order() }),
+            want(StartOrder { fresh: false, priority: Priority::Low, ..order() }),
+            want(order()),
+        ];
+        assert_eq!(drain(&mut Dispatcher::default(), &demands), [4, 3, 2, 1, 0, 5]);
+    }
+
+    #[test]
+    fn a_chain_keeps_its_permit_between_attempts_and_yields_it_while_held() {
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.update(place(0), Demand::Live { tier: Tier::Light, chain: true });
+        dispatcher.update(place(0), Demand::Open { yields: false });
+        assert_eq!((dispatcher.runs(), dispatcher.chains()), (0, 1));
+        dispatcher.update(place(0), Demand::Open { yields: true });
+        assert_eq!(dispatcher.chains(), 0);
+    }
+
+    #[test]
+    fn a_process_being_stopped_keeps_its_run_permit() {
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.update(place(0), Demand::Live { tier: Tier::Heavy, chain: false });
+        dispatcher.update(place(0), Demand::Idle);
+        dispatcher.stopping(place(0), Tier::Heavy);
+        assert_eq!(dispatcher.runs(), 1);
+        dispatcher.stopped(place(0));
+        assert_eq!(dispatcher.runs(), 0);
+    }
+}

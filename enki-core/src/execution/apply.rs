@@ -1,0 +1,344 @@
+//! How events change the state. Total: it cannot fail, live or on replay.
+
+use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
+use super::step::{DoneKind, Run, Running, StepRun, StepState, View};
+use super::{Execution, Flight};
+use crate::id::StepIx;
+use crate::plan::NeedOn;
+use crate::spec::Condition;
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+
+/// What a caller has to look at again after events were applied.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Touched {
+    /// Steps whose demand or effect may have changed. May hold a step twice.
+    pub steps: Vec<StepIx>,
+    /// Whether the execution as a whole may start more or less than before: look at all [`Execution::candidates`].
+    pub all: bool,
+}
+
+impl Execution {
+    /// Changes the state by one event of this execution's log. The first, [`Event::Submitted`], is [`Execution::new`].
+    pub fn apply(&mut self, event: &Event) {
+        self.apply_noting(event, &mut Touched::default());
+    }
+
+    /// The same, noting what has to be looked at again.
+    pub fn apply_noting(&mut self, event: &Event, touched: &mut Touched) {
+        match event {
+            Event::Submitted(submitted) => {
+                *self = Self::new(submitted);
+                touched.all = true;
+            }
+            Event::Opened { base } => {
+                (self.base, self.head, touched.all) = (Some(*base), Some(*base), true);
+            }
+            Event::Triggered => (self.triggered, touched.all) = (true, true),
+            Event::PredecessorChanged { state } => self.predecessor = *state,
+            Event::NeedChanged { external, state } => self.need_changed(*external as usize, *state, touched),
+            Event::AttemptStarted { step, attempt, purpose, start } => {
+                let run = Run::Live { attempt: *attempt, start: *start, confirmed: false };
+                self.change(*step, touched, |s| {
+                    s.attempts = attempt.0;
+                    s.state = StepState::Running(Running { purpose: *purpose, run });
+                });
+            }
+            Event::AttemptLive { step, session, .. } => self.change(*step, touched, |s| {
+                s.lived = true;
+                if let StepState::Running(Running { run: Run::Live { confirmed, .. }, .. }) = &mut s.state {
+                    *confirmed = true;
+                }
+                if let Some(session) = session {
+                    s.session = Some(session.as_str().into());
+                }
+            }),
+            Event::AttemptEnded { step, end, next, .. } => {
+                self.usage = self.usage.plus(end.usage);
+                self.change(*step, touched, |s| {
+                    s.lived = true;
+                    if let Some(session) = &end.session {
+                        s.session = Some(session.as_str().into());
+                    }
+                    if matches!(end.outcome, super::Outcome::Changed) {
+                        s.work = end.work.map(Box::new);
+                    }
+                    if let Some(output) = &end.output {
+                        s.output = Some(output.as_str().into());
+                    }
+                });
+                self.proceed(*step, next, touched);
+            }
+            Event::AttemptStopped { step, .. } => self.change(*step, touched, |s| {
+                if let StepState::Running(running) = &mut s.state {
+                    running.run = Run::Wanted { not_before: Timestamp::default() };
+                }
+            }),
+            Event::StepMerged { step, commit } => {
+                self.head = Some(*commit);
+                self.landing.merges += 1;
+                self.steps[step.index()].merge_no = self.landing.merges;
+                self.proceed(*step, &Next::Done(DoneKind::Merged { commit: *commit }), touched);
+            }
+            Event::MergeRefused { step, next, .. } => self.proceed(*step, next, touched),
+            Event::LandingRequested { request, tip } => {
+                self.landing.requests += 1;
+                self.landing.in_flight = Some(Flight { request: *request, tip: *tip, merges: self.landing.merges });
+            }
+            Event::Landed { .. } => {
+                if let Some(flight) = self.landing.in_flight.take() {
+                    self.landing.tried = Some(flight.tip);
+                    self.landing.landed = Some(flight.tip);
+                    self.landing.landed_merges = flight.merges;
+                }
+            }
+            Event::LandingRefused { .. } => {
+                self.landing.tried = self.landing.in_flight.take().map(|flight| flight.tip);
+            }
+            Event::HoldOpened { hold, reason } => {
+                if let HoldReason::Checkpoint { step } = reason {
+                    self.due_checkpoints.remove(step);
+                }
+                self.budget_asked |= *reason == HoldReason::Budget;
+                self.next_hold = hold.0 + 1;
+                self.holds.insert(*hold, reason.clone());
+                touched.all = true;
+            }
+            Event::HoldClosed { hold, .. } => {
+                if matches!(self.holds.remove(hold), Some(HoldReason::Landing { .. })) {
+                    self.landing.tried = None;
+                }
+                touched.all = true;
+            }
+            Event::Paused { step: None } => (self.paused, touched.all) = (true, true),
+            Event::Resumed { step: None } => (self.paused, touched.all) = (false, true),
+            Event::Paused { step: Some(step) } => self.change(*step, touched, |s| s.paused = true),
+            Event::Resumed { step: Some(step) } => self.change(*step, touched, |s| s.paused = false),
+            Event::StepsAdded { steps } => {
+                let first = self.steps.len();
+                touched.steps.extend(self.plan.extend(steps.clone()));
+                self.begin_steps(first);
+                touched.steps.extend((first..self.steps.len()).map(StepIx::at));
+            }
+            Event::CancelRequested => (self.cancelling, touched.all) = (true, true),
+            Event::StepCancelled { step } => self.change(*step, touched, |s| s.state = StepState::Cancelled),
+            Event::StepRetried { step, mode } => {
+                if matches!(self.ended, Some(EndStatus::Failed)) {
+                    self.ended = None;
+                    touched.all = true;
+                }
+                self.change(*step, touched, |s| {
+                    let work = s.work.take().filter(|_| *mode == RetryMode::Continue);
+                    *s = StepRun {
+                        state: StepState::Pending,
+                        attempts: s.attempts,
+                        requests: s.requests,
+                        paused: s.paused,
+                        findings: s.findings.take().filter(|_| work.is_some()),
+                        work,
+                        unmet: s.unmet,
+                        dead: s.dead,
+                        ..StepRun::default()
+                    };
+                });
+            }
+            Event::Ended { status } => {
+                (self.ended, touched.all) = (Some(*status), true);
+                self.holds.clear();
+            }
+        }
+    }
+
+    fn proceed(&mut self, step: StepIx, next: &Next, touched: &mut Touched) {
+        if matches!(next, Next::Done(_)) && self.plan.step(step).checkpoint {
+            self.due_checkpoints.insert(step);
+        }
+        self.change(step, touched, |s| match next {
+            Next::Done(kind) => {
+                s.charge(Charge::Nothing);
+                s.state = StepState::Done(*kind);
+            }
+            Next::Merge { request } => {
+                s.charge(Charge::Nothing);
+                s.requests += 1;
+                s.state = StepState::Merging { request: *request };
+            }
+            Next::Run { purpose, not_before, charge, findings } => {
+                s.charge(*charge);
+                if *charge != Charge::Void && *purpose == Purpose::Review {
+                    s.voids = 0;
+                }
+                s.findings = findings.as_deref().map(Into::into);
+                s.state =
+                    StepState::Running(Running { purpose: *purpose, run: Run::Wanted { not_before: *not_before } });
+            }
+            Next::Fail(reason) => s.state = StepState::Failed(reason.clone()),
+        });
+    }
+
+    /// Sets up the states of steps from `first` on: their unsatisfied and dead edges.
+    pub(super) fn begin_steps(&mut self, first: usize) {
+        self.externals.resize(self.plan.externals().len(), NeedState::Waiting);
+        for at in first..self.plan.steps().len() {
+            let mut run = StepRun::default();
+            for need in &self.plan.steps()[at].needs {
+                let view = match need.on {
+                    NeedOn::Step(on) if on.index() < first => self.steps[on.index()].view(),
+                    NeedOn::Step(_) | NeedOn::External(_) => StepRun::default().view(),
+                };
+                run.unmet += u32::from(!view.satisfies(need.condition));
+                run.dead += u32::from(view.dead);
+            }
+            self.counts.total += 1;
+            self.steps.push(run);
+            self.count(StepIx::at(at), true);
+        }
+        // Then what new steps see of each other, and of outside things that are known already.
+        let fresh = StepRun::default().view();
+        let mut touched = Touched::default();
+        for at in first..self.steps.len() {
+            self.spread(StepIx::at(at), fresh, &mut touched);
+        }
+        for external in 0..self.externals.len() {
+            let state = self.externals[external];
+            for n in 0..self.plan.externals()[external].1.len() {
+                let (ix, condition) = self.plan.externals()[external].1[n];
+                if ix.index() >= first {
+                    let view = self.steps[ix.index()].view();
+                    self.edge(ix, (false, false), (state.satisfies(condition), state == NeedState::Dead));
+                    self.spread(ix, view, &mut touched);
+                }
+            }
+        }
+    }
+
+    fn need_changed(&mut self, external: usize, state: NeedState, touched: &mut Touched) {
+        let Some(known) = self.externals.get_mut(external) else { return };
+        let before = std::mem::replace(known, state);
+        for n in 0..self.plan.externals()[external].1.len() {
+            let (ix, condition) = self.plan.externals()[external].1[n];
+            let view = self.steps[ix.index()].view();
+            let was = (before.satisfies(condition), before == NeedState::Dead);
+            self.edge(ix, was, (state.satisfies(condition), state == NeedState::Dead));
+            touched.steps.push(ix);
+            self.spread(ix, view, touched);
+        }
+    }
+
+    /// One step changes, and with it what its dependents see.
+    fn change(&mut self, ix: StepIx, touched: &mut Touched, with: impl FnOnce(&mut StepRun)) {
+        let before = self.steps[ix.index()].view();
+        self.count(ix, false);
+        with(&mut self.steps[ix.index()]);
+        self.count(ix, true);
+        touched.steps.push(ix);
+        self.spread(ix, before, touched);
+    }
+
+    /// Tells dependents, and theirs, while anything they see changes.
+    fn spread(&mut self, ix: StepIx, before: View, touched: &mut Touched) {
+        let mut open = vec![(ix, before)];
+        while let Some((ix, before)) = open.pop() {
+            let after = self.steps[ix.index()].view();
+            if before == after {
+                continue;
+            }
+            for n in 0..self.plan.dependents(ix).len() {
+                let (dependent, condition) = self.plan.dependents(ix)[n];
+                let view = self.steps[dependent.index()].view();
+                let was = (before.satisfies(condition), before.dead);
+                if self.edge(dependent, was, (after.satisfies(condition), after.dead)) {
+                    touched.steps.push(dependent);
+                }
+                open.push((dependent, view));
+            }
+        }
+    }
+
+    /// One edge into a step changes from `was` to `is`: (satisfied, dead). Whether the step's readiness changed.
+    fn edge(&mut self, ix: StepIx, was: (bool, bool), is: (bool, bool)) -> bool {
+        if was == is {
+            return false;
+        }
+        let step = &mut self.steps[ix.index()];
+        let before = (step.unmet == 0, step.dead > 0);
+        step.unmet = step.unmet + u32::from(was.0) - u32::from(is.0);
+        step.dead = step.dead + u32::from(is.1) - u32::from(was.1);
+        let after = (step.unmet == 0, step.dead > 0);
+        if before == after {
+            return false;
+        }
+        if step.state == StepState::Pending {
+            self.counts.blocked = self.counts.blocked + u32::from(after.1) - u32::from(before.1);
+            if after == (true, false) {
+                self.ready.insert(ix);
+            } else {
+                self.ready.remove(&ix);
+            }
+        }
+        true
+    }
+
+    /// Takes a step out of the counts and sets, or puts it in, by its state.
+    fn count(&mut self, ix: StepIx, put: bool) {
+        let step = &self.steps[ix.index()];
+        let tally = |n: &mut u32| *n = if put { *n + 1 } else { *n - 1 };
+        match &step.state {
+            StepState::Pending => {
+                tally(&mut self.counts.pending);
+                if step.dead > 0 {
+                    tally(&mut self.counts.blocked);
+                } else if step.unmet == 0 {
+                    set(&mut self.ready, ix, put);
+                }
+            }
+            StepState::Running(running) => {
+                tally(&mut self.counts.running);
+                set(&mut self.active, ix, put);
+                if let Run::Wanted { not_before } = running.run
+                    && not_before > Timestamp::default()
+                {
+                    set(&mut self.timers, (not_before, ix), put);
+                }
+            }
+            StepState::Merging { request } => {
+                tally(&mut self.counts.merging);
+                set(&mut self.active, ix, put);
+                if put {
+                    self.requests.insert(*request, ix);
+                } else {
+                    self.requests.remove(request);
+                }
+            }
+            StepState::Done(_) => tally(&mut self.counts.done),
+            StepState::Failed(_) => tally(&mut self.counts.failed),
+            StepState::Cancelled => tally(&mut self.counts.cancelled),
+        }
+    }
+}
+
+fn set<T: Ord>(set: &mut std::collections::BTreeSet<T>, value: T, put: bool) {
+    if put {
+        set.insert(value);
+    } else {
+        set.remove(&value);
+    }
+}
+
+impl NeedState {
+    /// Whether an edge of that condition is satisfied. Across executions, merged means landed.
+    #[must_use]
+    pub const fn satisfies(self, condition: Condition) -> bool {
+        match (self, condition) {
+            (Self::Waiting | Self::Dead, _) | (Self::Started, Condition::Completed | Condition::Merged) => false,
+            (Self::Completed, condition) => !matches!(condition, Condition::Merged),
+            (Self::Landed, _) | (Self::Started, Condition::Started) => true,
+        }
+    }
+}
+
+impl Execution {
+    pub(super) const fn next_hold_no(&self) -> HoldNo {
+        HoldNo(self.next_hold)
+    }
+}

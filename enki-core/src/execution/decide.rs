@@ -1,0 +1,476 @@
+//! What an input means. Pure: the same state, input, time and limits give the same events (I20).
+
+use super::event::{
+    Answer, AttemptEnd, Charge, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome, Refusal, Rejected,
+    Report, RetryMode,
+};
+use super::step::{DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+use super::{Demand, Execution};
+use crate::id::{AttemptNo, CommitId, RequestId, StepIx};
+use crate::limits::Limits;
+use crate::plan::{NeedOn, Step};
+use crate::retry::backoff;
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+use crate::verdict::{Decision, Verdict};
+use crate::workspace::Start;
+
+impl Execution {
+    /// Decides what an input means.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] if the state does not accept it. Nothing changed then, and nothing is to be recorded.
+    pub fn decide(&self, input: &Input, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
+        match input {
+            Input::Command(command) => self.command(command),
+            Input::Report(report) => self.report(report, now, limits),
+            Input::Grant(step) => self.grant(*step, now),
+        }
+    }
+
+    fn grant(&self, ix: StepIx, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+        if !matches!(self.demand(ix, now), Demand::Wants { .. }) {
+            let state = format!("step {} is {}", self.plan.step(ix).id, self.word(ix));
+            return Err(Rejected::InvalidState { action: "start an attempt", state });
+        }
+        let head = self.head.expect("nothing is wanted before the integration branch is open");
+        let step = self.step(ix);
+        let purpose = match &step.state {
+            StepState::Running(running) => running.purpose,
+            _ => Purpose::Work,
+        };
+        let start = match (purpose, &step.work) {
+            (Purpose::Resolve, Some(work)) => Start::Resolve { onto: head, change: work.commit },
+            (_, Some(work)) => Start::Continue { base: work.base, head: work.commit },
+            (_, None) => Start::Fresh { base: head },
+        };
+        Ok(vec![Event::AttemptStarted { step: ix, attempt: self.next_attempt(ix), purpose, start }])
+    }
+
+    fn report(&self, report: &Report, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
+        match report {
+            Report::Opened(base) => match self.base {
+                None => Ok(vec![Event::Opened { base: *base }]),
+                Some(_) => Err(stale("the integration branch")),
+            },
+            Report::OpenFailed(reason) if self.wants_open() => {
+                let reason = HoldReason::Trouble { reason: format!("cannot open the integration branch: {reason}") };
+                Ok(vec![Event::HoldOpened { hold: self.next_hold_no(), reason }])
+            }
+            Report::OpenFailed(_) => Err(stale("the integration branch")),
+            Report::Live { step, attempt, session } => {
+                self.current(*step, *attempt)?;
+                Ok(vec![Event::AttemptLive { step: *step, attempt: *attempt, session: session.clone() }])
+            }
+            Report::Ended { step, attempt, end } => {
+                let (purpose, start) = self.current(*step, *attempt)?;
+                let end = self.completed(*step, *attempt, start, end);
+                let next = self.after_attempt(*step, *attempt, purpose, &end, now, limits);
+                Ok(vec![Event::AttemptEnded { step: *step, attempt: *attempt, end: Box::new(end), next }])
+            }
+            Report::Merged { request, commit } => {
+                let step = self.merging(*request)?;
+                Ok(vec![Event::StepMerged { step, commit: *commit }])
+            }
+            Report::Refused { request, reason } => {
+                if self.landing.in_flight.is_some_and(|flight| flight.request == *request) {
+                    return Ok(self.landing_refused(*request, reason));
+                }
+                let step = self.merging(*request)?;
+                let next = self.after_refusal(step, reason, now, limits);
+                Ok(vec![Event::MergeRefused { step, reason: reason.clone(), next }])
+            }
+            Report::Landed { request, commit } => {
+                if self.landing.in_flight.is_none_or(|flight| flight.request != *request) {
+                    return Err(stale(&request.to_string()));
+                }
+                Ok(self.landed_events(*request, *commit))
+            }
+            Report::Need { external, state } => match self.externals.get(*external as usize) {
+                Some(known) if known != state => Ok(vec![Event::NeedChanged { external: *external, state: *state }]),
+                Some(_) => Ok(vec![]),
+                None => Err(Rejected::NotFound(format!("need {external}"))),
+            },
+            Report::Predecessor(state) if self.triggered || self.predecessor == *state => Ok(vec![]),
+            Report::Predecessor(state) => Ok(vec![Event::PredecessorChanged { state: *state }]),
+        }
+    }
+
+    fn landed_events(&self, request: RequestId, commit: CommitId) -> Vec<Event> {
+        let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Landing { .. }));
+        let close = open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
+        close.chain([Event::Landed { request, commit }]).collect()
+    }
+
+    fn landing_refused(&self, request: RequestId, reason: &Refusal) -> Vec<Event> {
+        let branch = crate::branch::Branch::integration(self.id);
+        let merge = format!("git merge {branch}");
+        let (why, command) = match reason {
+            // Contained already: that is what landing means.
+            Refusal::Empty => return self.landed_events(request, self.head.expect("only a head asks to land")),
+            Refusal::Blocked { reason, command } => (reason.clone(), command.clone()),
+            Refusal::Conflict { paths } => {
+                (format!("it conflicts with {} in {}", self.target, paths.join(", ")), merge)
+            }
+            Refusal::Check { log } => {
+                (format!("the check fails on the merged tree: {}", log.lines().last().unwrap_or("no output")), merge)
+            }
+            Refusal::Moved => (format!("{} kept moving", self.target), format!("enki resume {}", self.id)),
+            Refusal::Policy { reason } | Refusal::Paused { reason } => {
+                (reason.clone(), format!("enki resume {}", self.id))
+            }
+            Refusal::Rewound => {
+                let refused = Event::LandingRefused { request, reason: reason.clone() };
+                return vec![refused, Event::HoldOpened { hold: self.next_hold_no(), reason: HoldReason::Rewound }];
+            }
+        };
+        let hold = HoldReason::Landing { reason: why, command };
+        let mut events = vec![Event::LandingRefused { request, reason: reason.clone() }];
+        if !self.holds.values().any(|open| *open == hold) {
+            events.push(Event::HoldOpened { hold: self.next_hold_no(), reason: hold });
+        }
+        events
+    }
+
+    fn current(&self, step: StepIx, attempt: AttemptNo) -> Result<(Purpose, Start), Rejected> {
+        match self.steps.get(step.index()).map(|s| &s.state) {
+            Some(StepState::Running(Running { purpose, run: Run::Live { attempt: live, start, .. } }))
+                if *live == attempt =>
+            {
+                Ok((*purpose, *start))
+            }
+            _ => Err(stale(&format!("attempt {attempt} of step {}", step.0))),
+        }
+    }
+
+    fn merging(&self, request: RequestId) -> Result<StepIx, Rejected> {
+        self.requests.get(&request).copied().ok_or_else(|| stale(&request.to_string()))
+    }
+
+    /// Fills in what the reporter cannot know: where the step's work began.
+    fn completed(&self, ix: StepIx, attempt: AttemptNo, start: Start, end: &AttemptEnd) -> AttemptEnd {
+        let mut end = end.clone();
+        if let Some(work) = &mut end.work {
+            work.attempt = attempt;
+            work.base = match start {
+                Start::Fresh { base } | Start::Continue { base, .. } => base,
+                Start::Resolve { onto, .. } => onto,
+            };
+        }
+        // A repeat that found everything as it was captured before has that capture as its work.
+        if end.outcome == Outcome::NoChange
+            && let (Some(work), Start::Continue { .. }) = (&self.step(ix).work, start)
+        {
+            end.outcome = Outcome::Changed;
+            end.work = Some(**work);
+        }
+        end
+    }
+
+    fn after_attempt(
+        &self,
+        ix: StepIx,
+        attempt: AttemptNo,
+        purpose: Purpose,
+        end: &AttemptEnd,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Next {
+        let (step, plan) = (self.step(ix), self.plan.step(ix));
+        let seed = self
+            .task(ix)
+            .hex()
+            .bytes()
+            .fold(u64::from(attempt.0), |a, b| a.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let again = |charge: Charge, wait: bool, findings: Option<String>| {
+            let failures = if charge == Charge::Infra { step.infra + 1 } else { step.spawns + 1 };
+            let wait = if wait { backoff(&limits.backoff, failures, seed) } else { std::time::Duration::ZERO };
+            let findings = findings.or_else(|| step.findings.as_deref().map(ToOwned::to_owned));
+            Next::Run { purpose, not_before: now.plus(wait), charge, findings }
+        };
+        let infra = |reason: FailReason, findings: Option<String>| {
+            if step.infra < limits.infra_retries { again(Charge::Infra, true, findings) } else { Next::Fail(reason) }
+        };
+        match &end.outcome {
+            Outcome::Changed | Outcome::Artifact if plan.review.is_some() => run(Purpose::Review, now),
+            Outcome::Changed => self.merge(ix),
+            Outcome::Artifact => Next::Done(DoneKind::Artifact),
+            Outcome::NoChange if purpose == Purpose::Resolve => Next::Done(DoneKind::NoChanges),
+            Outcome::NoChange if plan.review.is_some() && plan.promises() => run(Purpose::Review, now),
+            Outcome::NoChange => Next::Done(DoneKind::NoChanges),
+            Outcome::Reviewed(verdict) => self.after_review(ix, verdict, now),
+            Outcome::Void { .. } if step.voids == 0 => again(Charge::Void, false, None),
+            Outcome::Void { .. } => Next::Fail(FailReason::Escalated(Escalation::ReviewerEdited)),
+            Outcome::TimedOut => infra(FailReason::Timeout, None),
+            Outcome::Stuck => infra(FailReason::Stuck, None),
+            Outcome::Lost => infra(FailReason::Lost, None),
+            Outcome::NoResult => infra(FailReason::NoResult, None),
+            Outcome::OutputLimit => infra(FailReason::OutputLimit, None),
+            Outcome::AgentError { message, transient: true } => {
+                infra(FailReason::AgentError { message: message.clone() }, None)
+            }
+            Outcome::AgentError { message, transient: false } => {
+                Next::Fail(FailReason::AgentError { message: message.clone() })
+            }
+            Outcome::Declined { message } => Next::Fail(FailReason::Refused { message: message.clone() }),
+            Outcome::Workspace { reason } => infra(FailReason::Workspace { reason: reason.clone() }, None),
+            Outcome::Policy { reason } => infra(FailReason::Workspace { reason: reason.clone() }, Some(reason.clone())),
+            Outcome::NoArtifact => Next::Fail(FailReason::NoArtifact),
+            Outcome::Unresolved { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
+            Outcome::Killed => again(Charge::Nothing, false, None),
+            Outcome::RateLimited { until } => Next::Run {
+                purpose,
+                not_before: *until,
+                charge: Charge::Nothing,
+                findings: step.findings.as_deref().map(ToOwned::to_owned),
+            },
+            Outcome::NotStarted { .. } if step.spawns + 1 < limits.spawn_failures => again(Charge::Spawn, true, None),
+            Outcome::NotStarted { reason } => Next::Fail(FailReason::Spawn { reason: reason.clone() }),
+        }
+    }
+
+    fn after_review(&self, ix: StepIx, verdict: &Verdict, now: Timestamp) -> Next {
+        let (step, plan) = (self.step(ix), self.plan.step(ix));
+        let review = plan.review.unwrap_or_default();
+        match verdict.decide(review.min_score) {
+            Decision::Complete if step.work.is_some() => self.merge(ix),
+            Decision::Complete if plan.output == crate::role::RoleOutput::Artifact => Next::Done(DoneKind::Artifact),
+            Decision::Complete => Next::Done(DoneKind::NoChanges),
+            Decision::Revise => fix(step, review.max_fixes, verdict.text.clone(), now)
+                .unwrap_or(Next::Fail(FailReason::Escalated(Escalation::FixesExhausted))),
+            Decision::Replan => Next::Fail(FailReason::Escalated(Escalation::Replan)),
+            Decision::Unparsable => Next::Fail(FailReason::Escalated(Escalation::Unparsable)),
+        }
+    }
+
+    fn after_refusal(&self, ix: StepIx, reason: &Refusal, now: Timestamp, limits: &Limits) -> Next {
+        let (step, plan) = (self.step(ix), self.plan.step(ix));
+        match reason {
+            Refusal::Empty => Next::Done(DoneKind::NoChanges),
+            Refusal::Check { log } => plan
+                .review
+                .and_then(|review| fix(step, review.max_fixes, format!("the check failed:\n{log}"), now))
+                .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() })),
+            Refusal::Conflict { paths } if step.resolutions < limits.resolutions && !self.resolved_in_vain(ix) => {
+                Next::Run {
+                    purpose: Purpose::Resolve,
+                    not_before: now,
+                    charge: Charge::Resolution,
+                    findings: Some(format!("conflict in {}", paths.join(", "))),
+                }
+            }
+            Refusal::Conflict { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
+            Refusal::Policy { reason } | Refusal::Blocked { reason, .. } | Refusal::Paused { reason } => {
+                Next::Fail(FailReason::Workspace { reason: reason.clone() })
+            }
+            Refusal::Moved | Refusal::Rewound => Next::Fail(FailReason::Rewound),
+        }
+    }
+
+    /// Whether the work was resolved onto the very head that refuses it again.
+    fn resolved_in_vain(&self, ix: StepIx) -> bool {
+        let step = self.step(ix);
+        step.resolutions > 0 && step.work.as_ref().is_some_and(|work| Some(work.base) == self.head)
+    }
+
+    fn merge(&self, ix: StepIx) -> Next {
+        Next::Merge { request: RequestId::of(self.id, Some(ix), self.step(ix).requests + 1) }
+    }
+
+    fn command(&self, command: &Command) -> Result<Vec<Event>, Rejected> {
+        match command {
+            Command::AddSteps(steps) => self.add_steps(steps),
+            Command::Pause(None) if self.paused || self.ended.is_some() => self.idempotent("pause"),
+            Command::Pause(None) => Ok(vec![Event::Paused { step: None }]),
+            Command::Pause(Some(ix)) => {
+                let step = self.known(*ix)?;
+                self.alive("pause")?;
+                Ok(if step.paused { vec![] } else { vec![Event::Paused { step: Some(*ix) }] })
+            }
+            Command::Resume(None) => {
+                if self.ended.is_some() {
+                    return self.idempotent("resume");
+                }
+                let pause = self.paused.then_some(Event::Resumed { step: None });
+                let close = self.holds.keys().map(|hold| Event::HoldClosed { hold: *hold, answer: None });
+                Ok(pause.into_iter().chain(close).collect())
+            }
+            Command::Resume(Some(ix)) => {
+                let step = self.known(*ix)?;
+                self.alive("resume")?;
+                Ok(if step.paused { vec![Event::Resumed { step: Some(*ix) }] } else { vec![] })
+            }
+            Command::Cancel { step: None, committing } => Ok(self.cancel_all(committing)),
+            Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
+            Command::Retry { step, mode } => self.retry(*step, *mode),
+            Command::Decide { hold, answer } => self.answer(*hold, answer),
+            Command::Stop => {
+                if self.ended.is_some() {
+                    return Ok(vec![]);
+                }
+                let pause = (!self.paused).then_some(Event::Paused { step: None });
+                let live = self
+                    .active
+                    .iter()
+                    .filter_map(|ix| self.step(*ix).live().map(|attempt| Event::AttemptStopped { step: *ix, attempt }));
+                Ok(pause.into_iter().chain(live).collect())
+            }
+        }
+    }
+
+    fn known(&self, ix: StepIx) -> Result<&StepRun, Rejected> {
+        self.steps.get(ix.index()).ok_or_else(|| Rejected::NotFound(format!("step {}", ix.0)))
+    }
+
+    fn alive(&self, action: &'static str) -> Result<(), Rejected> {
+        match self.ended {
+            None => Ok(()),
+            Some(_) => Err(Rejected::InvalidState { action, state: format!("the execution is {}", self.status()) }),
+        }
+    }
+
+    /// Pausing what is paused, or resuming what runs, changes nothing; on a finished execution it is refused.
+    fn idempotent(&self, action: &'static str) -> Result<Vec<Event>, Rejected> {
+        self.alive(action).map(|()| vec![])
+    }
+
+    fn add_steps(&self, steps: &[Step]) -> Result<Vec<Event>, Rejected> {
+        self.alive("add steps")?;
+        if self.cancelling {
+            return Err(Rejected::InvalidState {
+                action: "add steps",
+                state: "the execution is being cancelled".into(),
+            });
+        }
+        for need in steps.iter().flat_map(|step| &step.needs) {
+            let NeedOn::Step(ix) = need.on else { continue };
+            if let Some(StepRun { state: StepState::Failed(_) | StepState::Cancelled, .. }) = self.steps.get(ix.index())
+            {
+                let step = self.plan.step(ix).id.to_string();
+                return Err(Rejected::DependencyFailed { step, state: self.word(ix) });
+            }
+        }
+        Ok(vec![Event::StepsAdded { steps: steps.to_vec() }])
+    }
+
+    fn cancel_all(&self, committing: &[RequestId]) -> Vec<Event> {
+        if self.ended.is_some_and(|status| status != super::EndStatus::Failed) || self.cancelling {
+            return vec![];
+        }
+        let open = (0..self.steps.len()).map(StepIx::at).filter(|ix| match &self.step(*ix).state {
+            StepState::Done(_) | StepState::Cancelled => false,
+            StepState::Merging { request } => !committing.contains(request),
+            StepState::Pending | StepState::Running(_) | StepState::Failed(_) => true,
+        });
+        let steps = open.map(|step| Event::StepCancelled { step });
+        let close = self.holds.keys().map(|hold| Event::HoldClosed { hold: *hold, answer: None });
+        let mut events = vec![Event::CancelRequested];
+        events.extend(close.chain(steps));
+        if let Some(flight) = self.landing.in_flight.filter(|flight| !committing.contains(&flight.request)) {
+            let reason = Refusal::Paused { reason: "the execution was cancelled".to_owned() };
+            events.push(Event::LandingRefused { request: flight.request, reason });
+        }
+        if self.ended.is_some() {
+            events.push(Event::Ended { status: super::EndStatus::Cancelled });
+        }
+        events
+    }
+
+    fn cancel_step(&self, ix: StepIx, committing: &[RequestId]) -> Result<Vec<Event>, Rejected> {
+        self.known(ix)?;
+        if self.ended.is_some() && self.ended != Some(super::EndStatus::Failed) {
+            return Ok(vec![]);
+        }
+        match &self.step(ix).state {
+            StepState::Done(_) | StepState::Cancelled => return Ok(vec![]),
+            StepState::Merging { request } if committing.contains(request) => {
+                let state = format!("the merge of step {} is being committed, it ends as done", self.plan.step(ix).id);
+                return Err(Rejected::InvalidState { action: "cancel the step", state });
+            }
+            _ => {}
+        }
+        let mut events = vec![Event::StepCancelled { step: ix }];
+        let mut seen = std::collections::BTreeSet::from([ix]);
+        let mut open = vec![ix];
+        while let Some(at) = open.pop() {
+            for (dependent, _) in self.plan.dependents(at) {
+                if self.step(*dependent).state == StepState::Pending && seen.insert(*dependent) {
+                    events.push(Event::StepCancelled { step: *dependent });
+                    open.push(*dependent);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn retry(&self, ix: StepIx, mode: Option<RetryMode>) -> Result<Vec<Event>, Rejected> {
+        let step = self.known(ix)?;
+        let state = |text: String| Rejected::InvalidState { action: "retry the step", state: text };
+        let id = &self.plan.step(ix).id;
+        let StepState::Failed(reason) = &step.state else {
+            return Err(state(match self.word(ix) {
+                "blocked" => format!("step {id} is blocked by {}; retry that", self.dead_needs(ix).join(", ")),
+                word => format!("step {id} is {word}, only a failed step can be retried"),
+            }));
+        };
+        if self.cancelling || self.ended.is_some_and(|ended| ended != super::EndStatus::Failed) {
+            return Err(state(format!("the execution is {}", self.status())));
+        }
+        if step.dead > 0 {
+            return Err(state(format!("step {id} needs {}; retry that first", self.dead_needs(ix).join(", "))));
+        }
+        let continues =
+            matches!(reason, FailReason::Escalated(_) | FailReason::Conflict { .. } | FailReason::Check { .. });
+        let mode = mode.unwrap_or(if continues { RetryMode::Continue } else { RetryMode::Fresh });
+        Ok(vec![Event::StepRetried { step: ix, mode }])
+    }
+
+    fn dead_needs(&self, ix: StepIx) -> Vec<String> {
+        let needs = self.plan.step(ix).needs.iter().filter_map(|need| match need.on {
+            NeedOn::Step(on) if self.step(on).view().dead => Some(self.plan.step(on).id.to_string()),
+            NeedOn::Step(_) | NeedOn::External(_) => None,
+        });
+        needs.collect()
+    }
+
+    fn answer(&self, hold: HoldNo, answer: &Answer) -> Result<Vec<Event>, Rejected> {
+        if !self.holds.contains_key(&hold) {
+            return Err(Rejected::NotFound(format!("open hold {}", hold.0)));
+        }
+        let closed = Event::HoldClosed { hold, answer: Some(answer.clone()) };
+        Ok(match answer {
+            Answer::Approve | Answer::Text(_) => vec![closed],
+            Answer::Reject => std::iter::once(closed)
+                .chain(
+                    self.cancel_all(&[])
+                        .into_iter()
+                        .filter(|e| !matches!(e, Event::HoldClosed { hold: h, .. } if *h == hold)),
+                )
+                .collect(),
+        })
+    }
+
+    /// Whether a need from outside is watched for at all.
+    #[must_use]
+    pub fn need_known(&self, external: u32) -> NeedState {
+        self.externals.get(external as usize).copied().unwrap_or_default()
+    }
+}
+
+fn run(purpose: Purpose, now: Timestamp) -> Next {
+    Next::Run { purpose, not_before: now, charge: Charge::Nothing, findings: None }
+}
+
+fn fix(step: &StepRun, max_fixes: u32, findings: String, now: Timestamp) -> Option<Next> {
+    (step.fixes < max_fixes).then_some(Next::Run {
+        purpose: Purpose::Fix,
+        not_before: now,
+        charge: Charge::Fix,
+        findings: Some(findings),
+    })
+}
+
+fn stale(got: &str) -> Rejected {
+    Rejected::Stale { got: got.to_owned() }
+}

@@ -1,0 +1,638 @@
+//! What an execution hears, records and wants.
+
+use super::step::{DoneKind, FailReason};
+use crate::agent::Usage;
+use crate::branch::Branch;
+use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
+use crate::plan::{Plan, Step};
+use crate::refinery::Gate;
+use crate::spec::{AfterWhen, Land};
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use crate::workspace::Start;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to an execution.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A person, or a program for one, wants something.
+    Command(Command),
+    /// A backend answers.
+    Report(Report),
+    /// The dispatcher grants the permits for a step's next attempt.
+    Grant(StepIx),
+}
+
+/// What a person may ask of an execution (model section 7).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Add steps that were checked against the plan.
+    AddSteps(Vec<Step>),
+    /// Start nothing new; what runs ends by itself.
+    Pause(Option<StepIx>),
+    /// Clear the pause and answer the holds; or clear one step's pause.
+    Resume(Option<StepIx>),
+    /// Kill and give up the execution or a step. Merges that have begun to commit are named, and end as done.
+    Cancel {
+        /// One step, or the execution.
+        step: Option<StepIx>,
+        /// Requests past the point of no return.
+        committing: Vec<RequestId>,
+    },
+    /// Try a failed step again.
+    Retry {
+        /// Which step.
+        step: StepIx,
+        /// From where.
+        mode: Option<RetryMode>,
+    },
+    /// Answer one hold.
+    Decide {
+        /// Which hold.
+        hold: HoldNo,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Pause, and kill what runs.
+    Stop,
+}
+
+/// From where a retried step starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetryMode {
+    /// From what it had captured.
+    Continue,
+    /// From the integration branch's head.
+    Fresh,
+}
+
+/// A person's answer to a hold.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Go on.
+    Approve,
+    /// Do not go on: the execution is cancelled.
+    Reject,
+    /// Go on, with these words for the record.
+    Text(String),
+}
+
+/// A backend's answer about one effect, or news of another machine.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Report {
+    /// The integration branch is there, at its first base.
+    Opened(CommitId),
+    /// It could not be made.
+    OpenFailed(String),
+    /// The agent of an attempt runs.
+    Live {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// The name of its own session.
+        session: Option<String>,
+    },
+    /// An attempt is over and what it left is captured.
+    Ended {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// How.
+        end: Box<AttemptEnd>,
+    },
+    /// The step's change is merged into the integration branch.
+    Merged {
+        /// Which request.
+        request: RequestId,
+        /// The branch's new head.
+        commit: CommitId,
+    },
+    /// The queue gave a step's change back.
+    Refused {
+        /// Which request.
+        request: RequestId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The integration branch has landed on the target.
+    Landed {
+        /// Which request.
+        request: RequestId,
+        /// The target's new head.
+        commit: CommitId,
+    },
+    /// Something this execution needs from outside changed.
+    Need {
+        /// Position in [`Plan::externals`].
+        external: u32,
+        /// What it is now.
+        state: NeedState,
+    },
+    /// The execution that this one comes after has ended, or was revived.
+    Predecessor(NeedState),
+}
+
+/// How an attempt ended and what it left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// The captured commit, also of a failed attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// Summary for dependents, at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The agent's session, for a fix that goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "is_free")]
+    pub usage: Usage,
+}
+
+fn is_free(usage: &Usage) -> bool {
+    *usage == Usage::default()
+}
+
+impl AttemptEnd {
+    /// An end of that kind, leaving nothing.
+    #[must_use]
+    pub fn new(outcome: Outcome) -> Self {
+        Self { outcome, work: None, output: None, session: None, usage: Usage::default() }
+    }
+}
+
+/// A captured change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// The commit that the first attempt began from.
+    pub base: CommitId,
+    /// What was captured last.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: TreeId,
+    /// The attempt that left it.
+    pub attempt: AttemptNo,
+}
+
+/// How an attempt ended (model section 3.3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Success, and source changed.
+    Changed,
+    /// Success, and the files equal those it started from.
+    NoChange,
+    /// Success, and the artifact is there.
+    Artifact,
+    /// A review's answer.
+    Reviewed(Verdict),
+    /// The agent failed.
+    AgentError {
+        /// In one line.
+        message: String,
+        /// Whether another try may help.
+        transient: bool,
+    },
+    /// It ended without a final result.
+    NoResult,
+    /// It declined.
+    Declined {
+        /// Its words.
+        message: String,
+    },
+    /// It ran too long.
+    TimedOut,
+    /// It gave no sign of life.
+    Stuck,
+    /// Nobody knows how it ended.
+    Lost,
+    /// It was stopped by us, or died with us. Not charged.
+    Killed,
+    /// The service asked to wait. Not charged.
+    RateLimited {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// It put out too much.
+    OutputLimit,
+    /// A review or artifact attempt changed source.
+    Void {
+        /// What it changed.
+        paths: Vec<String>,
+    },
+    /// The agent could not be started.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+    /// The workspace could not be made or captured.
+    Workspace {
+        /// Why.
+        reason: String,
+    },
+    /// What it left is against the policy; the agent is told.
+    Policy {
+        /// The rule and the paths.
+        reason: String,
+    },
+    /// The artifact is missing or empty.
+    NoArtifact,
+    /// The conflict is not solved.
+    Unresolved {
+        /// In which files.
+        paths: Vec<String>,
+    },
+}
+
+/// Why the queue gave a change back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its check failed, twice, on a green base.
+    Check {
+        /// Last lines.
+        log: String,
+    },
+    /// It does not merge.
+    Conflict {
+        /// Files in conflict.
+        paths: Vec<String>,
+    },
+    /// It is contained already.
+    Empty,
+    /// It is against the policy.
+    Policy {
+        /// The rule and the paths.
+        reason: String,
+    },
+    /// The target moved too often.
+    Moved,
+    /// The target is checked out with changes.
+    Blocked {
+        /// Why.
+        reason: String,
+        /// What finishes it.
+        command: String,
+    },
+    /// The target was at our commit and was moved away by somebody.
+    Rewound,
+    /// The queue stopped for a reason that is nobody's fault.
+    Paused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a need from outside is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeedState {
+    /// Not yet.
+    #[default]
+    Waiting,
+    /// Its first agent lives or has lived.
+    Started,
+    /// Merging or done.
+    Completed,
+    /// Done and landed.
+    Landed,
+    /// Failed or cancelled.
+    Dead,
+}
+
+/// Number of a hold in its execution, from 1.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HoldNo(pub u32);
+
+/// Why an execution waits for a person (model section 8).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HoldReason {
+    /// A checkpoint step is done.
+    Checkpoint {
+        /// Which.
+        step: StepIx,
+    },
+    /// Something must be approved before it starts.
+    Approval {
+        /// What.
+        point: String,
+    },
+    /// It cost as much as it may.
+    Budget,
+    /// The target was moved away from work that had landed.
+    Rewound,
+    /// Landing waits for a person. Work goes on meanwhile.
+    Landing {
+        /// Why.
+        reason: String,
+        /// What finishes it.
+        command: String,
+    },
+    /// The target or the queue needs help.
+    Trouble {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+impl HoldReason {
+    /// Whether new attempts must not start while it is open.
+    #[must_use]
+    pub const fn stops_starts(&self) -> bool {
+        !matches!(self, Self::Landing { .. })
+    }
+}
+
+/// Everything an execution is made of at its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submitted {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The plan.
+    pub plan: Plan,
+    /// Where it came from: `cli`, `coordinator`, ...
+    pub origin: String,
+    /// Where its work lands.
+    pub target: Branch,
+    /// When merged work lands.
+    pub land: Land,
+    /// What a merged tree must pass.
+    pub gate: Option<Gate>,
+    /// When it was submitted.
+    pub created: Timestamp,
+    /// Start not before.
+    pub start_at: Option<Timestamp>,
+    /// Start not before that one ended.
+    pub after: Option<(ExecutionId, AfterWhen)>,
+    /// Held for approval before anything starts.
+    pub approval: bool,
+}
+
+/// What an execution records.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// It exists.
+    Submitted(Box<Submitted>),
+    /// Its integration branch is there.
+    Opened {
+        /// At.
+        base: CommitId,
+    },
+    /// Something needed from outside changed.
+    NeedChanged {
+        /// Position in [`Plan::externals`].
+        external: u32,
+        /// What it is now.
+        state: NeedState,
+    },
+    /// The execution it comes after changed.
+    PredecessorChanged {
+        /// What it is now.
+        state: NeedState,
+    },
+    /// Its time has come.
+    Triggered,
+    /// An attempt may run; recorded before its agent starts.
+    AttemptStarted {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// What for.
+        purpose: Purpose,
+        /// From which files.
+        start: Start,
+    },
+    /// Its agent runs.
+    AttemptLive {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// The agent's own session.
+        session: Option<String>,
+    },
+    /// It is over.
+    AttemptEnded {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// How, and what it left.
+        end: Box<AttemptEnd>,
+        /// What follows.
+        next: Next,
+    },
+    /// The queue merged a step's change.
+    StepMerged {
+        /// Which step.
+        step: StepIx,
+        /// The integration branch's new head.
+        commit: CommitId,
+    },
+    /// The queue gave a step's change back.
+    MergeRefused {
+        /// Which step.
+        step: StepIx,
+        /// Why.
+        reason: Refusal,
+        /// What follows.
+        next: Next,
+    },
+    /// The integration branch asks to land.
+    LandingRequested {
+        /// The request.
+        request: RequestId,
+        /// The branch's head.
+        tip: CommitId,
+    },
+    /// It has landed.
+    Landed {
+        /// The request.
+        request: RequestId,
+        /// The target's new head.
+        commit: CommitId,
+    },
+    /// It could not land.
+    LandingRefused {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A person has to look.
+    HoldOpened {
+        /// Its number.
+        hold: HoldNo,
+        /// Why.
+        reason: HoldReason,
+    },
+    /// The person did, or the reason is gone.
+    HoldClosed {
+        /// Its number.
+        hold: HoldNo,
+        /// The words of the person.
+        answer: Option<Answer>,
+    },
+    /// A person paused it, or one step.
+    Paused {
+        /// One step, or all.
+        step: Option<StepIx>,
+    },
+    /// The pause is over.
+    Resumed {
+        /// One step, or all.
+        step: Option<StepIx>,
+    },
+    /// Steps were added.
+    StepsAdded {
+        /// They.
+        steps: Vec<Step>,
+    },
+    /// A step was given up.
+    StepCancelled {
+        /// Which.
+        step: StepIx,
+    },
+    /// The execution is being given up; its unfinished steps follow.
+    CancelRequested,
+    /// A live attempt was stopped, to be run again.
+    AttemptStopped {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// A failed step is tried again.
+    StepRetried {
+        /// Which.
+        step: StepIx,
+        /// From where.
+        mode: RetryMode,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        status: EndStatus,
+    },
+}
+
+/// What a step does next, decided once and stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Next {
+    /// It is done.
+    Done(DoneKind),
+    /// Its change asks to be merged.
+    Merge {
+        /// The request.
+        request: RequestId,
+    },
+    /// Another attempt.
+    Run {
+        /// What for.
+        purpose: Purpose,
+        /// Not before.
+        not_before: Timestamp,
+        /// Which budget it is charged to.
+        charge: Charge,
+        /// What it is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        findings: Option<String>,
+    },
+    /// It failed.
+    Fail(FailReason),
+}
+
+/// Which budget of a step an attempt is charged to. None consumes another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Charge {
+    /// None: part of the normal way.
+    Nothing,
+    /// A fix after a review or a failed check.
+    Fix,
+    /// A repeat after an infrastructure failure.
+    Infra,
+    /// A repeat because the agent could not be started.
+    Spawn,
+    /// A repeat of a review that changed source.
+    Void,
+    /// A conflict with a change that landed first.
+    Resolution,
+}
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndStatus {
+    /// Every step is done or cancelled, at least one done, and landed.
+    Done,
+    /// A step failed, and nothing more can be done.
+    Failed,
+    /// Given up.
+    Cancelled,
+}
+
+/// What an execution wants in flight. At most one per step, and one to open the branch. Merges and landings are
+/// effects of the queues.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Effect {
+    /// Make the integration branch.
+    Open,
+    /// Prepare the workspace, run the agent, capture what it left.
+    Attempt {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+}
+
+/// An input that is not accepted now. Nothing changed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// About an attempt or request that is not in flight any more. Counted, harmless; its commits are kept.
+    #[error("a report of {got} came late; it changes nothing")]
+    Stale {
+        /// What it was about.
+        got: String,
+    },
+    /// The state does not allow it.
+    #[error("cannot {action}: {state}")]
+    InvalidState {
+        /// What was asked.
+        action: &'static str,
+        /// What is the case.
+        state: String,
+    },
+    /// New steps may not need a failed or cancelled one.
+    #[error("cannot add steps: step {step} {state}; retry it first, or leave the need out")]
+    DependencyFailed {
+        /// The needed step.
+        step: String,
+        /// What it is.
+        state: &'static str,
+    },
+    /// No such step or hold.
+    #[error("no {0}")]
+    NotFound(String),
+}

@@ -1,0 +1,97 @@
+//! What must hold after every input (model section 15). Unit, property and simulation tests call the same function.
+
+use super::{Execution, NeedState, Run, Running, StepRun, StepState};
+use crate::id::StepIx;
+use crate::limits::Limits;
+use crate::plan::NeedOn;
+use crate::store::Counts;
+use crate::time::Timestamp;
+
+/// Checks the state against itself, recomputing from scratch what is kept incrementally.
+///
+/// # Errors
+///
+/// The invariant that is broken, with the step.
+pub fn check(execution: &Execution, limits: &Limits) -> Result<(), String> {
+    let mut counts = Counts::default();
+    for (at, step) in execution.steps.iter().enumerate() {
+        let ix = StepIx::at(at);
+        let name = &execution.plan.step(ix).id;
+        let (unmet, dead) = edges(execution, ix);
+        if (step.unmet, step.dead) != (unmet, dead) {
+            return Err(format!("I2: step {name} counts {}/{} edges, not {unmet}/{dead}", step.unmet, step.dead));
+        }
+        let pending = step.state == StepState::Pending;
+        let running = matches!(step.state, StepState::Running(_));
+        let merging = matches!(step.state, StepState::Merging { .. });
+        counts.total += 1;
+        counts.pending += u32::from(pending);
+        counts.running += u32::from(running);
+        counts.merging += u32::from(merging);
+        counts.done += u32::from(matches!(step.state, StepState::Done(_)));
+        counts.failed += u32::from(matches!(step.state, StepState::Failed(_)));
+        counts.cancelled += u32::from(step.state == StepState::Cancelled);
+        counts.blocked += u32::from(pending && dead > 0);
+        if execution.ready.contains(&ix) != (pending && unmet == 0 && dead == 0) {
+            return Err(format!("the ready set is wrong about step {name}"));
+        }
+        if execution.active.contains(&ix) != (running || merging) {
+            return Err(format!("the active set is wrong about step {name}"));
+        }
+        timers(execution, ix, step)?;
+        bounds(execution, ix, limits)?;
+        if execution.ended.is_some() && (running || merging) {
+            return Err(format!("I8: the execution has ended while step {name} is {}", execution.word(ix)));
+        }
+    }
+    if counts != execution.counts {
+        return Err(format!("the counts {:?} should be {counts:?}", execution.counts));
+    }
+    Ok(())
+}
+
+fn edges(execution: &Execution, ix: StepIx) -> (u32, u32) {
+    let (mut unmet, mut dead) = (0, 0);
+    for need in &execution.plan.step(ix).needs {
+        let (satisfied, is_dead) = match need.on {
+            NeedOn::Step(on) => {
+                let view = execution.step(on).view();
+                (view.satisfies(need.condition), view.dead)
+            }
+            NeedOn::External(external) => {
+                let at = execution.plan.externals().iter().position(|(known, _)| *known == external);
+                let state = at.map_or(NeedState::Waiting, |at| execution.externals[at]);
+                (state.satisfies(need.condition), state == NeedState::Dead)
+            }
+        };
+        unmet += u32::from(!satisfied);
+        dead += u32::from(is_dead);
+    }
+    (unmet, dead)
+}
+
+fn timers(execution: &Execution, ix: StepIx, step: &StepRun) -> Result<(), String> {
+    let expected = match &step.state {
+        StepState::Running(Running { run: Run::Wanted { not_before }, .. }) if *not_before > Timestamp::default() => {
+            Some(*not_before)
+        }
+        _ => None,
+    };
+    let set: Vec<Timestamp> = execution.timers.iter().filter(|(_, of)| *of == ix).map(|(at, _)| *at).collect();
+    if set == expected.into_iter().collect::<Vec<_>>() {
+        Ok(())
+    } else {
+        Err(format!("timers of step {}: {set:?}", ix.0))
+    }
+}
+
+/// I5: budgets are never exceeded.
+fn bounds(execution: &Execution, ix: StepIx, limits: &Limits) -> Result<(), String> {
+    let (step, plan) = (execution.step(ix), execution.plan.step(ix));
+    let max_fixes = plan.review.map_or(0, |review| review.max_fixes);
+    let within = step.fixes <= max_fixes
+        && step.infra <= limits.infra_retries
+        && step.resolutions <= limits.resolutions
+        && step.voids <= 1;
+    if within { Ok(()) } else { Err(format!("I5: step {} is over a budget: {step:?}", plan.id)) }
+}

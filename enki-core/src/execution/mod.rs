@@ -1,0 +1,476 @@
+//! The life of one plan: steps, needs, attempts, checkpoints, pause, cancel, retry, added steps, outputs.
+//!
+//! [`Execution::decide`] says what an input means, [`Execution::settle`] what follows from the state alone, and
+//! [`Execution::apply`] is the only way the state changes, live and on replay. What should be in flight is derived:
+//! [`Execution::effect`] of a step, [`Execution::outstanding`] of all.
+
+mod apply;
+mod decide;
+mod event;
+pub mod invariants;
+mod settle;
+mod step;
+
+pub use apply::Touched;
+pub use event::{
+    Answer, AttemptEnd, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome,
+    Refusal, Rejected, Report, RetryMode, Submitted, Work,
+};
+pub use step::{DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+
+use crate::agent::Usage;
+use crate::branch::Branch;
+use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId};
+use crate::plan::{Plan, Step};
+use crate::refinery::Gate;
+use crate::spec::{AfterWhen, Condition, Land};
+use crate::store::Counts;
+use crate::tier::{Priority, Tier};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The state of one execution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    id: ExecutionId,
+    plan: Plan,
+    origin: String,
+    target: Branch,
+    land: Land,
+    gate: Option<Gate>,
+    created: Timestamp,
+    start_at: Option<Timestamp>,
+    after: Option<(ExecutionId, AfterWhen)>,
+    predecessor: NeedState,
+    triggered: bool,
+    base: Option<CommitId>,
+    head: Option<CommitId>,
+    steps: Vec<StepRun>,
+    externals: Vec<NeedState>,
+    counts: Counts,
+    paused: bool,
+    cancelling: bool,
+    holds: BTreeMap<HoldNo, HoldReason>,
+    next_hold: u32,
+    landing: Landing,
+    ended: Option<EndStatus>,
+    usage: Usage,
+    budget_asked: bool,
+    ready: BTreeSet<StepIx>,
+    active: BTreeSet<StepIx>,
+    timers: BTreeSet<(Timestamp, StepIx)>,
+    requests: BTreeMap<RequestId, StepIx>,
+    due_checkpoints: BTreeSet<StepIx>,
+}
+
+/// How far the integration branch has landed.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Landing {
+    requests: u32,
+    in_flight: Option<Flight>,
+    /// The tip of the last try that ended, landed or not.
+    tried: Option<CommitId>,
+    landed: Option<CommitId>,
+    /// Merges into the integration branch so far, and how many of them have landed.
+    merges: u32,
+    landed_merges: u32,
+}
+
+/// A landing that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Flight {
+    request: RequestId,
+    tip: CommitId,
+    merges: u32,
+}
+
+/// What an execution asks of the dispatcher for one step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Demand {
+    /// Nothing.
+    Idle,
+    /// A chain is open, but nothing may start now. Its permit is kept, or given back while the execution is held.
+    Open {
+        /// Whether the chain permit is given back.
+        yields: bool,
+    },
+    /// An attempt, as soon as permits allow.
+    Wants {
+        /// Its concurrency class.
+        tier: Tier,
+        /// Whether it needs a chain permit, unless it holds one.
+        chain: bool,
+        /// Its place in the order of starts; the smallest first.
+        order: StartOrder,
+    },
+    /// An agent process lives.
+    Live {
+        /// Its concurrency class.
+        tier: Tier,
+        /// Whether it holds a chain permit.
+        chain: bool,
+    },
+}
+
+/// Place in the order of starts (model section 5), without age and position of the execution.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct StartOrder {
+    /// Next attempts of open chains come first.
+    pub fresh: bool,
+    /// Then by priority.
+    pub priority: Priority,
+    /// Then by how much it frees: steps it blocks less steps that block it, negated.
+    pub fan: i64,
+    /// Then by the longest path below, negated.
+    pub below: i64,
+}
+
+impl Execution {
+    /// The state after [`Event::Submitted`], the first event of every execution.
+    #[must_use]
+    pub fn new(submitted: &Submitted) -> Self {
+        let mut execution = Self {
+            id: submitted.id,
+            plan: Plan::default(),
+            origin: submitted.origin.clone(),
+            target: submitted.target.clone(),
+            land: submitted.land,
+            gate: submitted.gate.clone(),
+            created: submitted.created,
+            start_at: submitted.start_at,
+            after: submitted.after,
+            predecessor: NeedState::Waiting,
+            triggered: submitted.start_at.is_none() && submitted.after.is_none(),
+            base: None,
+            head: None,
+            steps: Vec::new(),
+            externals: Vec::new(),
+            counts: Counts::default(),
+            paused: false,
+            cancelling: false,
+            holds: BTreeMap::new(),
+            next_hold: 1,
+            landing: Landing::default(),
+            ended: None,
+            usage: Usage::default(),
+            budget_asked: false,
+            ready: BTreeSet::new(),
+            active: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            due_checkpoints: BTreeSet::new(),
+        };
+        let mut plan = submitted.plan.clone();
+        std::mem::swap(&mut execution.plan, &mut plan);
+        execution.begin_steps(0);
+        if submitted.approval {
+            let reason = HoldReason::Approval { point: "decomposition".to_owned() };
+            execution.holds.insert(HoldNo(execution.next_hold), reason);
+            execution.next_hold += 1;
+        }
+        execution
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> ExecutionId {
+        self.id
+    }
+
+    /// Its plan, added steps included.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Where its work lands.
+    #[must_use]
+    pub const fn target(&self) -> &Branch {
+        &self.target
+    }
+
+    /// When merged work lands.
+    #[must_use]
+    pub const fn land(&self) -> Land {
+        self.land
+    }
+
+    /// What a merged tree must pass.
+    #[must_use]
+    pub const fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// When it was submitted.
+    #[must_use]
+    pub const fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// The execution it comes after.
+    #[must_use]
+    pub const fn after(&self) -> Option<(ExecutionId, AfterWhen)> {
+        self.after
+    }
+
+    /// Where its integration branch began.
+    #[must_use]
+    pub const fn base(&self) -> Option<CommitId> {
+        self.base
+    }
+
+    /// Where its integration branch is.
+    #[must_use]
+    pub const fn head(&self) -> Option<CommitId> {
+        self.head
+    }
+
+    /// The last tip of the integration branch that has landed on the target.
+    #[must_use]
+    pub const fn landed(&self) -> Option<CommitId> {
+        self.landing.landed
+    }
+
+    /// Its steps, in the order of the plan.
+    #[must_use]
+    pub fn steps(&self) -> &[StepRun] {
+        &self.steps
+    }
+
+    /// The step at that position.
+    #[must_use]
+    pub fn step(&self, ix: StepIx) -> &StepRun {
+        &self.steps[ix.index()]
+    }
+
+    /// The task id of a step.
+    #[must_use]
+    pub fn task(&self, ix: StepIx) -> TaskId {
+        TaskId::of(self.id, &self.plan.step(ix).id)
+    }
+
+    /// Steps in each state.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The open holds.
+    #[must_use]
+    pub const fn holds(&self) -> &BTreeMap<HoldNo, HoldReason> {
+        &self.holds
+    }
+
+    /// Whether a person paused it.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub const fn ended(&self) -> Option<EndStatus> {
+        self.ended
+    }
+
+    /// What it cost so far.
+    #[must_use]
+    pub const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// What its needs from outside are, in the order of [`Plan::externals`].
+    #[must_use]
+    pub fn externals(&self) -> &[NeedState] {
+        &self.externals
+    }
+
+    /// Whether steps may start, as far as the execution is concerned.
+    #[must_use]
+    pub fn may_start(&self) -> bool {
+        self.base.is_some() && !self.suspended() && self.ended.is_none() && !self.cancelling
+    }
+
+    /// Paused, or held by something that stops starts.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.paused || self.holds.values().any(HoldReason::stops_starts)
+    }
+
+    /// The status word of model section 3.1.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        let idle = self.counts.running + self.counts.merging == 0 && self.ready.is_empty();
+        match self.ended {
+            Some(EndStatus::Done) => "done",
+            Some(EndStatus::Failed) => "failed",
+            Some(EndStatus::Cancelled) => "cancelled",
+            None if self.paused => "paused",
+            None if self.suspended() || (!self.holds.is_empty() && idle) => "held",
+            None if !self.triggered && self.predecessor_failed() => "blocked",
+            None if !self.triggered => "scheduled",
+            None => "running",
+        }
+    }
+
+    /// The status word of a step, `ready` and `blocked` included.
+    #[must_use]
+    pub fn word(&self, ix: StepIx) -> &'static str {
+        let step = self.step(ix);
+        match &step.state {
+            StepState::Running(_) if step.paused && step.live().is_none() => "paused",
+            StepState::Running(_) => "running",
+            StepState::Merging { .. } => "merging",
+            StepState::Done(_) => "done",
+            StepState::Failed(_) => "failed",
+            StepState::Cancelled => "cancelled",
+            StepState::Pending if step.dead > 0 => "blocked",
+            StepState::Pending if step.paused => "paused",
+            StepState::Pending if step.unmet == 0 => "ready",
+            StepState::Pending => "pending",
+        }
+    }
+
+    fn predecessor_failed(&self) -> bool {
+        matches!(self.after, Some((_, AfterWhen::Success))) && self.predecessor == NeedState::Dead
+    }
+
+    /// What the step at `ix` asks of the dispatcher.
+    #[must_use]
+    pub fn demand(&self, ix: StepIx, now: Timestamp) -> Demand {
+        let (step, plan) = (self.step(ix), self.plan.step(ix));
+        let chain = plan.review.is_some();
+        let wants = |fresh: bool| Demand::Wants {
+            tier: plan.tier,
+            chain,
+            order: StartOrder {
+                fresh,
+                priority: plan.priority,
+                fan: -self.plan.fan(ix),
+                below: -i64::from(self.plan.below(ix)),
+            },
+        };
+        match &step.state {
+            StepState::Pending if step.unmet == 0 && step.dead == 0 && !step.paused && self.may_start() => wants(true),
+            StepState::Running(Running { run: Run::Live { .. }, .. }) => Demand::Live { tier: plan.tier, chain },
+            StepState::Running(Running { run: Run::Wanted { not_before }, .. }) => {
+                if *not_before <= now && !step.paused && self.may_start() {
+                    wants(false)
+                } else if chain {
+                    Demand::Open { yields: self.suspended() }
+                } else {
+                    Demand::Idle
+                }
+            }
+            StepState::Pending
+            | StepState::Merging { .. }
+            | StepState::Done(_)
+            | StepState::Failed(_)
+            | StepState::Cancelled => Demand::Idle,
+        }
+    }
+
+    /// Steps whose demand may be other than idle.
+    pub fn candidates(&self) -> impl Iterator<Item = StepIx> + '_ {
+        self.ready.iter().chain(&self.active).copied()
+    }
+
+    /// What should be in flight for the step at `ix`.
+    #[must_use]
+    pub fn effect(&self, ix: StepIx) -> Option<Effect> {
+        self.step(ix).live().map(|attempt| Effect::Attempt { step: ix, attempt })
+    }
+
+    /// Whether the integration branch should be made.
+    #[must_use]
+    pub fn wants_open(&self) -> bool {
+        self.triggered && self.base.is_none() && !self.suspended() && self.ended.is_none() && !self.cancelling
+    }
+
+    /// Everything that should be in flight: what a driver starts after a crash.
+    pub fn outstanding(&self) -> impl Iterator<Item = Effect> + '_ {
+        let open = self.wants_open().then_some(Effect::Open);
+        open.into_iter().chain(self.active.iter().filter_map(|ix| self.effect(*ix)))
+    }
+
+    /// When the passing of time alone changes something.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let trigger = self.start_at.filter(|_| !self.triggered && self.predecessor_allows());
+        self.timers.first().map(|(at, _)| *at).into_iter().chain(trigger).min()
+    }
+
+    /// Steps whose waiting time is over at `now`.
+    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = StepIx> + '_ {
+        self.timers.iter().take_while(move |(at, _)| *at <= now).map(|(_, ix)| *ix)
+    }
+
+    fn predecessor_allows(&self) -> bool {
+        match self.after {
+            None => true,
+            Some((_, AfterWhen::Success)) => self.predecessor == NeedState::Landed,
+            Some((_, AfterWhen::Any)) => matches!(self.predecessor, NeedState::Landed | NeedState::Dead),
+        }
+    }
+
+    /// Steps this one takes outputs from: its needs that are not only `started`, in order.
+    pub fn sources<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = StepIx> + 'a {
+        step.needs.iter().filter(|need| need.condition != Condition::Started).filter_map(|need| match need.on {
+            crate::plan::NeedOn::Step(ix) => Some(ix),
+            crate::plan::NeedOn::External(_) => None,
+        })
+    }
+
+    /// What others see of this execution, or of one of its steps, as a need.
+    #[must_use]
+    pub fn need_state(&self, step: Option<StepIx>) -> NeedState {
+        let Some(ix) = step else {
+            return match self.ended {
+                Some(EndStatus::Done) => NeedState::Landed,
+                Some(EndStatus::Failed | EndStatus::Cancelled) => NeedState::Dead,
+                None if self.counts.pending + self.counts.running + self.counts.failed == 0 => NeedState::Completed,
+                None if self.base.is_some() => NeedState::Started,
+                None => NeedState::Waiting,
+            };
+        };
+        let Some(run) = self.steps.get(ix.index()) else { return NeedState::Dead };
+        match &run.state {
+            StepState::Pending => NeedState::Waiting,
+            StepState::Running(_) if run.lived => NeedState::Started,
+            StepState::Running(_) => NeedState::Waiting,
+            StepState::Done(_) if self.has_landed(ix) => NeedState::Landed,
+            StepState::Merging { .. } | StepState::Done(_) => NeedState::Completed,
+            StepState::Failed(_) | StepState::Cancelled => NeedState::Dead,
+        }
+    }
+
+    /// Whether what a done step changed is on the target.
+    #[must_use]
+    pub fn has_landed(&self, ix: StepIx) -> bool {
+        match &self.step(ix).state {
+            StepState::Done(DoneKind::Merged { .. }) => self.step(ix).merge_no <= self.landing.landed_merges,
+            StepState::Done(DoneKind::NoChanges | DoneKind::Artifact) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the integration branch holds work that is not on the target.
+    #[must_use]
+    pub fn landing_due(&self) -> bool {
+        self.head.is_some() && self.head != self.base && self.head != self.landing.landed
+    }
+
+    /// The next attempt number of a step.
+    fn next_attempt(&self, ix: StepIx) -> AttemptNo {
+        AttemptNo(self.step(ix).attempts + 1)
+    }
+}

@@ -1,0 +1,141 @@
+//! What follows from the state alone: due triggers, checkpoints, landings, and the end.
+
+use super::event::{EndStatus, Event, HoldNo, HoldReason};
+use super::step::StepState;
+use super::{Execution, Touched};
+use crate::id::{RequestId, StepIx};
+use crate::spec::Land;
+use crate::time::Timestamp;
+
+impl Execution {
+    /// The next facts that the state at `now` calls for; empty once nothing does. To be appended together with what
+    /// led to them: a checkpoint's hold is durable with the step's end (R16).
+    #[must_use]
+    pub fn settle(&self, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.ended.is_some() {
+            return events;
+        }
+        if self.cancelling {
+            if self.counts.running + self.counts.pending + self.counts.failed == 0
+                && self.counts.merging == 0
+                && self.landing.in_flight.is_none()
+            {
+                events.push(Event::Ended { status: EndStatus::Cancelled });
+            }
+            return events;
+        }
+        if !self.triggered && self.predecessor_allows() && self.start_at.is_none_or(|at| at <= now) {
+            events.push(Event::Triggered);
+        }
+        let mut hold = self.next_hold;
+        for step in &self.due_checkpoints {
+            events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Checkpoint { step: *step } });
+            hold += 1;
+        }
+        if self.over_budget() && !self.budget_asked {
+            events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Budget });
+        }
+        if events.is_empty() {
+            events.extend(self.landing_event());
+        }
+        if events.is_empty() {
+            events.extend(self.end_event());
+        }
+        events
+    }
+
+    /// Settles, applying as it goes, until nothing more follows.
+    pub fn settle_all(&mut self, now: Timestamp, touched: &mut Touched, mut record: impl FnMut(&Event)) {
+        loop {
+            let events = self.settle(now);
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.apply_noting(&event, touched);
+                record(&event);
+            }
+        }
+    }
+
+    fn over_budget(&self) -> bool {
+        let tokens = self.usage.input_tokens.saturating_add(self.usage.output_tokens);
+        self.plan.budget.tokens.is_some_and(|limit| tokens >= limit)
+            || self.plan.budget.cost_micro_usd.is_some_and(|limit| self.usage.cost_micro_usd >= limit)
+    }
+
+    fn landing_event(&self) -> Option<Event> {
+        let tip = self.head.filter(|_| self.landing_due() && self.landing.in_flight.is_none())?;
+        let wanted = match self.land {
+            Land::Each => true,
+            Land::End => self.all_done(),
+        };
+        (wanted && self.landing.tried != Some(tip))
+            .then(|| Event::LandingRequested { request: RequestId::of(self.id, None, self.landing.requests + 1), tip })
+    }
+
+    fn all_done(&self) -> bool {
+        let counts = self.counts;
+        counts.pending + counts.running + counts.merging + counts.failed == 0 && counts.done > 0
+    }
+
+    fn end_event(&self) -> Option<Event> {
+        let counts = self.counts;
+        let busy = counts.running + counts.merging > 0 || self.landing.in_flight.is_some();
+        if busy || self.paused || !self.holds.is_empty() {
+            return None;
+        }
+        let status = if counts.failed > 0 && counts.pending == counts.blocked {
+            EndStatus::Failed
+        } else if self.all_done() && !self.landing_due() {
+            EndStatus::Done
+        } else if counts.cancelled == counts.total && !self.landing_due() {
+            EndStatus::Cancelled
+        } else {
+            return None;
+        };
+        Some(Event::Ended { status })
+    }
+
+    /// Why nothing moves although the execution has not ended, in words for people; empty if something does (I17).
+    #[must_use]
+    pub fn waiting_for(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.holds.values().map(|reason| self.describe(reason)).collect();
+        if self.paused {
+            reasons.push("a person paused it".to_owned());
+        }
+        if self.ended.is_some() || self.counts.running + self.counts.merging > 0 {
+            return reasons;
+        }
+        if !self.triggered {
+            reasons.push(match self.after {
+                Some((execution, _)) => format!("the end of {execution}"),
+                None => "its start time".to_owned(),
+            });
+        }
+        for (n, (external, waiting)) in self.plan.externals().iter().enumerate() {
+            let open = |(ix, condition): &&(StepIx, _)| {
+                self.step(*ix).state == StepState::Pending && !self.externals[n].satisfies(*condition)
+            };
+            if let Some((ix, _)) = waiting.iter().find(open) {
+                let step = external.step.map_or_else(String::new, |s| format!(" step {}", s.0 + 1));
+                reasons.push(format!("{}{step}, which step {} needs", external.execution, self.plan.step(*ix).id));
+            }
+        }
+        reasons
+    }
+
+    /// A hold in words for people.
+    #[must_use]
+    pub fn describe(&self, reason: &HoldReason) -> String {
+        match reason {
+            HoldReason::Checkpoint { step } => format!("checkpoint after step {}", self.plan.step(*step).id),
+            HoldReason::Approval { point } => format!("approval of the {point}"),
+            HoldReason::Budget => "the budget is used up".to_owned(),
+            HoldReason::Rewound => format!("{} was moved away from work that had landed on it", self.target),
+            HoldReason::Landing { reason, command } => format!("landing on {}: {reason}; run: {command}", self.target),
+            HoldReason::Trouble { reason } => reason.clone(),
+        }
+    }
+}

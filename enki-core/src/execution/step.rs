@@ -1,0 +1,234 @@
+//! The state of one step.
+
+use super::event::{Charge, Work};
+use crate::id::{AttemptNo, CommitId, RequestId};
+use crate::spec::Condition;
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+use crate::workspace::Start;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a step is (model section 3.2). `ready` and `blocked` are derived, see [`super::Execution::word`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum StepState {
+    /// Not started.
+    #[default]
+    Pending,
+    /// In its chain: an attempt lives or is wanted.
+    Running(Running),
+    /// Its change is in the merge queue.
+    Merging {
+        /// The request.
+        request: RequestId,
+    },
+    /// Done.
+    Done(DoneKind),
+    /// Failed.
+    Failed(FailReason),
+    /// Given up.
+    Cancelled,
+}
+
+/// A running step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// What the attempt is for: working, reviewing, fixing or resolving.
+    pub purpose: Purpose,
+    /// Whether it lives.
+    pub run: Run,
+}
+
+/// Whether an attempt lives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Run {
+    /// Wanted, as soon as permits and this time allow.
+    Wanted {
+        /// Not before.
+        not_before: Timestamp,
+    },
+    /// Granted: its agent is starting or lives.
+    Live {
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// From which files.
+        start: Start,
+        /// Whether its agent is known to run.
+        confirmed: bool,
+    },
+}
+
+/// How a step got done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneKind {
+    /// Its change is merged.
+    Merged {
+        /// As this commit.
+        commit: CommitId,
+    },
+    /// Nothing had to be changed.
+    NoChanges,
+    /// Its artifact is there.
+    Artifact,
+}
+
+/// Why a step failed (model section 12).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants are the failure reasons of model section 12, the fields their detail")]
+pub enum FailReason {
+    Timeout,
+    Stuck,
+    Lost,
+    NoResult,
+    Spawn { reason: String },
+    AgentError { message: String },
+    Refused { message: String },
+    OutputLimit,
+    Budget,
+    Workspace { reason: String },
+    NoArtifact,
+    Escalated(Escalation),
+    Conflict { paths: Vec<String> },
+    Check { log: String },
+    Rewound,
+}
+
+/// Why a chain needs a person.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants are the escalation reasons of model section 12")]
+pub enum Escalation {
+    Unparsable,
+    Replan,
+    FixesExhausted,
+    ReviewerEdited,
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("the agent ran longer than its timeout"),
+            Self::Stuck => f.write_str("the agent gave no sign of life"),
+            Self::Lost => f.write_str("the agent was lost"),
+            Self::NoResult => f.write_str("the agent ended without a result"),
+            Self::Spawn { reason } => write!(f, "the agent could not be started: {reason}"),
+            Self::AgentError { message } => write!(f, "the agent failed: {message}"),
+            Self::Refused { message } => write!(f, "the agent declined: {message}"),
+            Self::OutputLimit => f.write_str("the agent put out too much"),
+            Self::Budget => f.write_str("the budget is used up"),
+            Self::Workspace { reason } => write!(f, "its workspace: {reason}"),
+            Self::NoArtifact => f.write_str("the artifact is missing or empty"),
+            Self::Escalated(Escalation::Unparsable) => f.write_str("the review could not be understood"),
+            Self::Escalated(Escalation::Replan) => f.write_str("the review asks for another plan"),
+            Self::Escalated(Escalation::FixesExhausted) => f.write_str("it did not pass its review within its fixes"),
+            Self::Escalated(Escalation::ReviewerEdited) => f.write_str("the reviewer changed source twice"),
+            Self::Conflict { paths } => write!(f, "conflict in {}", paths.join(", ")),
+            Self::Check { log } => write!(f, "the check failed: {}", log.lines().last().unwrap_or("no output")),
+            Self::Rewound => f.write_str("the target was moved away from its change"),
+        }
+    }
+}
+
+/// A step with its counters.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StepRun {
+    /// Where it is.
+    pub state: StepState,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// Attempts so far; the next is one more.
+    pub attempts: u32,
+    /// Merge requests so far.
+    pub requests: u32,
+    /// Infrastructure failures since the last success.
+    pub infra: u32,
+    /// Times the agent could not be started, since the last success.
+    pub spawns: u32,
+    /// Reviews that changed source, in a row.
+    pub voids: u32,
+    /// Fixes charged.
+    pub fixes: u32,
+    /// Resolutions of conflicts.
+    pub resolutions: u32,
+    /// Whether its first attempt lives or has lived, since the last retry.
+    pub lived: bool,
+    /// What was captured last.
+    pub work: Option<Box<Work>>,
+    /// Summary for dependents.
+    pub output: Option<Box<str>>,
+    /// The agent's session to go on with.
+    pub session: Option<Box<str>>,
+    /// What the next attempt is told.
+    pub findings: Option<Box<str>>,
+    /// Its place among the merges into the integration branch, from 1.
+    pub(super) merge_no: u32,
+    /// Edges that are not satisfied.
+    pub(super) unmet: u32,
+    /// Edges to needs that are failed, cancelled or blocked.
+    pub(super) dead: u32,
+}
+
+impl StepRun {
+    /// The live attempt.
+    #[must_use]
+    pub const fn live(&self) -> Option<AttemptNo> {
+        match &self.state {
+            StepState::Running(Running { run: Run::Live { attempt, .. }, .. }) => Some(*attempt),
+            _ => None,
+        }
+    }
+
+    pub(super) fn charge(&mut self, charge: Charge) {
+        match charge {
+            Charge::Nothing => {}
+            Charge::Fix => self.fixes += 1,
+            Charge::Infra => self.infra += 1,
+            Charge::Spawn => self.spawns += 1,
+            Charge::Void => self.voids += 1,
+            Charge::Resolution => self.resolutions += 1,
+        }
+        if matches!(charge, Charge::Nothing | Charge::Fix | Charge::Resolution) {
+            (self.infra, self.spawns) = (0, 0);
+        }
+    }
+
+    /// What dependents can see of it.
+    pub(super) fn view(&self) -> View {
+        let level = match &self.state {
+            StepState::Pending => 0,
+            StepState::Running(_) => u8::from(self.lived),
+            StepState::Merging { .. } => 2,
+            StepState::Done(_) => 3,
+            StepState::Failed(_) | StepState::Cancelled => 0,
+        };
+        let dead = match &self.state {
+            StepState::Failed(_) | StepState::Cancelled => true,
+            StepState::Pending => self.dead > 0,
+            StepState::Running(_) | StepState::Merging { .. } | StepState::Done(_) => false,
+        };
+        View { level, dead }
+    }
+}
+
+/// What dependents can see of a step: how far it is, and whether it is dead to them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct View {
+    level: u8,
+    pub(super) dead: bool,
+}
+
+impl View {
+    pub(super) const fn satisfies(self, condition: Condition) -> bool {
+        let wanted = match condition {
+            Condition::Started => 1,
+            Condition::Completed => 2,
+            Condition::Merged => 3,
+        };
+        self.level >= wanted
+    }
+}

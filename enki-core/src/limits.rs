@@ -1,0 +1,55 @@
+//! Limits and budgets, passed to the machines as arguments.
+
+use crate::tier::Tier;
+use std::time::Duration;
+
+/// Limits that decisions depend on. The default is model section 3 to 5.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Agent processes at once, of all tiers.
+    pub runs: u32,
+    /// Agent processes at once of light, standard and heavy tier.
+    pub runs_by_tier: [u32; 3],
+    /// Review chains open at once.
+    pub chains: u32,
+    /// Infrastructure failures of a step before it fails; cleared by the next success.
+    pub infra_retries: u32,
+    /// Times a runtime may be unable to start an agent before the step fails.
+    pub spawn_failures: u32,
+    /// Times a step may run again because another change landed in its way.
+    pub resolutions: u32,
+    /// Times a change is built anew because its target moved, before a person is asked.
+    pub rebuilds: u32,
+    /// Waits before infrastructure retries; the last one repeats.
+    pub backoff: Vec<Duration>,
+    /// Waits before a check without an answer is tried again; after the last the queue pauses.
+    pub check_backoff: Vec<Duration>,
+    /// Largest number of steps of an execution.
+    pub max_steps: usize,
+}
+
+impl Limits {
+    /// The limit of that tier.
+    #[must_use]
+    pub const fn tier(&self, tier: Tier) -> u32 {
+        self.runs_by_tier[tier as usize]
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            runs: 10,
+            runs_by_tier: [10, 5, 5],
+            chains: 6,
+            infra_retries: 2,
+            spawn_failures: 2,
+            resolutions: 3,
+            rebuilds: 5,
+            backoff: vec![Duration::from_secs(5), Duration::from_secs(20)],
+            check_backoff: vec![Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)],
+            max_steps: 1000,
+        }
+    }
+}
