@@ -21,6 +21,7 @@
 //!     enki_testkit::task_store_conformance!(super::InMemory);
 //! }
 //! ```
+pub mod fakes;
 pub mod suite;
 
 mod macros;

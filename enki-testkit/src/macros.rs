@@ -42,6 +42,38 @@ macro_rules! task_store_conformance {
     };
 }
 
+/// Expands to one test for each rule of [`AgentRunner`](enki_core::agent::AgentRunner).
+///
+/// The argument is an expression of a [`AgentFixture`](crate::suite::agent::AgentFixture), evaluated once per test.
+#[macro_export]
+macro_rules! agent_runner_conformance {
+    ($fixture:expr) => {
+        $crate::__cases! { agent, AgentFixture, $fixture;
+            a_run_that_ends_well_gives_its_final_message
+            text_comes_in_order_before_the_end
+            a_failure_is_not_talked_away
+            an_end_without_a_result_is_no_success
+            stop_ends_an_agent
+            an_agent_that_ignores_a_polite_stop_is_killed
+            stop_is_idempotent
+            a_run_over_its_time_limit_is_ended
+            a_run_without_a_sign_of_life_is_ended
+            signs_of_life_keep_a_run_from_being_stuck
+            next_is_cancel_safe
+            two_runs_side_by_side_do_not_mix
+            two_agents_of_one_attempt_never_live_at_once
+            the_end_is_told_when_the_whole_tree_is_gone
+            the_final_message_is_capped
+            output_without_end_ends_the_run
+            the_environment_is_an_allow_list
+            the_working_directory_is_the_workspace
+            an_agent_that_cannot_start_is_an_error
+            attach_finds_nothing_where_nothing_lives
+            attach_gives_the_living_agent_or_leaves_nothing
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __cases {
@@ -62,7 +94,7 @@ mod tests {
     #[test]
     fn every_case_of_a_suite_is_in_its_macro() {
         let macros = include_str!("macros.rs");
-        let suites = [("store", include_str!("suite/store.rs"))];
+        let suites = [("store", include_str!("suite/store.rs")), ("agent", include_str!("suite/agent.rs"))];
         for (suite, source) in suites {
             let head = format!("__cases! {{ {suite},");
             let list = macros.split(&head).nth(1).and_then(|rest| rest.split('}').next()).expect("a macro per suite");

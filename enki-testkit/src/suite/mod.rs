@@ -3,6 +3,7 @@
 //! The macros at the root of the crate turn them into tests. A case panics if the rule is broken. One that a backend
 //! cannot be put to prints why and passes; such a line is a gap in what was shown, not a proof.
 
+pub mod agent;
 pub mod store;
 
 use std::future::Future;

@@ -1,0 +1,10 @@
+//! Backends without an outside: real in their contracts, with memory for a disk.
+//!
+//! They pass the suites of this crate, so what works with them has a right to work with every backend. For tests of
+//! the driver and of tools built on it.
+
+pub mod agents;
+pub mod vcs;
+
+pub use agents::{FakeAgents, Script};
+pub use vcs::FakeRepository;
