@@ -115,7 +115,7 @@ impl TaskStore for MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     logs: HashMap<LogId, Vec<Recorded>>,
-    /// Executions in the order of their first summary: time stamps may run backwards.
+    /// Executions in the order of their logs: time stamps may run backwards.
     submitted: Vec<ExecutionId>,
     summaries: HashMap<ExecutionId, Summary>,
     /// By short id.
@@ -187,14 +187,14 @@ impl State {
         }
         let version = Version(rows.len() as u64);
         if let Some(execution) = execution {
-            self.executions.insert(execution.short(), execution);
+            if self.executions.insert(execution.short(), execution).is_none() {
+                self.submitted.push(execution);
+            }
             for TaskRow { task, ix, step } in tasks {
                 self.tasks.insert(task.hex(), Task { execution, ix, step, task });
             }
-            if let Some(summary) = summary
-                && self.summaries.insert(execution, summary).is_none()
-            {
-                self.submitted.push(execution);
+            if let Some(summary) = summary {
+                self.summaries.insert(execution, summary);
             }
         }
         version
