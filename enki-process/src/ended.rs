@@ -1,0 +1,68 @@
+//! How a child ended.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A child's end. Its process tree is gone when you see this, unless [`Ended::survivors`] says otherwise.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// Why it ended.
+    pub cause: Cause,
+    /// How its main process ended.
+    pub status: Status,
+    /// The last bytes of stdout.
+    pub stdout_tail: Vec<u8>,
+    /// The last bytes of stderr.
+    pub stderr_tail: Vec<u8>,
+    /// All bytes it put out.
+    pub output_bytes: u64,
+    /// Bytes that the log does not have because of its limits.
+    pub cut_bytes: u64,
+    /// Why the log is not complete, if writing it failed.
+    pub log_failure: Option<String>,
+    /// Processes of its tree that outlived the main process and were killed.
+    pub strays: u32,
+    /// Processes of its tree that could not be killed in time: 0 but for processes stuck in the kernel.
+    pub survivors: u32,
+    /// From start to end.
+    pub elapsed: Duration,
+}
+
+/// Why a child ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// By itself.
+    Exited,
+    /// Its caller stopped it, or went away.
+    Stopped,
+    /// The wall-clock limit.
+    TimedOut,
+    /// No sign of life for too long.
+    Idle,
+    /// It put out too much.
+    OutputLimit,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Status {
+    /// With that exit code.
+    Code(i32),
+    /// By that signal.
+    Signal(i32),
+    /// Not known: it could not be killed in time.
+    Unknown,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("unknown status"),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Finds and kills what is left of process trees, whoever adopted it.
+
+use crate::clock;
+use crate::marker::Marker;
+use crate::procfs::{self, Identity, Reader, Stat};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process_group};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// What a hunt did.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Hunted {
+    /// Processes that were killed.
+    pub killed: u32,
+    /// Processes that still lived when time was up: 0 but for processes stuck in the kernel.
+    pub survivors: u32,
+}
+
+/// Kills every process that carries one of the marks, and waits until they are gone, at most `limit`.
+///
+/// A mark is inherited by all descendants, so this finds those that changed session, were adopted, or belong to an
+/// orchestrator that was killed. It never trusts a stored process number. Blocking: milliseconds, longer if something
+/// was found. The calling process itself and its ancestors are never killed.
+///
+/// Linux with `/proc` only; elsewhere nothing is found. A process that cleared its environment, changed its session and
+/// lost its parent carries no mark and is not found; run agents under a supervisor against that.
+#[must_use]
+pub fn kill_marked(marks: &[Marker], limit: Duration) -> Hunted {
+    Hunt::new(marks.to_vec()).run(clock::now() + limit)
+}
+
+/// The numbers of all living processes that carry one of the marks.
+#[must_use]
+pub fn marked(marks: &[Marker]) -> Vec<u32> {
+    let found = Hunt::new(marks.to_vec()).search().found;
+    found.into_iter().filter_map(|id| u32::try_from(id.pid).ok()).collect()
+}
+
+/// One hunt for one tree, or for all trees that carry certain marks.
+#[derive(Debug)]
+pub(crate) struct Hunt {
+    marks: Vec<Marker>,
+    /// Seen in the tree while it was whole; found even without a mark.
+    known: HashSet<Identity>,
+    /// Not to be killed now.
+    spared: HashSet<i32>,
+    /// Nothing of the tree is older than this.
+    born_after: u64,
+    reader: Reader,
+}
+
+/// One look at the processes.
+#[derive(Debug, Default)]
+struct Search {
+    found: Vec<Identity>,
+    /// Alive without an environment: in the middle of `exec`, or never given one.
+    unsure: usize,
+}
+
+/// Scanning this many numbers one by one is cheaper than listing `/proc`.
+const WINDOW: i32 = 256;
+
+/// As long as this after a process's start its descendants have numbers between its own and the newest: nobody starts
+/// all the numbers there are (at least 32,768) in so short a time.
+const FRESH: Duration = Duration::from_millis(20);
+
+impl Hunt {
+    pub(crate) fn new(marks: Vec<Marker>) -> Self {
+        let mut reader = Reader::default();
+        let spared = ancestry(&mut reader);
+        Self { marks, known: HashSet::new(), spared, born_after: 0, reader }
+    }
+
+    /// For the tree of one fresh child of ours. Cheap: it looks at nothing yet.
+    pub(crate) fn of_child(mark: Marker) -> Self {
+        let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        Self {
+            marks: vec![mark],
+            known: HashSet::new(),
+            spared: HashSet::from([own]),
+            born_after: 0,
+            reader: Reader::default(),
+        }
+    }
+
+    /// Notes the tree of `root` as it is now, and gives its processor time in ticks and its size.
+    pub(crate) fn note_tree(&mut self, root: i32) -> (u64, usize) {
+        let stats = self.reader.stats();
+        let own = stats.iter().find(|s| s.id.pid == root);
+        let members = procfs::tree(&stats, root);
+        self.known.extend(members.iter().map(|s| s.id));
+        let cpu = own.into_iter().chain(&members).map(|s| s.cpu).sum();
+        (cpu, members.len())
+    }
+
+    /// Nothing older than `leader`, a child of ours not yet reaped, can be of its tree.
+    pub(crate) fn born_after(&mut self, leader: i32) {
+        self.born_after = self.reader.stat(leader).map_or(0, |s| s.id.start);
+    }
+
+    /// Whether somebody still lives in that process group. The dead that nobody has reaped yet do not count: their new
+    /// parent may take its time.
+    pub(crate) fn is_group_alive(&mut self, group: Pid) -> bool {
+        test_kill_process_group(group).is_ok()
+            && self.reader.stats().iter().any(|s| s.group == group.as_raw_nonzero().get() && !s.is_dead)
+    }
+
+    /// Whether nothing of the tree of `leader`, a child of ours that has ended but is not reaped, is left; told without a
+    /// look at all processes. `false` means: not known, do [`Hunt::run`].
+    pub(crate) fn is_surely_over(&mut self, leader: i32, age: Duration) -> bool {
+        if age > FRESH || !self.known.is_empty() || !procfs::is_usable() {
+            return false;
+        }
+        let mut next = leader + 1;
+        // A process that appears while we look gets a higher number still: go on until the end stands still.
+        loop {
+            let Some(newest) = self.reader.newest_pid() else { return false };
+            if newest < next {
+                return newest + 1 == next;
+            }
+            if newest - leader > WINDOW {
+                return false;
+            }
+            for pid in next..=newest {
+                let Some(environ) = self.reader.environ(pid) else { continue };
+                let (is_marked, is_bare) = (self.marks.iter().any(|m| m.is_in(environ)), environ.is_empty());
+                if is_marked || (is_bare && self.reader.stat(pid).is_some_and(|s| self.may_be_ours(&s))) {
+                    return false;
+                }
+            }
+            next = newest + 1;
+        }
+    }
+
+    /// Kills until nothing is found or time is up.
+    pub(crate) fn run(&mut self, deadline: Instant) -> Hunted {
+        let mut killed: HashSet<Identity> = HashSet::new();
+        // Nobody stays in the middle of `exec`; what has no environment after five looks was given none.
+        let mut doubts = 5;
+        loop {
+            let search = self.search();
+            let killed_count = |killed: &HashSet<Identity>| u32::try_from(killed.len()).unwrap_or(u32::MAX);
+            if search.found.is_empty() {
+                if search.unsure == 0 || doubts == 0 {
+                    return Hunted { killed: killed_count(&killed), survivors: 0 };
+                }
+                doubts -= 1;
+                clock::pause(Duration::from_millis(1));
+                continue;
+            }
+            if clock::now() >= deadline {
+                let survivors = u32::try_from(search.found.len()).unwrap_or(u32::MAX);
+                return Hunted { killed: killed_count(&killed).saturating_sub(survivors), survivors };
+            }
+            let ropes: Vec<OwnedFd> = search.found.iter().filter_map(|id| self.kill(*id)).collect();
+            killed.extend(&search.found);
+            let pause = deadline.min(clock::now() + Duration::from_millis(100));
+            for rope in &ropes {
+                clock::wait_until(&mut [PollFd::new(rope, PollFlags::IN)], Some(pause));
+            }
+            if ropes.is_empty() {
+                clock::pause(Duration::from_millis(2));
+            }
+        }
+    }
+
+    /// Looks at all processes until a listing shows no new one: a child forked behind our back is in the next.
+    fn search(&mut self) -> Search {
+        let mut search = Search::default();
+        let mut seen: HashSet<i32> = HashSet::new();
+        for _ in 0..10 {
+            let fresh: Vec<i32> = procfs::pids().into_iter().filter(|pid| seen.insert(*pid)).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            for pid in fresh {
+                self.look_at(pid, &mut search);
+            }
+        }
+        search
+    }
+
+    fn look_at(&mut self, pid: i32, search: &mut Search) {
+        if self.spared.contains(&pid) {
+            return;
+        }
+        let Some(environ) = self.reader.environ(pid) else { return };
+        let (is_marked, is_bare) = (self.marks.iter().any(|m| m.is_in(environ)), environ.is_empty());
+        if !is_marked && !is_bare && self.known.is_empty() {
+            return;
+        }
+        let Some(stat) = self.reader.stat(pid).filter(|s| !s.is_dead) else { return };
+        if is_marked || self.known.contains(&stat.id) {
+            search.found.push(stat.id);
+        } else if is_bare && self.may_be_ours(&stat) {
+            search.unsure += 1;
+        }
+    }
+
+    fn may_be_ours(&self, stat: &Stat) -> bool {
+        !stat.is_kernel && !stat.is_dead && stat.id.start >= self.born_after
+    }
+
+    /// Kills exactly that process, and gives a descriptor that becomes readable when it is dead.
+    fn kill(&mut self, id: Identity) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(id.pid)?;
+        let rope = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(rope) => Some(rope),
+            Err(Errno::SRCH) => return None,
+            // A kernel without them, or no descriptor to be had.
+            Err(_) => None,
+        };
+        // The descriptor holds on to one process; if that number still has our process's start, it is ours.
+        if self.reader.stat(id.pid)?.id != id {
+            return None;
+        }
+        match &rope {
+            Some(rope) => drop(pidfd_send_signal(rope, Signal::KILL)),
+            None => drop(kill_process(pid, Signal::KILL)),
+        }
+        rope
+    }
+}
+
+/// The calling process and all above it.
+fn ancestry(reader: &mut Reader) -> HashSet<i32> {
+    let mut line = HashSet::new();
+    let mut pid = i32::try_from(std::process::id()).unwrap_or(0);
+    while pid > 0 && line.insert(pid) {
+        pid = reader.stat(pid).map_or(0, |s| s.parent);
+    }
+    line
+}

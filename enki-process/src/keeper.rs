@@ -1,0 +1,534 @@
+//! The thread that keeps one child: feeds and reads it, watches the time, stops it, and buries its whole tree.
+//!
+//! A thread of its own, and not a task: all it does blocks (files, `/proc`, `waitid`), and it must go on when the
+//! caller's runtime stops in the middle of a kill. It installs no signal handler.
+
+use crate::child::Child;
+use crate::clock;
+use crate::ended::{Cause, Ended, Status};
+use crate::feed::{Channel, Feed, Stream};
+use crate::hunt::Hunt;
+use crate::log::CappedLog;
+use crate::spawn::{Polite, Spawn, SpawnError};
+use crate::text::{Latest, Lines, Tail};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, PipeReader, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// After the kill everything is gone within this time, or will not go.
+const BURIAL: Duration = Duration::from_secs(5);
+
+/// How long a caller may take no event before the oldest are dropped.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often an exit is looked for where the kernel cannot tell it.
+const TICK: Duration = Duration::from_millis(20);
+
+const CHUNK: usize = 64 << 10;
+
+/// What a stream may still hold when its writers are dead: a pipe, at its largest.
+const DRAIN: usize = 4 << 20;
+
+pub(crate) async fn start(spawn: Spawn) -> Result<Child, SpawnError> {
+    let name = spawn.name();
+    let (answer, started) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("enki-child".into()).stack_size(256 << 10);
+    match thread.spawn(move || keep(&spawn, answer)) {
+        Ok(_) => started.await.unwrap_or_else(|_| {
+            let source = io::Error::other("the thread that starts it came to an end");
+            Err(SpawnError::Other { program: name, source })
+        }),
+        Err(source) => Err(SpawnError::Exhausted { program: name, source }),
+    }
+}
+
+fn keep(spawn: &Spawn, answer: oneshot::Sender<Result<Child, SpawnError>>) {
+    match Keeper::launch(spawn) {
+        Ok(keeper) => {
+            let pid = keeper.child.id();
+            let child = Child { channel: Arc::clone(&keeper.channel), pid, ended: false };
+            // If nobody waits any more, the child is dropped here, and with that abandoned.
+            drop(answer.send(Ok(child)));
+            keeper.run();
+        }
+        Err(error) => drop(answer.send(Err(error))),
+    }
+}
+
+struct Keeper<'a> {
+    spawn: &'a Spawn,
+    child: std::process::Child,
+    pid: Pid,
+    /// Becomes readable when the child ends.
+    rope: Option<OwnedFd>,
+    stdin: Option<ChildStdin>,
+    written: usize,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    wake: PipeReader,
+    channel: Arc<Channel>,
+    log: Option<CappedLog>,
+    tails: (Tail, Tail),
+    lines: Lines,
+    latest: Latest,
+    show_at: Option<Instant>,
+    output: u64,
+    buffer: Vec<u8>,
+    hunt: Hunt,
+    started: Instant,
+    pulse: Pulse,
+    stopping: Option<Stopping>,
+    strays: u32,
+    /// Since when the channel is full and how many events were taken then.
+    full: Option<(Instant, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    cause: Cause,
+    force_at: Instant,
+    forced: bool,
+}
+
+/// When the child last showed life.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    last: Instant,
+    look: Option<Look>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Instant,
+    cpu: u64,
+    size: usize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Source {
+    Wake,
+    Exit,
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+impl<'a> Keeper<'a> {
+    fn launch(spawn: &'a Spawn) -> Result<Self, SpawnError> {
+        let environment = spawn.environment()?;
+        let path = environment.get(std::ffi::OsStr::new("PATH")).map(std::ffi::OsString::as_os_str);
+        let program = spawn.resolve(path)?;
+        let log = match &spawn.log {
+            None => None,
+            Some(path) => Some(create_log(path).map_err(|source| match source.raw_os_error() {
+                Some(code) if code == Errno::MFILE.raw_os_error() || code == Errno::NFILE.raw_os_error() => {
+                    spawn.error(source)
+                }
+                _ => SpawnError::Log { program: spawn.name(), path: path.clone(), source },
+            })?),
+        };
+        let (wake, waker) = io::pipe().map_err(|e| spawn.error(e))?;
+        let mut child = command(spawn, &program, &environment).spawn().map_err(|e| spawn.error(e))?;
+        let started = clock::now();
+        let pid = Pid::from_child(&child);
+        for fd in [
+            child.stdin.as_ref().map(AsFd::as_fd),
+            child.stdout.as_ref().map(AsFd::as_fd),
+            child.stderr.as_ref().map(AsFd::as_fd),
+        ] {
+            // Ours alone: the other end of a pipe has flags of its own.
+            fd.map(|fd| rustix::fs::fcntl_setfl(fd, OFlags::NONBLOCK))
+                .transpose()
+                .expect("an open pipe takes its flags");
+        }
+        Ok(Self {
+            spawn,
+            pid,
+            rope: exit_rope(pid),
+            stdin: child.stdin.take(),
+            written: 0,
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+            child,
+            wake,
+            channel: Channel::new(waker, spawn.feed_capacity),
+            log: log.map(|file| CappedLog::new(file, spawn.log_limits)),
+            tails: (Tail::new(spawn.stdout_tail), Tail::new(spawn.stderr_tail)),
+            lines: Lines::new(match spawn.feed {
+                Feed::Lines { longest } => longest,
+                _ => 0,
+            }),
+            latest: Latest::default(),
+            show_at: None,
+            output: 0,
+            buffer: vec![0; CHUNK],
+            hunt: Hunt::of_child(spawn.run.clone()),
+            started,
+            pulse: Pulse { last: started, look: None },
+            stopping: None,
+            strays: 0,
+            full: None,
+        })
+    }
+
+    fn run(mut self) {
+        loop {
+            let wishes = self.channel.wishes();
+            let now = clock::now();
+            if wishes.dropped {
+                self.stop(Cause::Stopped, Duration::ZERO, now);
+            } else if let Some(grace) = wishes.stop {
+                self.stop(Cause::Stopped, grace, now);
+            }
+            self.mind_the_caller(wishes.full, wishes.taken, now);
+            self.mind_the_time(now);
+            if self.stopping.is_some_and(|s| s.forced && now >= s.force_at + BURIAL) {
+                return self.give_up();
+            }
+            let ready = self.wait(self.next_deadline(now));
+            if ready.contains(&Source::Wake) {
+                // At most one byte is ever in it.
+                let _ = (&self.wake).read(&mut [0]);
+            }
+            if ready.contains(&Source::Stdin) {
+                self.write_stdin();
+            }
+            for (source, stream) in [(Source::Stdout, Stream::Stdout), (Source::Stderr, Stream::Stderr)] {
+                if ready.contains(&source) {
+                    self.read(stream);
+                }
+            }
+            if ready.contains(&Source::Exit) || (self.rope.is_none() && self.has_exited()) {
+                return self.bury();
+            }
+        }
+    }
+
+    /// Waits until something is to be done, and says what.
+    fn wait(&self, deadline: Option<Instant>) -> Vec<Source> {
+        let reading = self.full.is_none();
+        let wanted = [
+            (Source::Wake, Some(self.wake.as_fd()), PollFlags::IN),
+            (Source::Exit, self.rope.as_ref().map(AsFd::as_fd), PollFlags::IN),
+            (Source::Stdin, self.stdin.as_ref().map(AsFd::as_fd), PollFlags::OUT),
+            (Source::Stdout, self.stdout.as_ref().map(AsFd::as_fd).filter(|_| reading), PollFlags::IN),
+            (Source::Stderr, self.stderr.as_ref().map(AsFd::as_fd).filter(|_| reading), PollFlags::IN),
+        ];
+        let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = wanted
+            .into_iter()
+            .filter_map(|(source, fd, events)| Some((source, PollFd::from_borrowed_fd(fd?, events))))
+            .unzip();
+        clock::wait_until(&mut fds, deadline);
+        sources.into_iter().zip(fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(source, _)| source).collect()
+    }
+
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let limits = match self.stopping {
+            Some(stopping) if stopping.forced => [Some(stopping.force_at + BURIAL), None],
+            Some(stopping) => [Some(stopping.force_at), None],
+            None => [self.spawn.timeout.and_then(|t| self.started.checked_add(t)), self.next_look()],
+        };
+        let tick = self.rope.is_none().then(|| now + TICK);
+        let patience = self.full.map(|(since, _)| since + PATIENCE);
+        limits.into_iter().flatten().chain(tick).chain(patience).chain(self.show_at).min()
+    }
+
+    fn mind_the_time(&mut self, now: Instant) {
+        if let Some(stopping) = self.stopping {
+            if !stopping.forced && now >= stopping.force_at {
+                self.kill(stopping);
+            }
+        } else if self.spawn.timeout.is_some_and(|t| now - self.started >= t) {
+            self.stop(Cause::TimedOut, self.spawn.grace, now);
+        } else if self.next_look().is_some_and(|at| now >= at) && self.is_idle(now) {
+            self.stop(Cause::Idle, self.spawn.grace, now);
+        }
+        if self.show_at.is_some_and(|at| now >= at) {
+            self.show(now);
+        }
+    }
+
+    /// While the caller takes events, the child has to wait for room; a caller that takes none loses the oldest.
+    fn mind_the_caller(&mut self, is_full: bool, taken: u64, now: Instant) {
+        self.full = match self.full {
+            _ if !is_full => None,
+            Some((since, then)) if then == taken => {
+                if now - since >= PATIENCE {
+                    self.channel.make_room();
+                    None
+                } else {
+                    Some((since, then))
+                }
+            }
+            _ => Some((now, taken)),
+        };
+    }
+
+    fn stop(&mut self, cause: Cause, grace: Duration, now: Instant) {
+        let force_at = now + grace.min(Duration::from_secs(86400));
+        if let Some(stopping) = &mut self.stopping {
+            stopping.force_at = stopping.force_at.min(force_at);
+            return;
+        }
+        self.stopping = Some(Stopping { cause, force_at, forced: false });
+        // Before anything dies: afterwards an orphan without our mark could not be told from a stranger.
+        self.hunt.note_tree(self.pid.as_raw_nonzero().get());
+        if !grace.is_zero() {
+            // The child is not reaped yet, so the number is still its own. It fails only if nobody is left to ask.
+            let _ = match self.spawn.polite {
+                Polite::Terminate => rustix::process::kill_process_group(self.pid, Signal::TERM),
+                Polite::Interrupt => rustix::process::kill_process(self.pid, Signal::INT),
+            };
+        }
+    }
+
+    fn kill(&mut self, stopping: Stopping) {
+        self.stopping = Some(Stopping { forced: true, ..stopping });
+        let pid = self.pid.as_raw_nonzero().get();
+        self.hunt.born_after(pid);
+        self.hunt.note_tree(pid);
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        self.strays += self.hunt.run(stopping.force_at + BURIAL).killed;
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        let limit = self.spawn.idle_timeout?;
+        // Four looks before the limit, so that a child that worked in silence for a part of the time is seen.
+        let step = (limit / 4).min(Duration::from_secs(30));
+        self.pulse.look.map_or(self.pulse.last, |look| look.at).checked_add(step)
+    }
+
+    /// Looks for signs of life other than output.
+    fn is_idle(&mut self, now: Instant) -> bool {
+        let (cpu, size) = self.hunt.note_tree(self.pid.as_raw_nonzero().get());
+        if let Some(before) = self.pulse.look {
+            // Ticks are hundredths of a second wherever Linux runs: one percent of the time looked at.
+            let worked = cpu.abs_diff(before.cpu);
+            let needed = u64::try_from((now - before.at).as_millis() / 1000).unwrap_or(u64::MAX).max(1);
+            if worked >= needed || size != before.size {
+                self.pulse.last = now;
+            }
+        }
+        self.pulse.look = Some(Look { at: now, cpu, size });
+        self.spawn.idle_timeout.is_some_and(|limit| now - self.pulse.last >= limit)
+    }
+
+    fn write_stdin(&mut self) {
+        let Some(stdin) = &self.stdin else { return };
+        match rustix::io::write(stdin, &self.spawn.stdin[self.written..]) {
+            Ok(n) => {
+                self.written += n;
+                self.pulse = Pulse { last: clock::now(), look: None };
+                if self.written == self.spawn.stdin.len() {
+                    self.stdin = None;
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // It does not want to read more; that is its right.
+            Err(_) => self.stdin = None,
+        }
+    }
+
+    /// Takes what is there, up to a chunk. Gives how much.
+    fn read(&mut self, stream: Stream) -> usize {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = match stream {
+            Stream::Stdout => self.stdout.as_ref().map(|fd| rustix::io::read(fd, &mut buffer[..])),
+            Stream::Stderr => self.stderr.as_ref().map(|fd| rustix::io::read(fd, &mut buffer[..])),
+        };
+        let got = match result {
+            Some(Ok(n)) if n > 0 => {
+                self.take(stream, &buffer[..n]);
+                n
+            }
+            Some(Err(Errno::AGAIN | Errno::INTR)) | None => 0,
+            Some(Ok(_) | Err(_)) => {
+                match stream {
+                    Stream::Stdout => self.stdout = None,
+                    Stream::Stderr => self.stderr = None,
+                }
+                0
+            }
+        };
+        self.buffer = buffer;
+        got
+    }
+
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let now = clock::now();
+        self.pulse = Pulse { last: now, look: None };
+        self.output += bytes.len() as u64;
+        if let Some(log) = &mut self.log {
+            log.write(bytes);
+        }
+        match stream {
+            Stream::Stdout => self.tails.0.push(bytes),
+            Stream::Stderr => self.tails.1.push(bytes),
+        }
+        let channel = &self.channel;
+        match self.spawn.feed {
+            Feed::Silent => {}
+            Feed::Chunks => channel.push(stream, bytes.to_vec(), false),
+            Feed::Lines { .. } if stream == Stream::Stdout => {
+                self.lines.push(bytes, |line, cut| channel.push(stream, line, cut));
+            }
+            Feed::Latest { .. } if stream == Stream::Stdout => {
+                self.latest.push(bytes);
+                if self.latest.is_some() && self.show_at.is_none() {
+                    self.show_at = Some(now);
+                }
+            }
+            Feed::Lines { .. } | Feed::Latest { .. } => {}
+        }
+        if self.stopping.is_none() && self.spawn.output_limit.is_some_and(|limit| self.output > limit) {
+            self.stop(Cause::OutputLimit, self.spawn.grace, now);
+        }
+    }
+
+    /// Shows the latest line; the next one not before the time between two has passed.
+    fn show(&mut self, now: Instant) {
+        let line = self.latest.take();
+        self.show_at = match self.spawn.feed {
+            Feed::Latest { every } if line.is_some() => now.checked_add(every),
+            _ => None,
+        };
+        if let Some(line) = line {
+            self.channel.replace(Stream::Stdout, line);
+        }
+    }
+
+    /// Whether the child has ended; it stays unreaped, so that its number stays its own.
+    fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(WaitId::Pid(self.pid), options), Ok(None) | Err(Errno::INTR))
+    }
+
+    /// The main process has ended: kills what it left, reaps it, takes the last of its output, tells the end.
+    fn bury(mut self) {
+        let pid = self.pid.as_raw_nonzero().get();
+        let now = clock::now();
+        // All this before it is reaped: until then nobody else can get its number.
+        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        self.hunt.born_after(pid);
+        let deadline = self.stopping.map_or(now, |s| if s.forced { s.force_at } else { now }) + BURIAL;
+        let mut survivors = 0;
+        if !self.hunt.is_surely_over(pid, now - self.started) {
+            let hunted = self.hunt.run(deadline);
+            self.strays += hunted.killed;
+            survivors = hunted.survivors;
+        }
+        let status = match self.child.wait() {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => Status::Code(code),
+                (None, Some(signal)) => Status::Signal(signal),
+                (None, None) => Status::Unknown,
+            },
+            Err(_) => Status::Unknown,
+        };
+        // Members of the group without our mark are killed too, but may not be gone yet. Testing is harmless, should the
+        // number be somebody else's by now.
+        while self.hunt.is_group_alive(self.pid) && clock::now() < deadline {
+            clock::pause(Duration::from_millis(1));
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut drained = 0;
+            while drained < DRAIN {
+                match self.read(stream) {
+                    0 => break,
+                    n => drained += n,
+                }
+            }
+        }
+        drop(self.tell(status, survivors));
+    }
+
+    /// The child cannot be killed: it is stuck in the kernel. Tells that, and goes on waiting to reap it.
+    fn give_up(mut self) {
+        let survivors = 1 + self.hunt.run(clock::now()).survivors;
+        let mut child = self.tell(Status::Unknown, survivors);
+        let _ = child.wait();
+    }
+
+    fn tell(mut self, status: Status, survivors: u32) -> std::process::Child {
+        if let Some((line, cut)) = self.lines.rest() {
+            self.channel.push(Stream::Stdout, line, cut);
+        }
+        self.latest.finish();
+        self.show(clock::now());
+        let cut_bytes = self.log.as_ref().map_or(0, CappedLog::cut);
+        let log_failure = self.log.take().and_then(|log| log.close().err());
+        let ended = Ended {
+            cause: self.stopping.map_or(Cause::Exited, |s| s.cause),
+            status,
+            stdout_tail: self.tails.0.into_bytes(),
+            stderr_tail: self.tails.1.into_bytes(),
+            output_bytes: self.output,
+            cut_bytes,
+            log_failure: log_failure.map(|e| e.to_string()),
+            strays: self.strays,
+            survivors,
+            elapsed: clock::now() - self.started,
+        };
+        if survivors > 0 {
+            tracing::warn!(program = %self.spawn.name(), survivors, "processes could not be killed");
+        }
+        self.channel.end(ended);
+        self.child
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where this crate starts processes")]
+fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<OsString, OsString>) -> Command {
+    let mut command = Command::new(program);
+    command.args(&spawn.args).env_clear().envs(environment).process_group(0);
+    if let Some(directory) = &spawn.directory {
+        command.current_dir(directory);
+    }
+    let stdin = if spawn.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A descriptor that becomes readable when the child ends, where the kernel has such a thing.
+fn exit_rope(pid: Pid) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    return rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok();
+    #[cfg(not(target_os = "linux"))]
+    return {
+        let _ = pid;
+        None
+    };
+}
+
+/// Makes the log anew, readable by its owner alone.
+fn create_log(path: &Path) -> io::Result<File> {
+    let create = || File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            create()
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Of an earlier try; or a link that somebody put there, which is removed and not followed.
+            std::fs::remove_file(path)?;
+            create()
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,401 @@
+//! Describes a child process and starts it.
+
+use crate::child::Child;
+use crate::env::BaseEnv;
+use crate::feed::Feed;
+use crate::keeper;
+use crate::log::LogLimits;
+use crate::marker::Marker;
+use enki_core::id::EffectId;
+use rustix::fs::Access;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A child process to be: what runs, where, with what, and within which limits.
+///
+/// # Contract
+///
+/// * Its environment is what [`Spawn::base_env`] lets pass, what [`Spawn::env`] adds, and [`RUN_MARKER`](crate::RUN_MARKER); never more.
+/// * It leads a process group of its own, so a Ctrl-C at the terminal is not for it.
+/// * Its stdin is the given bytes and then the end; without any it is empty.
+/// * It is always reaped, and its whole tree is gone when [`ChildEvent::Ended`](crate::ChildEvent::Ended) comes, be it by itself, by a
+///   limit, by [`Child::stop`] or because the [`Child`] was dropped.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) base: BaseEnv,
+    pub(crate) env: BTreeMap<OsString, OsString>,
+    pub(crate) run: Marker,
+    pub(crate) project: Option<Marker>,
+    pub(crate) stdin: Vec<u8>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) polite: Polite,
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) log_limits: LogLimits,
+    pub(crate) stdout_tail: usize,
+    pub(crate) stderr_tail: usize,
+    pub(crate) output_limit: Option<u64>,
+    pub(crate) feed: Feed,
+    pub(crate) feed_capacity: usize,
+}
+
+/// How a child is asked to stop before it is made to.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Polite {
+    /// SIGTERM to its whole process group.
+    #[default]
+    Terminate,
+    /// SIGINT to its main process alone, which then stops its own children.
+    Interrupt,
+}
+
+/// A child process could not be started. Nothing runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// No such program.
+    #[error("cannot start {program:?}: not found{}", searched(.path.as_deref()))]
+    NotFound {
+        /// As given.
+        program: String,
+        /// The `PATH` that was searched, if any was.
+        path: Option<String>,
+    },
+    /// The program is a relative path: relative to what is anybody's guess.
+    #[error("cannot start {program:?}: give an absolute path, or a name to be found in PATH")]
+    RelativePath {
+        /// As given.
+        program: String,
+    },
+    /// It cannot be executed.
+    #[error("cannot start {program:?}: {reason}")]
+    NotExecutable {
+        /// Its path.
+        program: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The working directory cannot be entered.
+    #[error("cannot start {program:?} in {}: no such directory", directory.display())]
+    Directory {
+        /// The program.
+        program: String,
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A variable that only Enki sets was given.
+    #[error(
+        "cannot start {program:?}: the variable {name:?} is reserved, names that begin with ENKI_ are set by Enki alone"
+    )]
+    ReservedVariable {
+        /// The program.
+        program: String,
+        /// The variable.
+        name: String,
+    },
+    /// The log file cannot be written.
+    #[error("cannot start {program:?}: its log {} cannot be created", path.display())]
+    Log {
+        /// The program.
+        program: String,
+        /// The log.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The machine has no room for another process, thread or descriptor just now.
+    #[error("cannot start {program:?}: the machine is out of processes, memory or descriptors")]
+    Exhausted {
+        /// The program.
+        program: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot start {program:?}")]
+    Other {
+        /// The program.
+        program: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SpawnError {
+    /// Whether the same call may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Exhausted { .. } => true,
+            // A full disk can be emptied by others, but nothing here will.
+            Self::NotFound { .. }
+            | Self::RelativePath { .. }
+            | Self::NotExecutable { .. }
+            | Self::Directory { .. }
+            | Self::ReservedVariable { .. }
+            | Self::Log { .. }
+            | Self::Other { .. } => false,
+        }
+    }
+}
+
+impl Spawn {
+    /// A process that runs `program`, an absolute path or a name to be found in the `PATH` the child gets, on behalf of
+    /// the effect `run`. No arguments, no input, no limits, no log.
+    pub fn new(program: impl Into<OsString>, run: EffectId) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            directory: None,
+            base: BaseEnv::default(),
+            env: BTreeMap::new(),
+            run: Marker::run(run),
+            project: None,
+            stdin: Vec::new(),
+            timeout: None,
+            idle_timeout: None,
+            grace: Duration::from_secs(10),
+            polite: Polite::default(),
+            log: None,
+            log_limits: LogLimits::default(),
+            stdout_tail: 64 << 10,
+            stderr_tail: 16 << 10,
+            output_limit: None,
+            feed: Feed::Silent,
+            feed_capacity: 8 << 20,
+        }
+    }
+
+    /// Adds an argument. There is no shell: it arrives as it is.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where it runs. By default where this process does.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// What of the host's environment it sees. By default nothing, not even a `PATH`.
+    #[must_use]
+    pub fn base_env(mut self, base: BaseEnv) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// Sets a variable. Those that begin with `ENKI_` too, except the markers; keep people's configuration away from
+    /// them with [`is_reserved`](crate::is_reserved).
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Marks it as the project's, beside the mark of the effect. See [`Marker::project`].
+    #[must_use]
+    pub fn project(mut self, project: Marker) -> Self {
+        self.project = Some(project);
+        self
+    }
+
+    /// What it reads from its stdin, of any size.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Stops it after that time.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Stops it after that time without a sign of life: output, input taken, processor time of at least one hundredth of
+    /// the time looked at, or a change in the number of its processes. The latter two are looked for only in silence.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = Some(limit);
+        self
+    }
+
+    /// How long it may take to stop politely when a limit stops it. 10 s unless set.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How it is asked to stop.
+    #[must_use]
+    pub fn polite(mut self, polite: Polite) -> Self {
+        self.polite = polite;
+        self
+    }
+
+    /// Where all its output is written, stdout and stderr in the order they come, within `limits`. The file is made anew
+    /// with mode 0600, missing directories with 0700; a symlink in the file's place is replaced, not followed.
+    #[must_use]
+    pub fn log(mut self, path: impl Into<PathBuf>, limits: LogLimits) -> Self {
+        self.log = Some(path.into());
+        self.log_limits = limits;
+        self
+    }
+
+    /// How many of the last bytes of stdout and stderr [`Ended`](crate::Ended) has. 64 and 16 KiB unless set.
+    #[must_use]
+    pub fn tails(mut self, stdout: usize, stderr: usize) -> Self {
+        (self.stdout_tail, self.stderr_tail) = (stdout, stderr);
+        self
+    }
+
+    /// Stops it once it has put out more than that many bytes.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: u64) -> Self {
+        self.output_limit = Some(bytes);
+        self
+    }
+
+    /// What of the output comes as events, at most `capacity` bytes of it waiting at a time.
+    ///
+    /// A caller that takes events loses none: the child has to wait for it. One that takes none for a second loses the
+    /// oldest ones and is told how much, so it can never stop the child, and the end of the output always arrives.
+    #[must_use]
+    pub fn feed(mut self, feed: Feed, capacity: usize) -> Self {
+        (self.feed, self.feed_capacity) = (feed, capacity.max(64 << 10));
+        self
+    }
+
+    /// Starts it. Needs no particular runtime: a thread of its own keeps the child.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`]; nothing runs then. Dropping the future stops what it started.
+    pub async fn start(self) -> Result<Child, SpawnError> {
+        keeper::start(self).await
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.program.to_string_lossy().into_owned()
+    }
+
+    /// All variables it gets.
+    pub(crate) fn environment(&self) -> Result<BTreeMap<OsString, OsString>, SpawnError> {
+        let mut all: BTreeMap<OsString, OsString> = self.base.vars().map(|(k, v)| (k.clone(), v.clone())).collect();
+        for (name, value) in &self.env {
+            if name == self.run.name() || name == crate::marker::PROJECT_MARKER {
+                let name = name.to_string_lossy().into_owned();
+                return Err(SpawnError::ReservedVariable { program: self.name(), name });
+            }
+            all.insert(name.clone(), value.clone());
+        }
+        for mark in std::iter::once(&self.run).chain(&self.project) {
+            all.insert(mark.name().into(), self.base.marker_value(mark.name(), mark.value()));
+        }
+        Ok(all)
+    }
+
+    /// The absolute path of the program.
+    pub(crate) fn resolve(&self, path: Option<&OsStr>) -> Result<PathBuf, SpawnError> {
+        let given = Path::new(&self.program);
+        if given.is_absolute() {
+            return match executable(given) {
+                Ok(()) => Ok(given.to_owned()),
+                Err(None) => Err(SpawnError::NotFound { program: self.name(), path: None }),
+                Err(Some(reason)) => Err(SpawnError::NotExecutable { program: self.name(), reason }),
+            };
+        }
+        if given.components().count() != 1
+            || !matches!(given.components().next(), Some(std::path::Component::Normal(_)))
+        {
+            return Err(SpawnError::RelativePath { program: self.name() });
+        }
+        let mut refused = None;
+        // A relative entry would let the workspace decide what runs.
+        for folder in std::env::split_paths(path.unwrap_or_default()).filter(|f| f.is_absolute()) {
+            let candidate = folder.join(given);
+            match executable(&candidate) {
+                Ok(()) => return Ok(candidate),
+                Err(None) => {}
+                Err(Some(reason)) => {
+                    refused.get_or_insert((candidate, reason));
+                }
+            }
+        }
+        Err(match refused {
+            Some((path, reason)) => SpawnError::NotExecutable { program: path.display().to_string(), reason },
+            None => {
+                let path = Some(path.map_or_else(String::new, |p| p.to_string_lossy().into_owned()));
+                SpawnError::NotFound { program: self.name(), path }
+            }
+        })
+    }
+
+    /// Sorts an error of the system by what can be done about it.
+    pub(crate) fn error(&self, source: io::Error) -> SpawnError {
+        let program = self.name();
+        match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(
+                rustix::io::Errno::AGAIN
+                | rustix::io::Errno::NOMEM
+                | rustix::io::Errno::MFILE
+                | rustix::io::Errno::NFILE
+                // Somebody still writes the program, or forked while we did.
+                | rustix::io::Errno::TXTBSY,
+            ) => SpawnError::Exhausted { program, source },
+            Some(rustix::io::Errno::NOEXEC) => {
+                SpawnError::NotExecutable { program, reason: "not a program of this machine; a script needs a first line #!".into() }
+            }
+            Some(rustix::io::Errno::TOOBIG) => SpawnError::NotExecutable {
+                program,
+                reason: "its arguments and environment are too long; give long text by stdin".into(),
+            },
+            _ => match &self.directory {
+                Some(directory) if !directory.is_dir() => {
+                    SpawnError::Directory { program, directory: directory.clone() }
+                }
+                _ => SpawnError::Other { program, source },
+            },
+        }
+    }
+}
+
+/// `Err(None)`: not there.
+fn executable(path: &Path) -> Result<(), Option<String>> {
+    match std::fs::metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(None),
+        Err(error) => Err(Some(error.to_string())),
+        Ok(meta) if !meta.is_file() => Err(Some("not a file".into())),
+        Ok(_) => rustix::fs::access(path, Access::EXEC_OK).map_err(|_| Some("not executable for this user".into())),
+    }
+}
+
+fn searched(path: Option<&str>) -> String {
+    match path {
+        None => String::new(),
+        Some("") => ", as no PATH is set; give an absolute path".into(),
+        Some(path) => format!(" in PATH ({path}); install it or give its absolute path"),
+    }
+}
