@@ -74,6 +74,73 @@ macro_rules! agent_runner_conformance {
     };
 }
 
+/// Expands to one test for each rule of [`WorkspaceProvider`](enki_core::workspace::WorkspaceProvider).
+///
+/// The argument is an expression of a [`WorkspaceFixture`](crate::suite::workspace::WorkspaceFixture), evaluated once per test.
+#[macro_export]
+macro_rules! workspace_conformance {
+    ($fixture:expr) => {
+        $crate::__cases! { workspace, WorkspaceFixture, $fixture;
+            a_fresh_workspace_has_the_files_of_its_base
+            the_same_spec_again_gives_the_same_workspace
+            workspaces_are_apart
+            a_captured_change_is_a_kept_commit_on_its_base
+            files_that_equal_the_base_are_no_change
+            the_same_capture_again_gives_the_same_commit
+            a_fix_goes_on_where_the_work_was_captured
+            a_fix_that_changes_nothing_keeps_the_captured_work
+            continuing_gives_the_captured_files_even_if_the_folder_was_left_dirty
+            a_fresh_start_keeps_what_was_captured_before
+            a_fresh_start_at_a_newer_base_has_its_files
+            an_artifact_reaches_the_project_and_its_dependents
+            an_artifact_that_is_missing_or_empty_is_none
+            an_artifact_step_that_changed_source_is_found_out
+            what_a_review_changed_is_found_out_and_dropped
+            a_conflict_is_laid_out_with_markers
+            a_conflict_with_markers_left_is_unresolved
+            a_resolved_conflict_is_a_change_on_the_new_base
+            a_resolution_that_goes_beyond_the_conflict_is_unresolved
+            unmerged_work_is_not_removed
+            merged_work_is_removed
+            list_names_task_and_captured_commit
+        }
+    };
+}
+
+/// Expands to one test for each rule of [`Refinery`](enki_core::refinery::Refinery).
+///
+/// The argument is an expression of a [`RefineryFixture`](crate::suite::refinery::RefineryFixture), evaluated once per test.
+#[macro_export]
+macro_rules! refinery_conformance {
+    ($fixture:expr) => {
+        $crate::__cases! { refinery, RefineryFixture, $fixture;
+            open_starts_the_branch_at_the_targets_head
+            open_again_gives_the_first_base
+            open_of_a_missing_target_is_an_error
+            an_imported_change_is_kept
+            a_step_becomes_one_commit_on_the_base
+            building_is_deterministic
+            a_change_merges_with_a_base_that_moved
+            several_changes_become_one_candidate
+            a_conflict_names_the_change_and_the_files
+            what_is_there_already_is_empty
+            a_gate_passes_or_fails
+            a_gate_sees_exactly_the_candidates_files
+            a_gate_over_its_time_limit_has_timed_out
+            a_gate_killed_from_outside_is_unknown
+            publishing_twice_is_publishing_once
+            a_target_that_moved_is_left_alone
+            of_two_candidates_on_one_base_one_is_published
+            inspect_tells_whether_the_candidate_is_on_the_target
+            inspect_tells_whether_the_candidate_was_ever_there
+            a_landing_that_can_be_a_fast_forward_is_the_same_commit
+            a_landing_on_a_target_that_went_on_is_a_merge
+            a_landing_that_clashes_names_the_files
+            what_has_landed_already_is_an_empty_landing
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __cases {
@@ -94,7 +161,12 @@ mod tests {
     #[test]
     fn every_case_of_a_suite_is_in_its_macro() {
         let macros = include_str!("macros.rs");
-        let suites = [("store", include_str!("suite/store.rs")), ("agent", include_str!("suite/agent.rs"))];
+        let suites = [
+            ("store", include_str!("suite/store.rs")),
+            ("agent", include_str!("suite/agent.rs")),
+            ("workspace", include_str!("suite/workspace.rs")),
+            ("refinery", include_str!("suite/refinery.rs")),
+        ];
         for (suite, source) in suites {
             let head = format!("__cases! {{ {suite},");
             let list = macros.split(&head).nth(1).and_then(|rest| rest.split('}').next()).expect("a macro per suite");

@@ -6,5 +6,10 @@
 pub mod agents;
 pub mod vcs;
 
+mod refinery;
+mod workspaces;
+
 pub use agents::{FakeAgents, Script};
+pub use refinery::FakeRefinery;
 pub use vcs::FakeRepository;
+pub use workspaces::FakeWorkspaces;

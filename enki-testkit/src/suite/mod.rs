@@ -4,7 +4,10 @@
 //! cannot be put to prints why and passes; such a line is a gap in what was shown, not a proof.
 
 pub mod agent;
+pub mod project;
+pub mod refinery;
 pub mod store;
+pub mod workspace;
 
 use std::future::Future;
 
