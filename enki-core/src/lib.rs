@@ -1,12 +1,16 @@
 //! State machines, traits and driver that turn a plan into merged commits.
+
 pub mod agent;
 pub mod branch;
 pub mod dispatcher;
+pub mod engine;
 pub mod execution;
 pub mod id;
 pub mod limits;
 pub mod memory;
+pub mod merge_queue;
 pub mod plan;
+pub mod prompt;
 pub mod refinery;
 pub mod retry;
 pub mod role;

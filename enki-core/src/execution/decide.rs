@@ -94,6 +94,12 @@ impl Execution {
             },
             Report::Predecessor(state) if self.triggered || self.predecessor == *state => Ok(vec![]),
             Report::Predecessor(state) => Ok(vec![Event::PredecessorChanged { state: *state }]),
+            Report::Trouble(_) if self.ended.is_some() || self.cancelling => Err(stale("the queue")),
+            Report::Trouble(reason) => {
+                let reason = HoldReason::Trouble { reason: reason.clone() };
+                let known = self.holds.values().any(|open| *open == reason);
+                Ok(if known { vec![] } else { vec![Event::HoldOpened { hold: self.next_hold_no(), reason }] })
+            }
         }
     }
 
@@ -117,9 +123,8 @@ impl Execution {
                 (format!("the check fails on the merged tree: {}", log.lines().last().unwrap_or("no output")), merge)
             }
             Refusal::Moved => (format!("{} kept moving", self.target), format!("enki resume {}", self.id)),
-            Refusal::Policy { reason } | Refusal::Paused { reason } => {
-                (reason.clone(), format!("enki resume {}", self.id))
-            }
+            Refusal::Policy { reason } => (reason.clone(), format!("enki resume {}", self.id)),
+            Refusal::Withdrawn => return vec![Event::LandingRefused { request, reason: Refusal::Withdrawn }],
             Refusal::Rewound => {
                 let refused = Event::LandingRefused { request, reason: reason.clone() };
                 return vec![refused, Event::HoldOpened { hold: self.next_hold_no(), reason: HoldReason::Rewound }];
@@ -261,10 +266,10 @@ impl Execution {
                 }
             }
             Refusal::Conflict { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
-            Refusal::Policy { reason } | Refusal::Blocked { reason, .. } | Refusal::Paused { reason } => {
+            Refusal::Policy { reason } | Refusal::Blocked { reason, .. } => {
                 Next::Fail(FailReason::Workspace { reason: reason.clone() })
             }
-            Refusal::Moved | Refusal::Rewound => Next::Fail(FailReason::Rewound),
+            Refusal::Moved | Refusal::Rewound | Refusal::Withdrawn => Next::Fail(FailReason::Rewound),
         }
     }
 
@@ -368,8 +373,7 @@ impl Execution {
         let mut events = vec![Event::CancelRequested];
         events.extend(close.chain(steps));
         if let Some(flight) = self.landing.in_flight.filter(|flight| !committing.contains(&flight.request)) {
-            let reason = Refusal::Paused { reason: "the execution was cancelled".to_owned() };
-            events.push(Event::LandingRefused { request: flight.request, reason });
+            events.push(Event::LandingRefused { request: flight.request, reason: Refusal::Withdrawn });
         }
         if self.ended.is_some() {
             events.push(Event::Ended { status: super::EndStatus::Cancelled });

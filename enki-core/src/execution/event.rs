@@ -137,6 +137,8 @@ pub enum Report {
     },
     /// The execution that this one comes after has ended, or was revived.
     Predecessor(NeedState),
+    /// A queue it depends on stopped for a reason that is nobody's fault.
+    Trouble(String),
 }
 
 /// How an attempt ended and what it left.
@@ -287,11 +289,8 @@ pub enum Refusal {
     },
     /// The target was at our commit and was moved away by somebody.
     Rewound,
-    /// The queue stopped for a reason that is nobody's fault.
-    Paused {
-        /// Why.
-        reason: String,
-    },
+    /// It was withdrawn.
+    Withdrawn,
 }
 
 /// What a need from outside is.

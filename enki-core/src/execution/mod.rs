@@ -28,6 +28,7 @@ use crate::store::Counts;
 use crate::tier::{Priority, Tier};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// The state of one execution.
 #[derive(Clone, Debug, PartialEq)]
@@ -399,19 +400,21 @@ impl Execution {
         open.into_iter().chain(self.active.iter().filter_map(|ix| self.effect(*ix)))
     }
 
-    /// When the passing of time alone changes something.
+    /// When after `now` the passing of time alone changes something.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         if self.ended.is_some() {
             return None;
         }
-        let trigger = self.start_at.filter(|_| !self.triggered && self.predecessor_allows());
-        self.timers.first().map(|(at, _)| *at).into_iter().chain(trigger).min()
+        let trigger = self.start_at.filter(|at| *at > now && !self.triggered && self.predecessor_allows());
+        let timer = self.timers.range((Bound::Excluded((now, StepIx(u32::MAX))), Bound::Unbounded)).next();
+        timer.map(|(at, _)| *at).into_iter().chain(trigger).min()
     }
 
-    /// Steps whose waiting time is over at `now`.
-    pub fn due(&self, now: Timestamp) -> impl Iterator<Item = StepIx> + '_ {
-        self.timers.iter().take_while(move |(at, _)| *at <= now).map(|(_, ix)| *ix)
+    /// Steps whose waiting time ended after `since` and not after `now`.
+    pub fn due(&self, since: Timestamp, now: Timestamp) -> impl Iterator<Item = StepIx> + '_ {
+        let from = Bound::Excluded((since.min(now), StepIx(u32::MAX)));
+        self.timers.range((from, Bound::Included((now, StepIx(u32::MAX))))).map(|(_, ix)| *ix)
     }
 
     fn predecessor_allows(&self) -> bool {
@@ -467,6 +470,24 @@ impl Execution {
     #[must_use]
     pub fn landing_due(&self) -> bool {
         self.head.is_some() && self.head != self.base && self.head != self.landing.landed
+    }
+
+    /// Requests that are in a merge queue, with their step; without one it is the landing.
+    pub fn open_requests(&self) -> impl Iterator<Item = (Option<StepIx>, RequestId)> + '_ {
+        let landing = self.landing.in_flight.map(|flight| (None, flight.request));
+        self.requests.iter().map(|(request, step)| (Some(*step), *request)).chain(landing)
+    }
+
+    /// Whether that request is one of a step's change.
+    #[must_use]
+    pub fn is_merging(&self, request: RequestId) -> bool {
+        self.requests.contains_key(&request)
+    }
+
+    /// What the execution it comes after is, as far as known.
+    #[must_use]
+    pub const fn predecessor_state(&self) -> NeedState {
+        self.predecessor
     }
 
     /// The next attempt number of a step.

@@ -1,0 +1,175 @@
+//! Everything a driver needs to perform an effect, derived from the state.
+
+use super::Engine;
+use crate::agent::{AgentEnd, AgentExit, AgentSpec};
+use crate::branch::Branch;
+use crate::dispatcher::Place;
+use crate::execution::{AttemptEnd, Outcome, Run, Running, StepState, Work};
+use crate::id::{AttemptNo, CommitId, EffectId, ExecutionId, StepIx};
+use crate::merge_queue::{Effect, EffectKind, LineNo};
+use crate::plan::NeedOn;
+use crate::prompt;
+use crate::refinery::{Candidate, Change, Gate};
+use crate::role::RoleOutput;
+use crate::spec::Condition;
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use crate::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, WorkspaceSpec};
+use std::time::Duration;
+
+/// One attempt: its workspace, its agent, its capture.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AttemptJob {
+    /// Which step.
+    pub place: Place,
+    /// Which attempt.
+    pub attempt: AttemptNo,
+    /// The workspace to prepare.
+    pub workspace: WorkspaceSpec,
+    /// The agent to run in it; its workspace path and log are the driver's to fill in.
+    pub agent: AgentSpec,
+    /// What it is expected to leave.
+    pub expect: Expect,
+    /// Title of the capture's commit.
+    pub title: String,
+}
+
+impl AttemptJob {
+    /// The capture of what the attempt left, dated `at`.
+    #[must_use]
+    pub fn capture(&self, at: Timestamp) -> CaptureSpec {
+        CaptureSpec::new(self.workspace.clone(), self.expect, self.title.clone(), at)
+    }
+
+    /// Puts together how the agent ended and what was found in its workspace. Success needs evidence: what the text
+    /// claims moves no state (S7).
+    #[must_use]
+    pub fn judge(&self, end: AgentEnd, captured: Result<Capture, String>) -> AttemptEnd {
+        let purpose = self.workspace.purpose;
+        let work = match &captured {
+            Ok(Capture::Change { commit, tree, .. }) => {
+                Some(Work { base: *commit, commit: *commit, tree: *tree, attempt: self.attempt })
+            }
+            _ => None,
+        };
+        let verdict = end.verdict;
+        let output = end.output.filter(|o| !o.trim().is_empty()).or_else(|| prompt::output(&end.text));
+        let outcome = match end.exit {
+            AgentExit::Success => match captured {
+                Err(reason) => Outcome::Workspace { reason },
+                Ok(Capture::Refused { reason }) => Outcome::Policy { reason },
+                Ok(Capture::Altered { paths }) => Outcome::Void { paths },
+                Ok(Capture::Unresolved { paths }) => Outcome::Unresolved { paths },
+                Ok(_) if purpose == Purpose::Review => {
+                    Outcome::Reviewed(verdict.unwrap_or_else(|| Verdict::parse(&end.text)))
+                }
+                Ok(Capture::NoArtifact) => Outcome::NoArtifact,
+                Ok(Capture::Artifact) => Outcome::Artifact,
+                Ok(Capture::NoChange) => Outcome::NoChange,
+                Ok(Capture::Change { .. }) => Outcome::Changed,
+            },
+            AgentExit::NoResult => Outcome::NoResult,
+            AgentExit::Error { message, transient } => Outcome::AgentError { message, transient },
+            AgentExit::Refused { message } => Outcome::Declined { message },
+            AgentExit::TimedOut => Outcome::TimedOut,
+            AgentExit::Stuck => Outcome::Stuck,
+            AgentExit::OutputLimit => Outcome::OutputLimit,
+            AgentExit::RateLimited { until } => Outcome::RateLimited { until },
+            AgentExit::Killed => Outcome::Killed,
+        };
+        AttemptEnd { outcome, work, output, session: end.session, usage: end.usage }
+    }
+}
+
+/// One mechanism for a queue.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum QueueJob {
+    /// Look where the target is.
+    Look(Branch),
+    /// Bring the change in.
+    Import(LineNo, Change),
+    /// Build the candidate.
+    Build(LineNo, CommitId, Change, EffectId),
+    /// Check the candidate.
+    Check(LineNo, Candidate, Gate, EffectId),
+    /// Check the base itself.
+    CheckBase(LineNo, CommitId, Gate, EffectId),
+    /// Move the target.
+    Publish(LineNo, Branch, CommitId, Candidate),
+}
+
+impl Engine {
+    /// The job of an attempt that is in flight.
+    #[must_use]
+    pub fn attempt_job(&self, place: Place, attempt: AttemptNo) -> Option<AttemptJob> {
+        let execution = self.execution(place.execution)?;
+        let (step, plan) = (execution.steps().get(place.step.index())?, execution.plan().step(place.step));
+        let StepState::Running(Running { purpose, run: Run::Live { attempt: live, start, .. } }) = &step.state else {
+            return None;
+        };
+        if *live != attempt {
+            return None;
+        }
+        let id = EffectId::of_attempt(place.execution, place.step, attempt);
+        let task = execution.task(place.step);
+        let mut workspace = WorkspaceSpec::new(id, place.execution, task, attempt, *purpose, *start);
+        workspace.artifacts = self.artifacts(place);
+        let mut agent = AgentSpec::new(id, place.execution, plan.id.clone(), attempt, *purpose);
+        agent.role = plan.role.as_deref().unwrap_or_default().to_owned();
+        agent.tier = plan.tier;
+        agent.model = plan.model.as_deref().map(ToOwned::to_owned);
+        agent.resume = step.session.as_deref().filter(|_| *purpose == Purpose::Fix).map(ToOwned::to_owned);
+        agent.timeout = plan.timeout.unwrap_or(Duration::from_secs(1800));
+        agent.prompt = prompt::task(execution, place.step, *purpose);
+        let expect = match (purpose, plan.output) {
+            (Purpose::Review, _) => Expect::Nothing,
+            (_, RoleOutput::Artifact) => Expect::Artifact,
+            (_, RoleOutput::Branch) => Expect::Change,
+        };
+        Some(AttemptJob { place, attempt, workspace, agent, expect, title: plan.title.to_string() })
+    }
+
+    /// The artifacts of needed steps.
+    fn artifacts(&self, place: Place) -> Vec<ArtifactRef> {
+        let Some(execution) = self.execution(place.execution) else { return Vec::new() };
+        let needs = execution.plan().step(place.step).needs.iter().filter(|need| need.condition != Condition::Started);
+        let of = |id: ExecutionId, ix: StepIx| {
+            let step = self.execution(id)?.plan().steps().get(ix.index())?;
+            (step.output == RoleOutput::Artifact).then(|| ArtifactRef { execution: id, step: step.id.clone() })
+        };
+        needs
+            .filter_map(|need| match need.on {
+                NeedOn::Step(ix) => of(place.execution, ix),
+                NeedOn::External(external) => of(external.execution, external.step?),
+            })
+            .collect()
+    }
+
+    /// The job of a queue's effect.
+    #[must_use]
+    pub fn queue_job(&self, id: super::QueueId, effect: Effect) -> Option<QueueJob> {
+        let queue = &self.queues.get(&id)?.machine;
+        if effect.kind == EffectKind::Look {
+            return Some(QueueJob::Look(queue.target().clone()));
+        }
+        let line = queue.line().filter(|line| line.no == effect.line)?;
+        let key = |kind: &str| {
+            EffectId::of(
+                kind,
+                &[queue.target().as_str().as_bytes(), &line.no.0.to_be_bytes(), &effect.attempt.to_be_bytes()],
+            )
+        };
+        let change = line.entry.change.clone();
+        Some(match effect.kind {
+            EffectKind::Look => return None,
+            EffectKind::Import => QueueJob::Import(line.no, change),
+            EffectKind::Build => QueueJob::Build(line.no, line.base, change, key("build")),
+            EffectKind::Check => QueueJob::Check(line.no, queue.candidate()?, line.entry.gate.clone()?, key("check")),
+            EffectKind::CheckBase => QueueJob::CheckBase(line.no, line.base, line.entry.gate.clone()?, key("base")),
+            EffectKind::Publish => QueueJob::Publish(line.no, queue.target().clone(), line.base, queue.candidate()?),
+        })
+    }
+}

@@ -1,0 +1,384 @@
+//! All machines together, still without I/O: executions, their queues and the dispatcher, and what one means for the
+//! other.
+//!
+//! A caller hands in inputs with [`Engine::handle`], then takes a [`Turn`]: what to append, and, once that is durable,
+//! what to start and what to stop. The tokio driver and the simulator are such callers. After a crash the same code
+//! goes on: [`Engine::load_execution`], [`Engine::load_queue`], then a turn.
+
+mod cycle;
+mod job;
+mod route;
+mod turn;
+
+pub use job::{AttemptJob, QueueJob};
+pub use turn::{LogAppend, Turn};
+
+use crate::branch::Branch;
+use crate::dispatcher::{Dispatcher, Place};
+use crate::execution::{self, Execution};
+use crate::id::{AttemptNo, EffectId, ExecutionId, RequestId};
+use crate::limits::Limits;
+use crate::merge_queue::{self, MergeQueue};
+use crate::store::{LogId, LogKind, Version};
+use crate::tier::Tier;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Names the queue of a target branch: a hash of its name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct QueueId(u128);
+
+impl QueueId {
+    /// The queue of that branch.
+    #[must_use]
+    pub fn of(target: &Branch) -> Self {
+        let hex = EffectId::of("queue", &[target.as_str().as_bytes()]).hex();
+        Self(u128::from_str_radix(&hex, 16).expect("an effect id is 32 hex digits"))
+    }
+
+    /// Its log.
+    #[must_use]
+    pub const fn log(self) -> LogId {
+        LogId { kind: LogKind::Queue, id: self.0 }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// A checked plan is submitted.
+    Submit(Box<execution::Submitted>),
+    /// A person wants something of an execution. For a cancel, the engine fills in what is being committed.
+    Command(ExecutionId, execution::Command),
+    /// A backend answers about an execution's effect.
+    Report(ExecutionId, execution::Report),
+    /// A backend answers about a queue's effect.
+    Queue(QueueId, merge_queue::Input),
+    /// An agent that was to be stopped is gone.
+    Stopped(Place),
+    /// The service asked to wait: nothing starts before that.
+    Quota(Timestamp),
+}
+
+/// A fact of one of the machines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Of an execution.
+    Execution(execution::Event),
+    /// Of a queue.
+    Queue(merge_queue::Event),
+}
+
+/// Something that should be in flight.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Effect {
+    /// Make the integration branch of an execution.
+    Open(ExecutionId),
+    /// Prepare the workspace, run the agent, capture what it left.
+    Attempt(Place, AttemptNo),
+    /// Run one mechanism for a queue.
+    Queue(QueueId, merge_queue::Effect),
+}
+
+/// An input that was not accepted. Nothing changed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// By the execution.
+    #[error(transparent)]
+    Execution(#[from] execution::Rejected),
+    /// By the queue.
+    #[error(transparent)]
+    Queue(#[from] merge_queue::Rejected),
+    /// There is no such execution here.
+    #[error("no execution {0}")]
+    UnknownExecution(ExecutionId),
+    /// There is no such queue here.
+    #[error("no merge queue of that branch")]
+    UnknownQueue,
+    /// The id is taken; draw another.
+    #[error("execution {0} exists already")]
+    Duplicate(ExecutionId),
+    /// New needs would make steps of several executions wait for each other.
+    #[error("these would wait for each other: {0}")]
+    Cycle(String),
+}
+
+impl Rejected {
+    /// Whether it was only late: harmless, and nobody has to be told.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        matches!(
+            self,
+            Self::Execution(execution::Rejected::Stale { .. })
+                | Self::Queue(merge_queue::Rejected::Stale(_) | merge_queue::Rejected::Known(_))
+        )
+    }
+}
+
+/// All machines together.
+#[derive(Debug)]
+pub struct Engine {
+    limits: Limits,
+    executions: BTreeMap<ExecutionId, Slot<Execution>>,
+    queues: BTreeMap<QueueId, Slot<MergeQueue>>,
+    dispatcher: Dispatcher,
+    /// Who needs something of an execution.
+    watchers: HashMap<ExecutionId, BTreeSet<ExecutionId>>,
+    /// Whose request it is.
+    requests: HashMap<RequestId, ExecutionId>,
+    /// Events decided and applied, not yet taken for appending.
+    batch: Vec<(LogId, Event)>,
+    dirty: Dirty,
+    in_flight: HashMap<Subject, Effect>,
+    stopping: HashMap<Place, Tier>,
+    last_tick: Timestamp,
+    stale: u64,
+}
+
+#[derive(Debug)]
+struct Slot<M> {
+    machine: M,
+    version: Version,
+}
+
+/// What something in flight is about: at most one effect each.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum Subject {
+    Open(ExecutionId),
+    Step(Place),
+    Queue(QueueId),
+}
+
+/// What has to be looked at when the next turn is taken.
+#[derive(Debug, Default)]
+struct Dirty {
+    steps: BTreeSet<Place>,
+    executions: BTreeSet<ExecutionId>,
+    queues: BTreeSet<QueueId>,
+}
+
+impl Engine {
+    /// An engine without executions.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            executions: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            dispatcher: Dispatcher::default(),
+            watchers: HashMap::new(),
+            requests: HashMap::new(),
+            batch: Vec::new(),
+            dirty: Dirty::default(),
+            in_flight: HashMap::new(),
+            stopping: HashMap::new(),
+            last_tick: Timestamp::default(),
+            stale: 0,
+        }
+    }
+
+    /// The limits it decides by.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The execution of that id, if it is here.
+    #[must_use]
+    pub fn execution(&self, id: ExecutionId) -> Option<&Execution> {
+        self.executions.get(&id).map(|slot| &slot.machine)
+    }
+
+    /// All executions that are here, oldest first.
+    pub fn executions(&self) -> impl Iterator<Item = &Execution> {
+        self.executions.values().map(|slot| &slot.machine)
+    }
+
+    /// The queue of that branch, if it is here.
+    #[must_use]
+    pub fn queue(&self, target: &Branch) -> Option<&MergeQueue> {
+        self.queues.get(&QueueId::of(target)).map(|slot| &slot.machine)
+    }
+
+    /// The permits.
+    #[must_use]
+    pub const fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
+    /// Number of reports that came late.
+    #[must_use]
+    pub const fn stale_reports(&self) -> u64 {
+        self.stale
+    }
+
+    /// Whether an execution is here.
+    #[must_use]
+    pub fn holds_execution(&self, id: ExecutionId) -> bool {
+        self.executions.contains_key(&id)
+    }
+
+    /// Takes up an execution from its log. What was in flight is wanted again, and is in the next turn.
+    pub fn load_execution(&mut self, events: impl IntoIterator<Item = execution::Event>) -> Option<ExecutionId> {
+        let mut events = events.into_iter();
+        let Some(execution::Event::Submitted(submitted)) = events.next() else { return None };
+        let mut machine = Execution::new(&submitted);
+        let mut version = Version(1);
+        for event in events {
+            machine.apply(&event);
+            version.0 += 1;
+        }
+        let id = machine.id();
+        self.watch(&machine);
+        for (_, request) in machine.open_requests() {
+            self.requests.insert(request, id);
+        }
+        self.dirty.executions.insert(id);
+        self.executions.insert(id, Slot { machine, version });
+        Some(id)
+    }
+
+    /// Takes up a queue from its log.
+    pub fn load_queue(&mut self, events: impl IntoIterator<Item = merge_queue::Event>) -> Option<QueueId> {
+        let mut events = events.into_iter();
+        let Some(merge_queue::Event::Opened { target, head }) = events.next() else { return None };
+        let id = QueueId::of(&target);
+        let mut machine = MergeQueue::new(target, head);
+        let mut version = Version(1);
+        for event in events {
+            machine.apply(&event);
+            version.0 += 1;
+        }
+        self.dirty.queues.insert(id);
+        self.queues.insert(id, Slot { machine, version });
+        Some(id)
+    }
+
+    /// Takes in what happened. Decided, applied in memory and noted for the next turn.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`]: nothing changed. Stale reports are counted.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Result<(), Rejected> {
+        let result = self.take_in(input, now);
+        if result.as_ref().is_err_and(Rejected::is_stale) {
+            self.stale += 1;
+        }
+        result
+    }
+
+    fn take_in(&mut self, input: Input, now: Timestamp) -> Result<(), Rejected> {
+        match input {
+            Input::Submit(submitted) => self.submit(submitted, now),
+            Input::Command(id, execution::Command::Cancel { step, .. }) => {
+                let committing = self.committing(id);
+                self.execution_input(id, &execution::Command::Cancel { step, committing }.into(), now)
+            }
+            Input::Command(id, command) => {
+                if let execution::Command::AddSteps(steps) = &command {
+                    self.check_cycles(id, steps)?;
+                }
+                self.execution_input(id, &command.into(), now)
+            }
+            Input::Report(id, report) => {
+                let answers = match &report {
+                    execution::Report::Ended { step, .. } => Some(Subject::Step(Place { execution: id, step: *step })),
+                    execution::Report::Opened(_) | execution::Report::OpenFailed(_) => Some(Subject::Open(id)),
+                    _ => None,
+                };
+                self.execution_input(id, &execution::Input::Report(report), now)?;
+                self.answered(answers);
+                Ok(())
+            }
+            Input::Queue(id, input) => {
+                let answers = matches!(input, merge_queue::Input::Report(..) | merge_queue::Input::Seen(_));
+                self.queue_input(id, &input, now)?;
+                self.answered(answers.then_some(Subject::Queue(id)));
+                Ok(())
+            }
+            Input::Stopped(place) => {
+                if self.stopping.remove(&place).is_some() {
+                    self.dispatcher.stopped(place);
+                    self.dirty.steps.insert(place);
+                }
+                Ok(())
+            }
+            Input::Quota(until) => {
+                self.dispatcher.wait_until(until);
+                Ok(())
+            }
+        }
+    }
+
+    fn answered(&mut self, subject: Option<Subject>) {
+        if let Some(subject) = subject {
+            self.in_flight.remove(&subject);
+            if let Subject::Open(id) = subject {
+                self.dirty.executions.insert(id);
+            }
+        }
+    }
+
+    fn submit(&mut self, submitted: Box<execution::Submitted>, now: Timestamp) -> Result<(), Rejected> {
+        let id = submitted.id;
+        if self.executions.contains_key(&id) {
+            return Err(Rejected::Duplicate(id));
+        }
+        let machine = Execution::new(&submitted);
+        self.watch(&machine);
+        let needed: Vec<_> = machine.plan().externals().iter().map(|(external, _)| *external).collect();
+        self.executions.insert(id, Slot { machine, version: Version(0) });
+        self.record_execution(id, execution::Event::Submitted(submitted), now);
+        for (n, external) in needed.iter().enumerate() {
+            let state = self.execution(external.execution).map(|e| e.need_state(external.step)).unwrap_or_default();
+            let report = execution::Report::Need { external: u32::try_from(n).unwrap_or(u32::MAX), state };
+            self.execution_input(id, &execution::Input::Report(report), now)?;
+        }
+        if let Some((after, _)) = self.execution(id).and_then(Execution::after) {
+            let state = self.execution(after).map(|e| e.need_state(None)).unwrap_or_default();
+            self.execution_input(id, &execution::Input::Report(execution::Report::Predecessor(state)), now)?;
+        }
+        self.settle(id, now);
+        Ok(())
+    }
+
+    fn watch(&mut self, execution: &Execution) {
+        let needed = execution.plan().externals().iter().map(|(external, _)| external.execution);
+        for of in needed.chain(execution.after().map(|(after, _)| after)) {
+            self.watchers.entry(of).or_default().insert(execution.id());
+        }
+    }
+
+    fn committing(&self, id: ExecutionId) -> Vec<RequestId> {
+        let Some(execution) = self.execution(id) else { return Vec::new() };
+        let queues = [Branch::integration(id), execution.target().clone()];
+        let lines = queues.iter().filter_map(|branch| self.queue(branch)).filter_map(|queue| {
+            let request = queue.line()?.entry.change.request;
+            queue.is_committing(request).then_some(request)
+        });
+        lines.collect()
+    }
+
+    /// Checks every machine, and the permits. For tests and simulations; costs as much as the state is large.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that is broken.
+    pub fn check(&self) -> Result<(), String> {
+        for execution in self.executions() {
+            execution::invariants::check(execution, &self.limits).map_err(|e| format!("{}: {e}", execution.id()))?;
+        }
+        for slot in self.queues.values() {
+            slot.machine.check()?;
+        }
+        self.dispatcher.check(&self.limits)
+    }
+}
+
+impl From<execution::Command> for execution::Input {
+    fn from(command: execution::Command) -> Self {
+        Self::Command(command)
+    }
+}

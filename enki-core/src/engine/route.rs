@@ -1,0 +1,311 @@
+//! What a fact of one machine means for another. Everything that follows from one input is in one append.
+
+use super::{Engine, Event, QueueId, Rejected, Slot};
+use crate::branch::Branch;
+use crate::dispatcher::Place;
+use crate::execution::{self, Execution, HoldReason, NeedState, Next, Refusal, StepState, Touched};
+use crate::id::{ExecutionId, RequestId, StepIx};
+use crate::merge_queue::{self, Eject, Entry, MergeQueue, QueuePause};
+use crate::refinery::{Change, ChangeKind};
+use crate::store::Version;
+use crate::time::Timestamp;
+
+impl Engine {
+    pub(super) fn execution_input(
+        &mut self,
+        id: ExecutionId,
+        input: &execution::Input,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let execution = self.execution(id).ok_or(Rejected::UnknownExecution(id))?;
+        let events = execution.decide(input, now, &self.limits)?;
+        for event in events {
+            self.record_execution(id, event, now);
+        }
+        self.settle(id, now);
+        Ok(())
+    }
+
+    pub(super) fn queue_input(
+        &mut self,
+        id: QueueId,
+        input: &merge_queue::Input,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let slot = self.queues.get(&id).ok_or(Rejected::UnknownQueue)?;
+        let events = slot.machine.decide(input, now, &self.limits)?;
+        for event in events {
+            self.record_queue(id, event, now);
+        }
+        self.settle_queue(id, now);
+        // An answer was consumed: what is wanted next is looked at even if nothing changed.
+        self.dirty.queues.insert(id);
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, id: ExecutionId, now: Timestamp) {
+        loop {
+            let events = self.execution(id).map(|e| e.settle(now)).unwrap_or_default();
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.record_execution(id, event, now);
+            }
+        }
+    }
+
+    pub(super) fn settle_queue(&mut self, id: QueueId, now: Timestamp) {
+        loop {
+            let events = self.queues.get(&id).map(|slot| slot.machine.settle()).unwrap_or_default();
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.record_queue(id, event, now);
+            }
+        }
+    }
+
+    pub(super) fn record_execution(&mut self, id: ExecutionId, event: execution::Event, now: Timestamp) {
+        let Some(slot) = self.executions.get_mut(&id) else { return };
+        let merging = match &event {
+            execution::Event::StepCancelled { step } => match slot.machine.step(*step).state {
+                StepState::Merging { request } => Some(request),
+                _ => None,
+            },
+            _ => None,
+        };
+        let trouble = match &event {
+            execution::Event::HoldClosed { hold, .. } => {
+                matches!(slot.machine.holds().get(hold), Some(HoldReason::Trouble { .. }))
+            }
+            _ => false,
+        };
+        let mut touched = Touched::default();
+        if !matches!(event, execution::Event::Submitted(_)) {
+            slot.machine.apply_noting(&event, &mut touched);
+        }
+        self.dirty.steps.extend(touched.steps.iter().map(|step| Place { execution: id, step: *step }));
+        if touched.all || matches!(event, execution::Event::Submitted(_)) {
+            self.dirty.executions.insert(id);
+        }
+        let routes = self.routes(id, &event, merging, trouble);
+        self.batch.push((crate::store::LogId::execution(id), Event::Execution(event)));
+        for route in routes {
+            self.follow(id, route, now);
+        }
+        self.tell_watchers(id, now);
+    }
+
+    /// What an execution's fact asks of queues.
+    fn routes(
+        &mut self,
+        id: ExecutionId,
+        event: &execution::Event,
+        merging: Option<RequestId>,
+        trouble: bool,
+    ) -> Vec<Route> {
+        match event {
+            execution::Event::Opened { base } => vec![Route::Open(*base)],
+            execution::Event::AttemptEnded { step, next: Next::Merge { request }, .. } => {
+                self.requests.insert(*request, id);
+                vec![Route::Merge(*step, *request)]
+            }
+            execution::Event::LandingRequested { request, tip } => {
+                self.requests.insert(*request, id);
+                vec![Route::Land(*request, *tip)]
+            }
+            execution::Event::StepCancelled { .. } => merging.map(Route::WithdrawMerge).into_iter().collect(),
+            execution::Event::LandingRefused { request, reason: Refusal::Withdrawn } => {
+                vec![Route::WithdrawLanding(*request)]
+            }
+            execution::Event::HoldClosed { .. } if trouble => vec![Route::ResumeQueues],
+            execution::Event::StepsAdded { .. } => vec![Route::Watch],
+            _ => Vec::new(),
+        }
+    }
+
+    fn follow(&mut self, id: ExecutionId, route: Route, now: Timestamp) {
+        let Some(execution) = self.execution(id) else { return };
+        let (own, target) = (Branch::integration(id), execution.target().clone());
+        match route {
+            Route::Open(base) => self.open_queue(own, Some(base), now),
+            Route::Merge(step, request) => {
+                if let Some(entry) = step_entry(execution, step, request, now) {
+                    self.enqueue(&own, entry, now);
+                }
+            }
+            Route::Land(request, tip) => {
+                let passed = execution.gate().and_then(|gate| self.queue(&own)?.head_passed(&gate.command));
+                let title = format!("Merge {}: {}", own, execution.plan().title);
+                let kind = ChangeKind::Landing { execution: id, title };
+                let change = Change { request, kind, commit: tip, at: now };
+                let priority = execution.plan().priority;
+                let entry = Entry { change, priority, gate: execution.gate().cloned(), passed, rebuilds: 0 };
+                self.open_queue(target.clone(), None, now);
+                self.enqueue(&target, entry, now);
+            }
+            Route::WithdrawMerge(request) => self.withdraw(&own, request, now),
+            Route::WithdrawLanding(request) => self.withdraw(&target, request, now),
+            Route::ResumeQueues => {
+                for branch in [own, target] {
+                    // A queue that is not paused, or not there, has nothing to resume.
+                    let _ = self.queue_input(QueueId::of(&branch), &merge_queue::Input::Resume, now);
+                }
+            }
+            Route::Watch => self.watch_again(id, now),
+        }
+    }
+
+    fn watch_again(&mut self, id: ExecutionId, now: Timestamp) {
+        let Some(execution) = self.execution(id) else { return };
+        let needed: Vec<_> = execution.plan().externals().iter().map(|(external, _)| *external).collect();
+        for (n, external) in needed.iter().enumerate() {
+            self.watchers.entry(external.execution).or_default().insert(id);
+            let state = self.execution(external.execution).map(|e| e.need_state(external.step)).unwrap_or_default();
+            let report = execution::Report::Need { external: u32::try_from(n).unwrap_or(u32::MAX), state };
+            // A known state is no news.
+            let _ = self.execution_input(id, &execution::Input::Report(report), now);
+        }
+    }
+
+    fn open_queue(&mut self, target: Branch, head: Option<crate::id::CommitId>, now: Timestamp) {
+        let id = QueueId::of(&target);
+        if let std::collections::btree_map::Entry::Vacant(place) = self.queues.entry(id) {
+            place.insert(Slot { machine: MergeQueue::new(target.clone(), head), version: Version(0) });
+            self.record_queue(id, merge_queue::Event::Opened { target, head }, now);
+        }
+    }
+
+    fn enqueue(&mut self, target: &Branch, entry: Entry, now: Timestamp) {
+        // The same request again is the same thing: `Known` is no error.
+        let _ = self.queue_input(QueueId::of(target), &merge_queue::Input::Enqueue(Box::new(entry)), now);
+    }
+
+    fn withdraw(&mut self, target: &Branch, request: RequestId, now: Timestamp) {
+        // One that has left the queue meanwhile needs no withdrawal.
+        let _ = self.queue_input(QueueId::of(target), &merge_queue::Input::Withdraw(request), now);
+    }
+
+    fn record_queue(&mut self, id: QueueId, event: merge_queue::Event, now: Timestamp) {
+        let Some(slot) = self.queues.get_mut(&id) else { return };
+        let lined = slot.machine.line().map(|line| line.entry.change.request);
+        slot.machine.apply(&event);
+        self.dirty.queues.insert(id);
+        self.batch.push((id.log(), Event::Queue(event.clone())));
+        match event {
+            merge_queue::Event::Merged { commit, .. } => {
+                if let Some(request) = lined {
+                    self.report_merged(request, commit, now);
+                }
+            }
+            merge_queue::Event::Ejected { request, reason, .. } => self.report_refused(request, reason, now),
+            merge_queue::Event::QueuePaused { why } => self.report_trouble(id, &why, now),
+            _ => {}
+        }
+    }
+
+    fn report_merged(&mut self, request: RequestId, commit: crate::id::CommitId, now: Timestamp) {
+        let Some(id) = self.requests.remove(&request) else { return };
+        let merging = self.execution(id).is_some_and(|e| e.is_merging(request));
+        let report = if merging {
+            execution::Report::Merged { request, commit }
+        } else {
+            execution::Report::Landed { request, commit }
+        };
+        // A request that its execution gave up meanwhile is merged all the same; nobody waits for the news.
+        let _ = self.execution_input(id, &execution::Input::Report(report), now);
+    }
+
+    fn report_refused(&mut self, request: RequestId, reason: Eject, now: Timestamp) {
+        let Some(id) = self.requests.remove(&request) else { return };
+        let reason = match reason {
+            Eject::Failed { log } => Refusal::Check { log },
+            Eject::Conflict { paths } => Refusal::Conflict { paths },
+            Eject::Refused { policy } => Refusal::Policy { reason: policy },
+            Eject::Empty => Refusal::Empty,
+            Eject::Moved => Refusal::Moved,
+            Eject::Rewound => Refusal::Rewound,
+            Eject::Blocked { reason, command } => Refusal::Blocked { reason, command },
+        };
+        // As above: one that was given up needs no answer.
+        let _ =
+            self.execution_input(id, &execution::Input::Report(execution::Report::Refused { request, reason }), now);
+    }
+
+    fn report_trouble(&mut self, id: QueueId, why: &QueuePause, now: Timestamp) {
+        let Some(slot) = self.queues.get(&id) else { return };
+        let target = slot.machine.target().clone();
+        let text = match why {
+            QueuePause::Person => return,
+            QueuePause::BaseRed { log } => {
+                format!("{target} itself does not pass its check: {}", log.lines().last().unwrap_or("no output"))
+            }
+            QueuePause::Infrastructure { reason } => format!("merging into {target} kept failing: {reason}"),
+            QueuePause::TargetGone => format!("branch {target} does not exist any more; make it again, then resume"),
+        };
+        let queue = &slot.machine;
+        let lined = queue.line().map(|line| line.entry.change.request);
+        let requests = queue.waiting().map(|entry| entry.change.request).chain(lined);
+        let concerned: std::collections::BTreeSet<_> =
+            requests.filter_map(|r| self.requests.get(&r).copied()).collect();
+        for execution in concerned {
+            let report = execution::Report::Trouble(text.clone());
+            // An execution that is being cancelled has no use for the news.
+            let _ = self.execution_input(execution, &execution::Input::Report(report), now);
+        }
+    }
+
+    fn tell_watchers(&mut self, id: ExecutionId, now: Timestamp) {
+        let Some(watchers) = self.watchers.get(&id) else { return };
+        for watcher in watchers.clone() {
+            let Some(of) = self.execution(id) else { return };
+            let Some(who) = self.execution(watcher) else { continue };
+            let mut news = Vec::new();
+            for (n, (external, _)) in who.plan().externals().iter().enumerate() {
+                if external.execution == id {
+                    let state = of.need_state(external.step);
+                    if who.externals()[n] != state {
+                        news.push(execution::Report::Need { external: u32::try_from(n).unwrap_or(u32::MAX), state });
+                    }
+                }
+            }
+            if who.after().is_some_and(|(after, _)| after == id) {
+                let state = of.need_state(None);
+                if matches!(state, NeedState::Landed | NeedState::Dead) || who.predecessor_state() != NeedState::Waiting
+                {
+                    news.push(execution::Report::Predecessor(state));
+                }
+            }
+            for report in news {
+                // Total on its own executions: a need that is known is no news.
+                let _ = self.execution_input(watcher, &execution::Input::Report(report), now);
+            }
+        }
+    }
+}
+
+enum Route {
+    Open(crate::id::CommitId),
+    Merge(StepIx, RequestId),
+    Land(RequestId, crate::id::CommitId),
+    WithdrawMerge(RequestId),
+    WithdrawLanding(RequestId),
+    ResumeQueues,
+    Watch,
+}
+
+fn step_entry(execution: &Execution, ix: StepIx, request: RequestId, now: Timestamp) -> Option<Entry> {
+    let step = execution.step(ix);
+    let work = step.work.as_ref()?;
+    let kind = ChangeKind::Step {
+        task: execution.task(ix),
+        attempt: work.attempt,
+        title: execution.plan().step(ix).title.to_string(),
+        summary: step.output.as_deref().unwrap_or_default().to_owned(),
+    };
+    let change = Change { request, kind, commit: work.commit, at: now };
+    let priority = execution.plan().step(ix).priority;
+    Some(Entry { change, priority, gate: execution.gate().cloned(), passed: None, rebuilds: 0 })
+}
