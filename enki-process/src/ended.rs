@@ -21,6 +21,8 @@ pub struct Ended {
     pub cut_bytes: u64,
     /// Why the log is not complete, if writing it failed.
     pub log_failure: Option<String>,
+    /// What it handed over by the file of [`Spawn::collect`](crate::Spawn::collect), if it wrote one.
+    pub collected: Option<Vec<u8>>,
     /// Processes of its tree that outlived the main process and were killed.
     pub strays: u32,
     /// Processes of its tree that could not be killed in time: 0 but for processes stuck in the kernel.

@@ -1,7 +1,7 @@
 //! Finds and kills what is left of process trees, whoever adopted it.
 
 use crate::clock;
-use crate::marker::Marker;
+use crate::marker::{Marker, RUN_MARKER};
 use crate::procfs::{self, Identity, Reader, Stat};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
@@ -38,6 +38,21 @@ pub fn kill_marked(marks: &[Marker], limit: Duration) -> Hunted {
 pub fn marked(marks: &[Marker]) -> Vec<u32> {
     let found = Hunt::new(marks.to_vec()).search().found;
     found.into_iter().filter_map(|id| u32::try_from(id.pid).ok()).collect()
+}
+
+/// The effects that living processes are marked with.
+pub(crate) fn marked_runs() -> HashSet<String> {
+    let mut reader = Reader::default();
+    let mut runs = HashSet::new();
+    for pid in procfs::pids() {
+        let Some(environ) = reader.environ(pid) else { continue };
+        for entry in environ.split(|b| *b == 0) {
+            let value = entry.strip_prefix(RUN_MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+            let ids = value.into_iter().flat_map(|v| v.split(|b| *b == b':'));
+            runs.extend(ids.map(|id| String::from_utf8_lossy(id).into_owned()));
+        }
+    }
+    runs
 }
 
 /// One hunt for one tree, or for all trees that carry certain marks.

@@ -7,9 +7,10 @@ use crate::child::Child;
 use crate::clock;
 use crate::ended::{Cause, Ended, Status};
 use crate::feed::{Channel, Feed, Stream};
+use crate::files;
 use crate::hunt::Hunt;
 use crate::log::CappedLog;
-use crate::spawn::{Polite, Spawn, SpawnError};
+use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 use crate::text::{Latest, Lines, Tail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -18,9 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
@@ -43,15 +42,15 @@ const CHUNK: usize = 64 << 10;
 const DRAIN: usize = 4 << 20;
 
 pub(crate) async fn start(spawn: Spawn) -> Result<Child, SpawnError> {
-    let name = spawn.name();
+    let program = spawn.program.to_string_lossy().into_owned();
     let (answer, started) = oneshot::channel();
     let thread = std::thread::Builder::new().name("enki-child".into()).stack_size(256 << 10);
     match thread.spawn(move || keep(&spawn, answer)) {
         Ok(_) => started.await.unwrap_or_else(|_| {
             let source = io::Error::other("the thread that starts it came to an end");
-            Err(SpawnError::Other { program: name, source })
+            Err(SpawnError { program, reason: SpawnFailure::Other { source } })
         }),
-        Err(source) => Err(SpawnError::Exhausted { program: name, source }),
+        Err(source) => Err(SpawnError { program, reason: SpawnFailure::Exhausted { source } }),
     }
 }
 
@@ -81,6 +80,7 @@ struct Keeper<'a> {
     wake: PipeReader,
     channel: Arc<Channel>,
     log: Option<CappedLog>,
+    collect: Option<files::Handover>,
     tails: (Tail, Tail),
     lines: Lines,
     latest: Latest,
@@ -129,16 +129,18 @@ enum Source {
 impl<'a> Keeper<'a> {
     fn launch(spawn: &'a Spawn) -> Result<Self, SpawnError> {
         let environment = spawn.environment()?;
-        let path = environment.get(std::ffi::OsStr::new("PATH")).map(std::ffi::OsString::as_os_str);
-        let program = spawn.resolve(path)?;
+        let program = spawn.program_path()?;
+        let refuse = |path: &Path, source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => spawn.error(source),
+            _ => spawn.refused(SpawnFailure::Log { path: path.to_owned(), source }),
+        };
         let log = match &spawn.log {
             None => None,
-            Some(path) => Some(create_log(path).map_err(|source| match source.raw_os_error() {
-                Some(code) if code == Errno::MFILE.raw_os_error() || code == Errno::NFILE.raw_os_error() => {
-                    spawn.error(source)
-                }
-                _ => SpawnError::Log { program: spawn.name(), path: path.clone(), source },
-            })?),
+            Some(path) => Some(files::create_log(path).map_err(|e| refuse(path, e))?),
+        };
+        let collect = match &spawn.collect {
+            None => None,
+            Some((path, limit)) => Some(files::Handover::prepare(path, *limit).map_err(|e| refuse(path, e))?),
         };
         let (wake, waker) = io::pipe().map_err(|e| spawn.error(e))?;
         let mut child = command(spawn, &program, &environment).spawn().map_err(|e| spawn.error(e))?;
@@ -166,6 +168,7 @@ impl<'a> Keeper<'a> {
             wake,
             channel: Channel::new(waker, spawn.feed_capacity),
             log: log.map(|file| CappedLog::new(file, spawn.log_limits)),
+            collect,
             tails: (Tail::new(spawn.stdout_tail), Tail::new(spawn.stderr_tail)),
             lines: Lines::new(match spawn.feed {
                 Feed::Lines { longest } => longest,
@@ -479,12 +482,13 @@ impl<'a> Keeper<'a> {
             output_bytes: self.output,
             cut_bytes,
             log_failure: log_failure.map(|e| e.to_string()),
+            collected: self.collect.take().and_then(files::Handover::collect),
             strays: self.strays,
             survivors,
             elapsed: clock::now() - self.started,
         };
         if survivors > 0 {
-            tracing::warn!(program = %self.spawn.name(), survivors, "processes could not be killed");
+            tracing::warn!(program = ?self.spawn.program, survivors, "processes could not be killed");
         }
         self.channel.end(ended);
         self.child
@@ -512,23 +516,4 @@ fn exit_rope(pid: Pid) -> Option<OwnedFd> {
         let _ = pid;
         None
     };
-}
-
-/// Makes the log anew, readable by its owner alone.
-fn create_log(path: &Path) -> io::Result<File> {
-    let create = || File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
-    match create() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            }
-            create()
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // Of an earlier try; or a link that somebody put there, which is removed and not followed.
-            std::fs::remove_file(path)?;
-            create()
-        }
-        other => other,
-    }
 }

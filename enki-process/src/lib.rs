@@ -1,18 +1,23 @@
 //! Child processes under control, and any command as an agent of Enki.
 //!
 //! [`Spawn`] describes a child process: program, input, environment, limits, log. [`Spawn::start`] gives a [`Child`],
-//! whose events end with [`ChildEvent::Ended`] once its whole process tree is dead and reaped.
+//! whose events end with [`ChildEvent::Ended`] once its whole process tree is dead and reaped. [`CommandAgent`] makes any
+//! executable an agent by it.
 //!
 //! Unix only. The full guarantee (every descendant is found and killed, whatever session it moved to) needs Linux and a
 //! `/proc`; elsewhere only the process group is killed, and silence is told from output alone.
 
 mod child;
 mod clock;
+mod command_agent;
+mod command_config;
 mod ended;
 mod env;
 mod feed;
+mod files;
 mod hunt;
 mod keeper;
+mod live;
 mod log;
 mod marker;
 mod procfs;
@@ -20,11 +25,13 @@ mod spawn;
 mod text;
 
 pub use child::Child;
+pub use command_agent::CommandAgent;
+pub use command_config::CommandAgentConfig;
 pub use ended::{Cause, Ended, Status};
 pub use env::{ALLOWED, BaseEnv, is_reserved};
 pub use feed::{ChildEvent, Feed, Stream};
 pub use hunt::{Hunted, kill_marked, marked};
 pub use log::LogLimits;
 pub use marker::{InvalidMarker, Marker, PROJECT_MARKER, RUN_MARKER};
-pub use spawn::{Polite, Spawn, SpawnError};
+pub use spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 pub use text::clean_line;

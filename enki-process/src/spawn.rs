@@ -5,20 +5,21 @@ use crate::env::BaseEnv;
 use crate::feed::Feed;
 use crate::keeper;
 use crate::log::LogLimits;
-use crate::marker::Marker;
+use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
 use enki_core::id::EffectId;
 use rustix::fs::Access;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// A child process to be: what runs, where, with what, and within which limits.
 ///
 /// # Contract
 ///
-/// * Its environment is what [`Spawn::base_env`] lets pass, what [`Spawn::env`] adds, and [`RUN_MARKER`](crate::RUN_MARKER); never more.
+/// * Its environment is what [`Spawn::base_env`] lets pass, what [`Spawn::env`] adds, and [`RUN_MARKER`]; never more.
 /// * It leads a process group of its own, so a Ctrl-C at the terminal is not for it.
 /// * Its stdin is the given bytes and then the end; without any it is empty.
 /// * It is always reaped, and its whole tree is gone when [`ChildEvent::Ended`](crate::ChildEvent::Ended) comes, be it by itself, by a
@@ -42,6 +43,7 @@ pub struct Spawn {
     pub(crate) stdout_tail: usize,
     pub(crate) stderr_tail: usize,
     pub(crate) output_limit: Option<u64>,
+    pub(crate) collect: Option<(PathBuf, usize)>,
     pub(crate) feed: Feed,
     pub(crate) feed_capacity: usize,
 }
@@ -58,75 +60,67 @@ pub enum Polite {
 
 /// A child process could not be started. Nothing runs.
 #[derive(Debug, thiserror::Error)]
+#[error("cannot start {program:?}: {reason}")]
 #[non_exhaustive]
-pub enum SpawnError {
+pub struct SpawnError {
+    /// The program, as given.
+    pub program: String,
+    /// Why not.
+    #[source]
+    pub reason: SpawnFailure,
+}
+
+/// Why a child process could not be started, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnFailure {
     /// No such program.
-    #[error("cannot start {program:?}: not found{}", searched(.path.as_deref()))]
+    #[error("not found{}", searched(.path.as_deref()))]
     NotFound {
-        /// As given.
-        program: String,
         /// The `PATH` that was searched, if any was.
         path: Option<String>,
     },
     /// The program is a relative path: relative to what is anybody's guess.
-    #[error("cannot start {program:?}: give an absolute path, or a name to be found in PATH")]
-    RelativePath {
-        /// As given.
-        program: String,
-    },
+    #[error("a relative path; give an absolute one, or a name to be found in PATH")]
+    RelativePath,
     /// It cannot be executed.
-    #[error("cannot start {program:?}: {reason}")]
+    #[error("{} {why}", path.display())]
     NotExecutable {
         /// Its path.
-        program: String,
+        path: PathBuf,
         /// Why not.
-        reason: String,
+        why: String,
     },
     /// The working directory cannot be entered.
-    #[error("cannot start {program:?} in {}: no such directory", directory.display())]
+    #[error("there is no directory {} to run it in", directory.display())]
     Directory {
-        /// The program.
-        program: String,
         /// The directory.
         directory: PathBuf,
     },
     /// A variable that only Enki sets was given.
-    #[error(
-        "cannot start {program:?}: the variable {name:?} is reserved, names that begin with ENKI_ are set by Enki alone"
-    )]
+    #[error("the variable {name:?} cannot be set for it, names that begin with ENKI_ are Enki's own; choose another")]
     ReservedVariable {
-        /// The program.
-        program: String,
         /// The variable.
         name: String,
     },
-    /// The log file cannot be written.
-    #[error("cannot start {program:?}: its log {} cannot be created", path.display())]
+    /// The log file, or the directory for what it hands over, cannot be made.
+    #[error("{} cannot be created ({source})", path.display())]
     Log {
-        /// The program.
-        program: String,
-        /// The log.
+        /// The file.
         path: PathBuf,
-        /// Why not.
-        #[source]
+        /// What the system said.
         source: io::Error,
     },
     /// The machine has no room for another process, thread or descriptor just now.
-    #[error("cannot start {program:?}: the machine is out of processes, memory or descriptors")]
+    #[error("the machine is out of processes, memory or descriptors ({source}); try again with fewer at a time")]
     Exhausted {
-        /// The program.
-        program: String,
         /// What the system said.
-        #[source]
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot start {program:?}")]
+    #[error("{source}")]
     Other {
-        /// The program.
-        program: String,
         /// What the system said.
-        #[source]
         source: io::Error,
     },
 }
@@ -135,16 +129,16 @@ impl SpawnError {
     /// Whether the same call may succeed later without anybody's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Exhausted { .. } => true,
+        match self.reason {
+            SpawnFailure::Exhausted { .. } => true,
             // A full disk can be emptied by others, but nothing here will.
-            Self::NotFound { .. }
-            | Self::RelativePath { .. }
-            | Self::NotExecutable { .. }
-            | Self::Directory { .. }
-            | Self::ReservedVariable { .. }
-            | Self::Log { .. }
-            | Self::Other { .. } => false,
+            SpawnFailure::NotFound { .. }
+            | SpawnFailure::RelativePath
+            | SpawnFailure::NotExecutable { .. }
+            | SpawnFailure::Directory { .. }
+            | SpawnFailure::ReservedVariable { .. }
+            | SpawnFailure::Log { .. }
+            | SpawnFailure::Other { .. } => false,
         }
     }
 }
@@ -171,6 +165,7 @@ impl Spawn {
             stdout_tail: 64 << 10,
             stderr_tail: 16 << 10,
             output_limit: None,
+            collect: None,
             feed: Feed::Silent,
             feed_capacity: 8 << 20,
         }
@@ -278,6 +273,15 @@ impl Spawn {
         self
     }
 
+    /// A file by which the child hands something over; tell it the path by a variable. Whatever is there is removed
+    /// before the start, missing directories are made with mode 0700, and at the end the file's first `limit` bytes
+    /// are in [`Ended::collected`](crate::Ended::collected) and the file is removed. A symlink is not followed.
+    #[must_use]
+    pub fn collect(mut self, path: impl Into<PathBuf>, limit: usize) -> Self {
+        self.collect = Some((path.into(), limit));
+        self
+    }
+
     /// What of the output comes as events, at most `capacity` bytes of it waiting at a time.
     ///
     /// A caller that takes events loses none: the child has to wait for it. One that takes none for a second loses the
@@ -297,17 +301,27 @@ impl Spawn {
         keeper::start(self).await
     }
 
-    pub(crate) fn name(&self) -> String {
-        self.program.to_string_lossy().into_owned()
+    /// The absolute path of what [`Spawn::start`] would run. Blocking: it looks at files.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] if there is no such program, or it cannot be executed.
+    pub fn program_path(&self) -> Result<PathBuf, SpawnError> {
+        let path = self.env.get(OsStr::new("PATH")).map(OsString::as_os_str).or_else(|| self.base.get("PATH"));
+        self.resolve(path).map_err(|reason| self.refused(reason))
+    }
+
+    pub(crate) fn refused(&self, reason: SpawnFailure) -> SpawnError {
+        SpawnError { program: self.program.to_string_lossy().into_owned(), reason }
     }
 
     /// All variables it gets.
     pub(crate) fn environment(&self) -> Result<BTreeMap<OsString, OsString>, SpawnError> {
         let mut all: BTreeMap<OsString, OsString> = self.base.vars().map(|(k, v)| (k.clone(), v.clone())).collect();
         for (name, value) in &self.env {
-            if name == self.run.name() || name == crate::marker::PROJECT_MARKER {
+            if name == RUN_MARKER || name == PROJECT_MARKER {
                 let name = name.to_string_lossy().into_owned();
-                return Err(SpawnError::ReservedVariable { program: self.name(), name });
+                return Err(self.refused(SpawnFailure::ReservedVariable { name }));
             }
             all.insert(name.clone(), value.clone());
         }
@@ -317,20 +331,18 @@ impl Spawn {
         Ok(all)
     }
 
-    /// The absolute path of the program.
-    pub(crate) fn resolve(&self, path: Option<&OsStr>) -> Result<PathBuf, SpawnError> {
+    fn resolve(&self, path: Option<&OsStr>) -> Result<PathBuf, SpawnFailure> {
         let given = Path::new(&self.program);
         if given.is_absolute() {
             return match executable(given) {
                 Ok(()) => Ok(given.to_owned()),
-                Err(None) => Err(SpawnError::NotFound { program: self.name(), path: None }),
-                Err(Some(reason)) => Err(SpawnError::NotExecutable { program: self.name(), reason }),
+                Err(None) => Err(SpawnFailure::NotFound { path: None }),
+                Err(Some(why)) => Err(SpawnFailure::NotExecutable { path: given.to_owned(), why }),
             };
         }
-        if given.components().count() != 1
-            || !matches!(given.components().next(), Some(std::path::Component::Normal(_)))
-        {
-            return Err(SpawnError::RelativePath { program: self.name() });
+        let mut parts = given.components();
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+            return Err(SpawnFailure::RelativePath);
         }
         let mut refused = None;
         // A relative entry would let the workspace decide what runs.
@@ -339,46 +351,41 @@ impl Spawn {
             match executable(&candidate) {
                 Ok(()) => return Ok(candidate),
                 Err(None) => {}
-                Err(Some(reason)) => {
-                    refused.get_or_insert((candidate, reason));
+                Err(Some(why)) => {
+                    refused.get_or_insert((candidate, why));
                 }
             }
         }
         Err(match refused {
-            Some((path, reason)) => SpawnError::NotExecutable { program: path.display().to_string(), reason },
+            Some((path, why)) => SpawnFailure::NotExecutable { path, why },
             None => {
                 let path = Some(path.map_or_else(String::new, |p| p.to_string_lossy().into_owned()));
-                SpawnError::NotFound { program: self.name(), path }
+                SpawnFailure::NotFound { path }
             }
         })
     }
 
     /// Sorts an error of the system by what can be done about it.
     pub(crate) fn error(&self, source: io::Error) -> SpawnError {
-        let program = self.name();
-        match source.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(
-                rustix::io::Errno::AGAIN
-                | rustix::io::Errno::NOMEM
-                | rustix::io::Errno::MFILE
-                | rustix::io::Errno::NFILE
-                // Somebody still writes the program, or forked while we did.
-                | rustix::io::Errno::TXTBSY,
-            ) => SpawnError::Exhausted { program, source },
-            Some(rustix::io::Errno::NOEXEC) => {
-                SpawnError::NotExecutable { program, reason: "not a program of this machine; a script needs a first line #!".into() }
+        let path = || PathBuf::from(&self.program);
+        self.refused(match source.raw_os_error().map(Errno::from_raw_os_error) {
+            // TXTBSY: somebody still writes the program, or forked while it did.
+            Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::TXTBSY) => {
+                SpawnFailure::Exhausted { source }
             }
-            Some(rustix::io::Errno::TOOBIG) => SpawnError::NotExecutable {
-                program,
-                reason: "its arguments and environment are too long; give long text by stdin".into(),
-            },
+            Some(Errno::NOEXEC) => {
+                let why = "is no program of this machine; a script needs a first line like #!/bin/sh".into();
+                SpawnFailure::NotExecutable { path: path(), why }
+            }
+            Some(Errno::TOOBIG) => {
+                let why = "got too long arguments and environment; give long text by stdin".into();
+                SpawnFailure::NotExecutable { path: path(), why }
+            }
             _ => match &self.directory {
-                Some(directory) if !directory.is_dir() => {
-                    SpawnError::Directory { program, directory: directory.clone() }
-                }
-                _ => SpawnError::Other { program, source },
+                Some(directory) if !directory.is_dir() => SpawnFailure::Directory { directory: directory.clone() },
+                _ => SpawnFailure::Other { source },
             },
-        }
+        })
     }
 }
 
@@ -386,16 +393,16 @@ impl Spawn {
 fn executable(path: &Path) -> Result<(), Option<String>> {
     match std::fs::metadata(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(None),
-        Err(error) => Err(Some(error.to_string())),
-        Ok(meta) if !meta.is_file() => Err(Some("not a file".into())),
-        Ok(_) => rustix::fs::access(path, Access::EXEC_OK).map_err(|_| Some("not executable for this user".into())),
+        Err(error) => Err(Some(format!("cannot be looked at: {error}"))),
+        Ok(meta) if !meta.is_file() => Err(Some("is no file".into())),
+        Ok(_) => rustix::fs::access(path, Access::EXEC_OK).map_err(|_| Some("is not executable for this user".into())),
     }
 }
 
 fn searched(path: Option<&str>) -> String {
     match path {
-        None => String::new(),
-        Some("") => ", as no PATH is set; give an absolute path".into(),
+        None => "; check the path or install it".into(),
+        Some("") => ", since no PATH is set; give its absolute path".into(),
         Some(path) => format!(" in PATH ({path}); install it or give its absolute path"),
     }
 }
