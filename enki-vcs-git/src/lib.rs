@@ -1,1 +1,51 @@
-//! WorkspaceProvider and Refinery of Enki on git.
+//! `WorkspaceProvider` and `Refinery` of Enki on git.
+//!
+//! [`GitProject::open`] finds the person's repository; [`GitProject::workspaces`] and [`GitProject::refinery`] give the
+//! two backends.
+//!
+//! # What is where
+//!
+//! ```text
+//! .enki/copies/<task>/        where an agent works, with a `.git` made for it     the agent writes
+//! .enki/capture/<task>.git    Enki's index and captured objects of it             only Enki
+//! .enki/aside/<task>-<n>      workspaces of earlier attempts                      kept
+//! .enki/refinery.git          merges are built here                               only Enki
+//! .enki/checks/<n>/           where checks run; ignored files stay                the check writes
+//! .enki/logs/check-<id>.log   their output, capped
+//! refs/enki/kept/<id>         captured and imported commits                       in the person's repository
+//! refs/enki/anchor/<commit>   candidates that were about to be published          in the person's repository
+//! refs/enki/base/<task>       what a workspace was made from                      in the person's repository
+//! ```
+//!
+//! Every git directory of ours borrows the objects of the person's repository. Objects come into that one through
+//! git's inspection (`--strict`), and a ref keeps them before anything is said about them. The host runs git on files
+//! of an agent only through git directories of its own, so nothing that a workspace configures is ever run.
+//!
+//! # Unix only
+//!
+//! File descriptors, process groups and paths of bytes are used as Unix has them.
+
+mod agent_git;
+mod beneath;
+mod build;
+mod capture;
+mod check;
+mod error;
+mod git;
+mod lock;
+mod message;
+mod objects;
+mod place;
+mod project;
+mod publish;
+mod refinery;
+mod remove;
+mod resolve;
+mod scan;
+mod stage;
+mod workspaces;
+
+pub use error::GitError;
+pub use project::{Facts, GitOptions, GitProject, Head};
+pub use refinery::GitRefinery;
+pub use workspaces::GitWorkspaces;

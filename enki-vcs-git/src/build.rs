@@ -1,0 +1,106 @@
+//! Candidates: what would be published, made without a checkout, and the same each time.
+
+use crate::error::GitError;
+use crate::message;
+use crate::project::GitProject;
+use crate::scan::show_all;
+use enki_core::id::{CommitId, TreeId};
+use enki_core::refinery::{Build, Candidate, Change, ChangeKind};
+use std::path::Path;
+
+pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change]) -> Result<Build, GitError> {
+    let refinery = project.refinery_dir()?;
+    let (base_tree, trees) = resolve(project, &refinery, base, changes)?;
+    let (mut tip, mut tree) = (base, base_tree);
+    for (change, own_tree) in changes.iter().zip(trees) {
+        let (next, next_tree) = match &change.kind {
+            ChangeKind::Landing { .. } => match relation(project, &refinery, tip, change.commit)? {
+                Relation::Contained => continue,
+                Relation::Ahead => (change.commit, own_tree),
+                Relation::Apart => match put_on(project, &refinery, tip, change)? {
+                    On::Tree(merged) => (merge_commit(project, &refinery, tip, change, merged)?, merged),
+                    On::Conflict(conflict) => return Ok(conflict),
+                },
+            },
+            ChangeKind::Step { task, attempt, title, summary } => match put_on(project, &refinery, tip, change)? {
+                On::Tree(merged) if merged == tree => continue,
+                On::Tree(merged) => {
+                    let text = message::step(title, summary, *task, *attempt);
+                    (project.commit_tree(&refinery, merged, &[tip], &text, change.at)?, merged)
+                }
+                On::Conflict(conflict) => return Ok(conflict),
+            },
+        };
+        (tip, tree) = (next, next_tree);
+    }
+    if tree == base_tree { Ok(Build::Empty) } else { Ok(Build::Candidate(Candidate { commit: tip, tree, base })) }
+}
+
+/// Sees to it that all commits are there before git is asked to merge them (F11). Gives their trees.
+fn resolve(
+    project: &GitProject,
+    refinery: &Path,
+    base: CommitId,
+    changes: &[Change],
+) -> Result<(TreeId, Vec<TreeId>), GitError> {
+    let commits: Vec<CommitId> = std::iter::once(base).chain(changes.iter().map(|change| change.commit)).collect();
+    let names: Vec<String> = commits.iter().flat_map(|id| [id.to_string(), format!("{id}^{{tree}}")]).collect();
+    let found = project.git().look_up(refinery, &names)?;
+    let mut trees = Vec::new();
+    for (commit, facts) in commits.iter().zip(found.chunks_exact(2)) {
+        match (facts[0].commit(), facts[1].id()) {
+            (Some(_), Some(tree)) => trees.push(tree),
+            _ => return Err(GitError::Gone(format!("commit {commit} is not in the repository"))),
+        }
+    }
+    let base_tree = trees.remove(0);
+    Ok((base_tree, trees))
+}
+
+enum On {
+    Tree(TreeId),
+    Conflict(Build),
+}
+
+fn put_on(project: &GitProject, refinery: &Path, tip: CommitId, change: &Change) -> Result<On, GitError> {
+    let merged = project.merge(refinery, tip, change.commit)?;
+    if merged.stages.is_empty() {
+        return Ok(On::Tree(merged.tree));
+    }
+    let paths = show_all(merged.paths());
+    Ok(On::Conflict(Build::Conflict { request: change.request, paths }))
+}
+
+fn merge_commit(
+    project: &GitProject,
+    refinery: &Path,
+    tip: CommitId,
+    change: &Change,
+    tree: TreeId,
+) -> Result<CommitId, GitError> {
+    let title = match &change.kind {
+        ChangeKind::Landing { title, .. } | ChangeKind::Step { title, .. } => title,
+    };
+    project.commit_tree(refinery, tree, &[tip, change.commit], &message::line(title), change.at)
+}
+
+/// How a commit stands to a tip.
+enum Relation {
+    /// The tip has it.
+    Contained,
+    /// It has the tip.
+    Ahead,
+    Apart,
+}
+
+fn relation(project: &GitProject, refinery: &Path, tip: CommitId, commit: CommitId) -> Result<Relation, GitError> {
+    let range = format!("{tip}...{commit}");
+    let output = project.git().at(refinery).args(["rev-list", "--left-right", "--count", &range]).ok()?;
+    let line = output.line();
+    match line.split_once('\t') {
+        Some((_, "0")) => Ok(Relation::Contained),
+        Some(("0", _)) => Ok(Relation::Ahead),
+        Some(_) => Ok(Relation::Apart),
+        None => Err(GitError::Unexpected { attempted: format!("git rev-list {range}"), output: line }),
+    }
+}

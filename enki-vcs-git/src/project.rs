@@ -1,0 +1,530 @@
+//! The person's repository: found, looked at, and written with care.
+
+use crate::error::GitError;
+use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
+use crate::lock::Lock;
+use crate::{GitRefinery, GitWorkspaces};
+use enki_core::branch::Branch;
+use enki_core::id::{CommitId, TreeId};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a project is opened. Everything comes from the caller: this crate reads no environment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GitOptions {
+    /// The person's environment. `PATH` says where git is; what begins with `GIT_` is dropped.
+    pub env: Vec<(OsString, OsString)>,
+    /// Largest file that a change may bring, in bytes.
+    pub max_file_bytes: u64,
+    /// Most files that a change may touch.
+    pub max_files: usize,
+    /// Names of further variables that the check command gets from `env`.
+    pub check_env: Vec<String>,
+}
+
+impl GitOptions {
+    /// The defaults, 100 MB a file and 100,000 files a change, with that environment: `std::env::vars_os()`.
+    pub fn new(env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { env: env.into_iter().collect(), max_file_bytes: 100 << 20, max_files: 100_000, check_env: Vec::new() }
+    }
+
+    pub(crate) fn var(&self, name: &str) -> Option<&OsStr> {
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// What HEAD of the person's work tree names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Head {
+    /// A branch, at that commit.
+    Branch(Branch, CommitId),
+    /// A commit and no branch.
+    Detached(CommitId),
+}
+
+/// What was found out about git and the repository when the project was opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The program that is used.
+    pub git: PathBuf,
+    /// Its version, three numbers.
+    pub version: (u32, u32, u32),
+    /// `sha1` or `sha256`.
+    pub object_format: String,
+    /// `files` or `reftable`.
+    pub ref_format: String,
+    /// History is cut off somewhere.
+    pub shallow: bool,
+    /// Objects are missing on purpose and would be fetched when needed, which Enki never does.
+    pub partial: bool,
+    /// Things to tell the person, in full sentences without the full stop.
+    pub warnings: Vec<String>,
+}
+
+/// A git repository with a work tree, as a project of Enki. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct GitProject {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    git: Git,
+    options: GitOptions,
+    /// Top of the person's work tree.
+    root: PathBuf,
+    /// Git directory with refs and objects.
+    common_dir: PathBuf,
+    head: Head,
+    facts: Facts,
+    /// `core.*` settings that say what the file system can do, for the private git directories.
+    file_system: Vec<(String, String)>,
+}
+
+impl GitProject {
+    /// Finds the repository that `path` is in. Makes nothing. Blocks for some ten milliseconds.
+    ///
+    /// The person's own git, with their own configuration, decides whether the owner of the folder is trusted (F19).
+    ///
+    /// # Errors
+    ///
+    /// A [`GitError`] that says what to do: no or too old git, no repository, a bare one, one without a commit, one
+    /// that git does not trust.
+    pub fn open(path: &Path, options: GitOptions) -> Result<Self, GitError> {
+        let search = options.var("PATH").unwrap_or_default();
+        let program =
+            find_git(search).ok_or_else(|| GitError::Missing { searched: search.to_string_lossy().into_owned() })?;
+        let env = without_git(&options.env);
+        let folder = std::path::absolute(path).map_err(|e| GitError::io("find", path, e))?;
+        if !folder.is_dir() {
+            return Err(GitError::NotARepository { path: folder });
+        }
+        let version = version_of(&person_call(&program, &env, &folder).arg("version").ok()?.line(), &program)?;
+        let places = discover(&program, &env, &folder)?;
+        let home = places.root.join(".enki/git");
+        let git = Git::new(program.clone(), home, places.root.clone(), env);
+        let head = head_of(&git, &places)?;
+        let settings = settings_of(&git, &places.common_dir)?;
+        let get = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+        let mut warnings = Vec::new();
+        warnings.extend(security_warning(version, &program));
+        let partial = get("extensions.partialclone").is_some();
+        if partial {
+            warnings.push("the repository is a partial clone, and Enki never fetches missing objects".to_owned());
+        }
+        let facts = Facts {
+            git: program,
+            version,
+            object_format: places.object_format,
+            ref_format: get("extensions.refstorage").unwrap_or_else(|| "files".to_owned()),
+            shallow: places.shallow,
+            partial,
+            warnings,
+        };
+        let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
+        let Places { root, common_dir, .. } = places;
+        Ok(Self { inner: Arc::new(Inner { git, options, root, common_dir, head, facts, file_system }) })
+    }
+
+    /// Top of the person's work tree.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// Enki's folder in the project.
+    #[must_use]
+    pub fn enki_dir(&self) -> PathBuf {
+        self.inner.root.join(".enki")
+    }
+
+    /// What HEAD named when the project was opened.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.inner.head
+    }
+
+    /// What was found out about git and the repository.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.inner.facts
+    }
+
+    /// Whether tracked files of the person's work tree differ from HEAD. Asks the person's own git. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError`] if git could not tell.
+    pub fn is_dirty(&self) -> Result<bool, GitError> {
+        dirty(&self.inner.git, &self.inner.root)
+    }
+
+    /// The local branch of that name and its head. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError::NoSuchBranch`] with what may have been meant: the name may be that of a tag or of a branch that
+    /// only a remote has (bad input 6).
+    pub fn resolve_branch(&self, name: &str) -> Result<(Branch, CommitId), GitError> {
+        if let Ok(branch) = name.parse::<Branch>()
+            && let Some(id) = self.commit_at(&branch.full_ref())?
+        {
+            return Ok((branch, id));
+        }
+        Err(GitError::NoSuchBranch { name: name.chars().take(80).collect(), candidates: self.candidates(name)? })
+    }
+
+    /// The workspaces of this project.
+    #[must_use]
+    pub fn workspaces(&self) -> GitWorkspaces {
+        GitWorkspaces::new(self.clone())
+    }
+
+    /// The refinery of this project.
+    #[must_use]
+    pub fn refinery(&self) -> GitRefinery {
+        GitRefinery::new(self.clone())
+    }
+
+    /// Makes `.enki/`, hidden from git and readable by its owner alone, unless it is there. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError`] if it cannot be made, or if something else is at its place.
+    pub fn ensure_enki_dir(&self) -> Result<PathBuf, GitError> {
+        let enki = self.enki_dir();
+        match fs::symlink_metadata(&enki) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                let reason = format!("{} is not a folder: Enki keeps its files there", enki.display());
+                return Err(GitError::Unsupported { path: self.inner.root.clone(), reason });
+            }
+            Err(_) => private_dir(&enki)?,
+        }
+        let ignore = enki.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
+            self.exclude_enki()?;
+        }
+        for name in ["git", "git/hooks", "tmp", "copies", "capture", "aside", "checks", "logs"] {
+            let dir = enki.join(name);
+            if !dir.is_dir() {
+                private_dir(&dir)?;
+            }
+        }
+        Ok(enki)
+    }
+
+    /// Names `.enki/` in `info/exclude` too: its own `.gitignore` goes with `git clean -fdx`.
+    fn exclude_enki(&self) -> Result<(), GitError> {
+        let info = self.inner.common_dir.join("info");
+        fs::create_dir_all(&info).map_err(|e| GitError::io("make", &info, e))?;
+        let file = info.join("exclude");
+        let mut text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(GitError::io("read", &file, e)),
+        };
+        if text.split(|b| *b == b'\n').any(|line| line == b"/.enki/") {
+            return Ok(());
+        }
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(b"/.enki/\n");
+        fs::write(&file, text).map_err(|e| GitError::io("write", &file, e))
+    }
+
+    fn candidates(&self, name: &str) -> Result<Vec<String>, GitError> {
+        let output =
+            self.at_person().args(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags"]);
+        let refs = String::from_utf8_lossy(&output.ok()?.stdout).into_owned();
+        let ours = |short: &&str| !short.starts_with("enki/");
+        let mut found: Vec<String> = refs
+            .lines()
+            .filter_map(|full| full.strip_prefix("refs/heads/"))
+            .filter(ours)
+            .take(20)
+            .map(str::to_owned)
+            .collect();
+        for full in refs.lines() {
+            if let Some(remote) = full.strip_prefix("refs/remotes/")
+                && remote.split_once('/').is_some_and(|(_, branch)| branch == name)
+            {
+                found.push(format!("{remote} (at a remote; `git branch {name} {remote}` makes it a local branch)"));
+            }
+            if full.strip_prefix("refs/tags/") == Some(name) {
+                found.push(format!("{name} (a tag, which cannot move)"));
+            }
+        }
+        Ok(found)
+    }
+
+    // What the other modules use.
+
+    pub(crate) fn git(&self) -> &Git {
+        &self.inner.git
+    }
+
+    pub(crate) fn options(&self) -> &GitOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn common_dir(&self) -> &Path {
+        &self.inner.common_dir
+    }
+
+    /// A hardened call on the person's repository: its refs and objects, never its files.
+    pub(crate) fn at_person(&self) -> GitCmd {
+        self.inner.git.at(&self.inner.common_dir)
+    }
+
+    /// The same, making durable what it writes.
+    pub(crate) fn at_person_durably(&self) -> GitCmd {
+        self.at_person().durable(Durable::Committed)
+    }
+
+    /// A call as the person, in one of their work trees.
+    pub(crate) fn as_person(&self, folder: &Path) -> GitCmd {
+        self.inner.git.as_person(folder)
+    }
+
+    /// The lock for git commands that write the person's repository.
+    pub(crate) fn write_lock(&self) -> Result<Lock, GitError> {
+        Lock::acquire(&self.ensure_enki_dir()?.join("git.lock"))
+    }
+
+    /// The commit that a full ref names.
+    pub(crate) fn commit_at(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
+        let found = self.git().look_up(self.common_dir(), &[format!("{full_ref}^{{commit}}")])?;
+        Ok(found.first().and_then(super::git::Object::commit))
+    }
+
+    /// The tree of a commit that the git directory has, or an error that names it.
+    pub(crate) fn tree_of(&self, git_dir: &Path, commit: CommitId) -> Result<TreeId, GitError> {
+        let found = self.git().look_up(git_dir, &[commit.to_string(), format!("{commit}^{{tree}}")])?;
+        match (found[0].commit(), found[1].id()) {
+            (Some(_), Some(tree)) => Ok(tree),
+            _ => Err(GitError::Gone(format!("commit {commit} is not in the repository {}", git_dir.display()))),
+        }
+    }
+
+    /// The id of nothing, in the repository's format.
+    pub(crate) fn zero(&self) -> String {
+        "0".repeat(if self.inner.facts.object_format == "sha256" { 64 } else { 40 })
+    }
+
+    /// Makes a git directory of ours that borrows objects, unless it is there; brings up to date what it borrows.
+    pub(crate) fn private_git_dir(&self, dir: &Path, borrow: &[&Path]) -> Result<(), GitError> {
+        if !dir.join("HEAD").exists() {
+            for sub in ["objects/info", "objects/pack", "refs/heads", "info"] {
+                let sub = dir.join(sub);
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(&sub)
+                    .map_err(|e| GitError::io("make", &sub, e))?;
+            }
+            put(&dir.join("config"), self.private_config(true).as_bytes())?;
+            put(&dir.join("info/exclude"), b"/.enki/\n")?;
+            // Last: it says that the rest is there.
+            put(&dir.join("HEAD"), b"ref: refs/heads/enki-none\n")?;
+        }
+        self.borrow(dir, borrow)
+    }
+
+    /// The refinery's git directory, made if it is not there.
+    pub(crate) fn refinery_dir(&self) -> Result<PathBuf, GitError> {
+        let dir = self.ensure_enki_dir()?.join("refinery.git");
+        self.private_git_dir(&dir, &[&self.inner.common_dir])?;
+        Ok(dir)
+    }
+
+    /// Names the object folders that a git directory of ours borrows from, and where history is cut off.
+    pub(crate) fn borrow(&self, dir: &Path, from: &[&Path]) -> Result<(), GitError> {
+        let mut lines = Vec::new();
+        for git_dir in from {
+            lines.extend_from_slice(git_dir.join("objects").as_os_str().as_bytes());
+            lines.push(b'\n');
+        }
+        put_if_other(&dir.join("objects/info/alternates"), &lines)?;
+        if self.inner.facts.shallow
+            && let Ok(shallow) = fs::read(self.inner.common_dir.join("shallow"))
+        {
+            put_if_other(&dir.join("shallow"), &shallow)?;
+        }
+        Ok(())
+    }
+
+    /// The configuration of a git directory that we make by hand.
+    pub(crate) fn private_config(&self, bare: bool) -> String {
+        let sha256 = self.inner.facts.object_format == "sha256";
+        let mut text = format!("[core]\n\trepositoryformatversion = {}\n\tbare = {bare}\n", u8::from(sha256));
+        for (key, value) in &self.inner.file_system {
+            if let Some(name) = key.strip_prefix("core.") {
+                text.push_str(&format!("\t{name} = {value}\n"));
+            }
+        }
+        if sha256 {
+            text.push_str("[extensions]\n\tobjectFormat = sha256\n");
+        }
+        text
+    }
+}
+
+/// Whether tracked files of a work tree differ from its HEAD, by the person's own git.
+pub(crate) fn dirty(git: &Git, work_tree: &Path) -> Result<bool, GitError> {
+    let status = git.as_person(work_tree).args(["status", "--porcelain", "-z", "--untracked-files=no"]).long().ok()?;
+    Ok(!status.stdout.is_empty())
+}
+
+/// Writes a file of ours whole: a reader sees the old or the new one.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    let io = |e| GitError::io("write", path, e);
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+    std::io::Write::write_all(&mut file, bytes).map_err(io)?;
+    file.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}
+
+fn put_if_other(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    if fs::read(path).is_ok_and(|old| old == bytes) { Ok(()) } else { put(path, bytes) }
+}
+
+/// Makes a folder that only its owner can look into.
+pub(crate) fn private_dir(path: &Path) -> Result<(), GitError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| GitError::io("make", path, e))
+}
+
+struct Places {
+    root: PathBuf,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    object_format: String,
+    shallow: bool,
+}
+
+fn discover(program: &Path, env: &[(OsString, OsString)], folder: &Path) -> Result<Places, GitError> {
+    let output = person_call(program, env, folder)
+        .args(["rev-parse", "--path-format=absolute", "--is-bare-repository", "--show-object-format"])
+        .args(["--is-shallow-repository", "--absolute-git-dir", "--git-common-dir", "--show-toplevel"])
+        .run()?;
+    let bare = output.stdout.starts_with(b"true\n");
+    if output.code != Some(0) {
+        return Err(if output.stderr.contains("dubious ownership") {
+            GitError::DubiousOwnership { path: quoted_path(&output.stderr).unwrap_or_else(|| folder.to_owned()) }
+        } else if bare {
+            GitError::Bare { path: folder.to_owned() }
+        } else if output.stderr.contains("not a git repository") || output.stderr.contains("must be run in a work tree")
+        {
+            GitError::NotARepository { path: folder.to_owned() }
+        } else {
+            output.into_error()
+        });
+    }
+    let lines: Vec<&[u8]> =
+        output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout).split(|b| *b == b'\n').collect();
+    let [_, format, shallow, git_dir, common_dir, root] = lines[..] else {
+        let reason = "its path has a line break in it, which git's own files cannot carry: move it".to_owned();
+        return Err(GitError::Unsupported { path: folder.to_owned(), reason });
+    };
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    Ok(Places {
+        root: path(root),
+        git_dir: path(git_dir),
+        common_dir: path(common_dir),
+        object_format: String::from_utf8_lossy(format).into_owned(),
+        shallow: shallow == b"true",
+    })
+}
+
+fn quoted_path(stderr: &str) -> Option<PathBuf> {
+    stderr.split_once("in repository at '")?.1.split_once('\'').map(|(path, _)| PathBuf::from(path))
+}
+
+fn head_of(git: &Git, places: &Places) -> Result<Head, GitError> {
+    let id = git.look_up(&places.git_dir, &["HEAD^{commit}".to_owned()])?.first().and_then(super::git::Object::commit);
+    let symbolic = git.at(&places.git_dir).args(["symbolic-ref", "-q", "HEAD"]).run()?;
+    let branch = (symbolic.code == Some(0)).then(|| symbolic.line());
+    match (id, branch) {
+        (None, branch) => {
+            let branch = branch.unwrap_or_default().trim_start_matches("refs/heads/").to_owned();
+            Err(GitError::Unborn { path: places.root.clone(), branch })
+        }
+        (Some(id), None) => Ok(Head::Detached(id)),
+        (Some(id), Some(name)) => Ok(name.parse().map_or(Head::Detached(id), |branch| Head::Branch(branch, id))),
+    }
+}
+
+fn settings_of(git: &Git, common_dir: &Path) -> Result<Vec<(String, String)>, GitError> {
+    const WANTED: &str = r"^(core\.(ignorecase|precomposeunicode|filemode|symlinks)|extensions\..*)$";
+    let output = git.at(common_dir).args(["config", "--local", "-z", "--get-regexp", WANTED]).run()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pair = |entry: &str| {
+        let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
+        // Only plain words are copied into configurations of ours.
+        let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        plain.then(|| (key.to_owned(), value.to_owned()))
+    };
+    Ok(text.split('\0').filter(|entry| !entry.is_empty()).filter_map(pair).collect())
+}
+
+fn version_of(line: &str, program: &Path) -> Result<(u32, u32, u32), GitError> {
+    let text = line.strip_prefix("git version ").unwrap_or(line);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    match version {
+        (Some(major), minor, patch) if (major, minor) >= (2, 38) => Ok((major, minor, patch)),
+        _ => Err(GitError::TooOld { program: program.to_owned(), version: text.chars().take(80).collect() }),
+    }
+}
+
+/// The fixes of May 2024 came out for several lines at once.
+fn security_warning(version: (u32, u32, u32), program: &Path) -> Option<String> {
+    let fixed = match version {
+        (2, 38, _) => false,
+        (2, 39, patch) => patch >= 4,
+        (2, 40 | 42, patch) => patch >= 2,
+        (2, 43, patch) => patch >= 4,
+        (2, 41 | 44 | 45, patch) => patch >= 1,
+        _ => true,
+    };
+    let (major, minor, patch) = version;
+    (!fixed).then(|| {
+        format!("{} is git {major}.{minor}.{patch}, which lacks the security fixes of May 2024", program.display())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_distributions_print_them() {
+        let git = Path::new("/git");
+        assert_eq!(version_of("git version 2.47.3", git).unwrap(), (2, 47, 3));
+        assert_eq!(version_of("git version 2.39.5 (Apple Git-154)", git).unwrap(), (2, 39, 5));
+        assert_eq!(version_of("git version 3.0.0-rc1", git).unwrap(), (3, 0, 0));
+        for old in ["git version 2.37.9", "git version 1.9", "busybox"] {
+            assert!(matches!(version_of(old, git), Err(GitError::TooOld { .. })), "{old}");
+        }
+    }
+
+    #[test]
+    fn only_versions_without_the_fixes_are_warned_about() {
+        let git = Path::new("/git");
+        for bad in [(2, 38, 5), (2, 39, 3), (2, 41, 0), (2, 45, 0)] {
+            assert!(security_warning(bad, git).is_some(), "{bad:?}");
+        }
+        for good in [(2, 39, 5), (2, 41, 1), (2, 45, 1), (2, 46, 0), (3, 0, 0)] {
+            assert!(security_warning(good, git).is_none(), "{good:?}");
+        }
+    }
+}

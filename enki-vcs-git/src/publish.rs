@@ -1,0 +1,188 @@
+//! The one moment at which a target moves.
+
+use crate::error::GitError;
+use crate::objects::{Kept, Old, Swap};
+use crate::project::{GitProject, dirty};
+use enki_core::branch::Branch;
+use enki_core::id::CommitId;
+use enki_core::refinery::{Candidate, Publish, TargetState};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn publish(
+    project: &GitProject,
+    target: &Branch,
+    expected: CommitId,
+    candidate: Candidate,
+) -> Result<Publish, GitError> {
+    let full_ref = target.full_ref();
+    let refinery = project.refinery_dir()?;
+    let lock = project.write_lock()?;
+    let commit = candidate.commit;
+    if let Some(done) = standing(project, &full_ref, expected, commit)? {
+        return Ok(done);
+    }
+    // The anchor first: from here on nothing can take the candidate away, whatever becomes of the target.
+    let anchor = format!("refs/enki/anchor/{commit}");
+    match project.keep(&lock, &refinery, commit, Some(expected), &anchor)? {
+        Kept::Yes => {}
+        Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
+        Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
+    }
+    let published = match checked_out_at(project, &full_ref)? {
+        Some(work_tree) => fast_forward(project, &work_tree, &full_ref, expected, commit)?,
+        None => match project.swap(&lock, &full_ref, commit, Old::At(expected))? {
+            Swap::Done => Publish::Published,
+            Swap::Elsewhere => match standing(project, &full_ref, expected, commit)? {
+                Some(standing) => standing,
+                None => return Err(GitError::Gone(format!("{full_ref} is moved to and fro by somebody else"))),
+            },
+        },
+    };
+    project.sync_ref(&full_ref)?;
+    Ok(published)
+}
+
+pub(crate) fn inspect(
+    project: &GitProject,
+    target: &Branch,
+    candidate: Option<CommitId>,
+) -> Result<TargetState, GitError> {
+    let full_ref = target.full_ref();
+    let head = project.commit_at(&full_ref)?;
+    let Some(candidate) = candidate else { return Ok(TargetState { head, contains: false, was_there: false }) };
+    let contains = match head {
+        Some(head) => project.is_ancestor(candidate, head)?,
+        None => false,
+    };
+    Ok(TargetState { head, contains, was_there: was_at(project, &full_ref, candidate)? })
+}
+
+impl GitProject {
+    /// Whether a commit is another or one of its ancestors. One that is not there is none.
+    pub(crate) fn is_ancestor(&self, commit: CommitId, of: CommitId) -> Result<bool, GitError> {
+        if commit == of {
+            return Ok(true);
+        }
+        let found = self.git().look_up(self.common_dir(), &[commit.to_string()])?;
+        if found[0].commit().is_none() {
+            return Ok(false);
+        }
+        let output =
+            self.at_person().args(["merge-base", "--is-ancestor"]).args([commit.to_string(), of.to_string()]).run()?;
+        match output.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(output.into_error()),
+        }
+    }
+}
+
+/// What is known without moving anything: the target has the candidate, or is elsewhere. `None`: it is as expected.
+fn standing(
+    project: &GitProject,
+    full_ref: &str,
+    expected: CommitId,
+    candidate: CommitId,
+) -> Result<Option<Publish>, GitError> {
+    match project.commit_at(full_ref)? {
+        Some(now) if now == candidate => Ok(Some(Publish::Published)),
+        Some(now) if now == expected => Ok(None),
+        Some(now) if project.is_ancestor(candidate, now)? => Ok(Some(Publish::Published)),
+        now => Ok(Some(Publish::Moved { now })),
+    }
+}
+
+/// The work tree that has the branch checked out. A work tree that is gone from the disk has nothing checked out.
+fn checked_out_at(project: &GitProject, full_ref: &str) -> Result<Option<PathBuf>, GitError> {
+    let output = project.at_person().args(["worktree", "list", "--porcelain", "-z"]).ok()?;
+    let mut work_tree = None;
+    for line in output.stdout.split(|b| *b == 0) {
+        if let Some(path) = line.strip_prefix(b"worktree ") {
+            work_tree = Some(PathBuf::from(OsStr::from_bytes(path)));
+        }
+        if line.strip_prefix(b"branch ") == Some(full_ref.as_bytes())
+            && let Some(path) = work_tree.take_if(|path| path.is_dir())
+        {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Fast-forwards a checked-out branch, by the person's own git: their filters and hooks are part of their checkout.
+fn fast_forward(
+    project: &GitProject,
+    work_tree: &Path,
+    full_ref: &str,
+    expected: CommitId,
+    candidate: CommitId,
+) -> Result<Publish, GitError> {
+    let command = format!("git merge --ff-only {candidate}");
+    let shown = work_tree.display();
+    if dirty(project.git(), work_tree)? {
+        let reason =
+            format!("the branch is checked out at {shown}, and files there have changes that are not committed");
+        return Ok(Publish::Blocked { reason, command });
+    }
+    let before = head_branch(project, work_tree)?;
+    if before.as_deref() != Some(full_ref) {
+        return Err(GitError::Gone(format!("{full_ref} is not checked out at {shown} any more")));
+    }
+    let merge = project
+        .as_person(work_tree)
+        .args(["merge", "--ff-only", "--no-stat", "-q", &candidate.to_string()])
+        .long()
+        .let_finish()
+        .run()?;
+    let after = head_branch(project, work_tree)?;
+    if let Some(Publish::Published) = standing(project, full_ref, expected, candidate)? {
+        return Ok(Publish::Published);
+    }
+    if after.as_deref() != Some(full_ref) {
+        let on = after.unwrap_or_else(|| "no branch".to_owned());
+        let words = format!("{shown} was switched from {full_ref} to {on} in that moment: look at both branches");
+        return Err(GitError::Gone(words));
+    }
+    match standing(project, full_ref, expected, candidate)? {
+        Some(moved) => Ok(moved),
+        None => {
+            let said =
+                merge.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+            let said: String = said.chars().take(500).collect();
+            let reason =
+                format!("the branch is checked out at {shown}, and git does not fast-forward it there: {said}");
+            Ok(Publish::Blocked { reason, command })
+        }
+    }
+}
+
+fn head_branch(project: &GitProject, work_tree: &Path) -> Result<Option<String>, GitError> {
+    let output = project.as_person(work_tree).args(["symbolic-ref", "-q", "HEAD"]).run()?;
+    match output.code {
+        Some(0) => Ok(Some(output.line())),
+        Some(1) => Ok(None),
+        _ => Err(output.into_error()),
+    }
+}
+
+/// Whether the ref was once at that commit and left it: a reflog line with it as *old* value. One with it as new
+/// value proves nothing, git writes it before the ref moves (F18).
+fn was_at(project: &GitProject, full_ref: &str, commit: CommitId) -> Result<bool, GitError> {
+    if project.facts().ref_format == "files" {
+        let file = project.common_dir().join("logs").join(full_ref);
+        let log = match fs::read(&file) {
+            Ok(log) => log,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(GitError::io("read", &file, e)),
+        };
+        let commit = commit.to_string();
+        return Ok(log.split(|b| *b == b'\n').any(|line| line.starts_with(commit.as_bytes())));
+    }
+    // The newest entry is where the ref is; any older one is an old value of the entry after it.
+    let log = project.at_person().args(["rev-list", "-g", full_ref, "--"]).run()?;
+    let commit = commit.to_string();
+    Ok(log.code == Some(0) && String::from_utf8_lossy(&log.stdout).lines().skip(1).any(|line| line == commit))
+}

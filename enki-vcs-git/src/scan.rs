@@ -1,0 +1,176 @@
+//! The policy: what a change may not bring. It looks at what git stored, not at what was said about it.
+
+use crate::error::GitError;
+use crate::project::GitProject;
+use enki_core::id::TreeId;
+use std::path::Path;
+
+/// One path that differs between two trees.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Changed {
+    pub(crate) path: Vec<u8>,
+    /// Mode in the new tree; 0 if it is gone there.
+    pub(crate) mode: u32,
+    /// Object in the new tree.
+    pub(crate) id: String,
+}
+
+const LINK: u32 = 0o120_000;
+const SUBMODULE: u32 = 0o160_000;
+/// No link target is longer on the systems that we run on.
+const LINK_LIMIT: usize = 4096;
+
+impl GitProject {
+    /// The paths that differ between two trees, in the order of git.
+    pub(crate) fn diff(&self, git_dir: &Path, old: TreeId, new: TreeId) -> Result<Vec<Changed>, GitError> {
+        if old == new {
+            return Ok(Vec::new());
+        }
+        let output = self
+            .git()
+            .at(git_dir)
+            .args(["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev"])
+            .args([old.to_string(), new.to_string()])
+            .ok()?;
+        let mut parts = output.stdout.split(|b| *b == 0);
+        let mut changed = Vec::new();
+        while let (Some(meta), Some(path)) = (parts.next(), parts.next()) {
+            let meta = String::from_utf8_lossy(meta);
+            let fields: Vec<&str> = meta.trim_start_matches(':').split(' ').collect();
+            let [_, mode, _, id, _] = fields[..] else {
+                return Err(GitError::Unexpected { attempted: "git diff-tree".to_owned(), output: meta.into_owned() });
+            };
+            let mode = u32::from_str_radix(mode, 8).unwrap_or(0);
+            changed.push(Changed { path: path.to_vec(), mode, id: id.to_owned() });
+        }
+        Ok(changed)
+    }
+
+    /// What of these changes is against the policy: the rule and the path, one line each.
+    pub(crate) fn inspect_changes(&self, git_dir: &Path, changed: &[Changed]) -> Result<Vec<String>, GitError> {
+        let mut findings = Vec::new();
+        for change in changed.iter().filter(|change| change.mode != 0) {
+            let name = show(&change.path);
+            if change.mode == SUBMODULE {
+                findings.push(format!("{name} is a submodule or a repository of its own"));
+            }
+            if change.path == b".gitmodules" {
+                findings.push(format!("{name} declares submodules"));
+            }
+            if change.path.split(|b| *b == b'/').any(means_git_dir) {
+                findings.push(format!("{name} has a part that some file system takes for .git"));
+            }
+        }
+        let links: Vec<&Changed> = changed.iter().filter(|change| change.mode == LINK).collect();
+        let targets = self.blobs(git_dir, &links.iter().map(|link| link.id.clone()).collect::<Vec<_>>())?;
+        for (link, target) in links.iter().zip(targets) {
+            if target.len() > LINK_LIMIT || escapes(&link.path, &target) {
+                let target = show(&target[..target.len().min(200)]);
+                findings
+                    .push(format!("{} is a symbolic link that leaves the workspace, to {target}", show(&link.path)));
+            }
+        }
+        Ok(findings)
+    }
+
+    /// The contents of blobs.
+    pub(crate) fn blobs(&self, git_dir: &Path, ids: &[String]) -> Result<Vec<Vec<u8>>, GitError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let output = self.git().at(git_dir).args(["cat-file", "--batch"]).stdin(ids.join("\n") + "\n").ok()?;
+        let wrong = || GitError::Unexpected { attempted: "git cat-file --batch".to_owned(), output: String::new() };
+        let mut rest = &output.stdout[..];
+        let mut blobs = Vec::new();
+        for _ in ids {
+            let end = rest.iter().position(|b| *b == b'\n').ok_or_else(wrong)?;
+            let header = String::from_utf8_lossy(&rest[..end]).into_owned();
+            let size: usize = header.rsplit(' ').next().and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
+            let body = rest.get(end + 1..end + 1 + size).ok_or_else(wrong)?;
+            blobs.push(body.to_vec());
+            rest = rest.get(end + 2 + size..).ok_or_else(wrong)?;
+        }
+        Ok(blobs)
+    }
+}
+
+/// A path for people: control characters escaped, what is not UTF-8 replaced.
+pub(crate) fn show(path: &[u8]) -> String {
+    String::from_utf8_lossy(path)
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+/// At most 50 paths, for people.
+pub(crate) fn show_all<'a>(paths: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+    paths.into_iter().take(50).map(show).collect()
+}
+
+/// One line of several findings.
+pub(crate) fn one_line(findings: &[String]) -> String {
+    let shown = findings[..findings.len().min(20)].join("; ");
+    if findings.len() > 20 { format!("{shown}; and {} more", findings.len() - 20) } else { shown }
+}
+
+/// Whether a name is `.git` to some file system: other case, NTFS short names, streams and trailing dots, characters
+/// that HFS+ ignores. Git itself skips such files in silence.
+pub(crate) fn means_git_dir(name: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(name).to_lowercase();
+    let text: String = text.chars().filter(|c| !ignored_by_hfs(*c)).collect();
+    let head = text.split([':', '\\']).next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    matches!(head, ".git" | "git~1") || name == b".." || name == b"."
+}
+
+fn ignored_by_hfs(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Whether a link at `path` with that target leads out of the tree, or into a git directory.
+fn escapes(path: &[u8], target: &[u8]) -> bool {
+    if target.first() == Some(&b'/') {
+        return true;
+    }
+    let mut depth = path.split(|b| *b == b'/').count() - 1;
+    for part in target.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => match depth.checked_sub(1) {
+                Some(up) => depth = up,
+                None => return true,
+            },
+            part if means_git_dir(part) => return true,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_leave_the_tree_are_found() {
+        for (path, target) in
+            [("a", "/etc/passwd"), ("a", "../x"), ("d/a", "../../x"), ("d/a", "b/../../../x"), ("a", ".git/config")]
+        {
+            assert!(escapes(path.as_bytes(), target.as_bytes()), "{path} -> {target}");
+        }
+        for (path, target) in [("a", "b"), ("d/a", "../b"), ("d/e/a", "../../x/y"), ("a", "./b/../c")] {
+            assert!(!escapes(path.as_bytes(), target.as_bytes()), "{path} -> {target}");
+        }
+    }
+
+    #[test]
+    fn names_that_mean_dot_git_somewhere_are_found() {
+        for name in
+            [".git", ".GIT", "git~1", "GIT~1", ".git.", ".git ", ".git::$INDEX", ".g\u{200c}it", "..", ".git\\x"]
+        {
+            assert!(means_git_dir(name.as_bytes()), "{name:?}");
+        }
+        for name in [".gitignore", "git", ".github", "agit", ".gitmodules"] {
+            assert!(!means_git_dir(name.as_bytes()), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The files of a workspace into Enki's own index, without ever asking the agent's git directory (F15).
+
+use crate::error::GitError;
+use crate::git::Durable;
+use crate::place::Place;
+use crate::project::GitProject;
+use crate::scan::{means_git_dir, show};
+use enki_core::id::TreeId;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The files of a workspace as a tree.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) tree: TreeId,
+    /// What could not or may not be taken in; it is only in the workspace.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LeftOut {
+    pub(crate) path: Vec<u8>,
+    pub(crate) why: String,
+}
+
+impl LeftOut {
+    fn new(path: &[u8], why: &str) -> Self {
+        Self { path: path.to_vec(), why: format!("{} {why}", show(path)) }
+    }
+}
+
+/// Takes what differs from the index into the index. Ignored files and `.enki/` stay out.
+pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitError> {
+    let mut left_out = Vec::new();
+    if fs::symlink_metadata(place.work.join(".git")).is_ok_and(|meta| !meta.is_dir()) {
+        left_out.push(LeftOut::new(b".git", "of the workspace is not the folder that Enki made"));
+    }
+    let Different { changed, added } = list(project, place)?;
+    if changed.len() + added.len() > project.options().max_files {
+        let why = format!(
+            "{} changed files are more than the limit of {}",
+            changed.len() + added.len(),
+            project.options().max_files
+        );
+        left_out.push(LeftOut { path: Vec::new(), why });
+        return Ok(Staged { tree: write_tree(project, place)?, left_out });
+    }
+    let mut input = Vec::new();
+    // What changed goes first: a file that became a folder has to go before what is in the folder can come.
+    for path in changed.iter().chain(&added) {
+        match unfit(project, &place.work, path) {
+            Some(found) => left_out.push(found),
+            None => {
+                input.extend_from_slice(path);
+                input.push(0);
+            }
+        }
+    }
+    if !input.is_empty() {
+        let output = at(project, place)
+            .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
+            .stdin(input)
+            .long()
+            .ok()?;
+        for line in output.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path ")) {
+            left_out.push(LeftOut::new(line.as_bytes(), "has a name that git does not take"));
+        }
+    }
+    Ok(Staged { tree: write_tree(project, place)?, left_out })
+}
+
+/// Makes the files of a workspace those of `tree`, by difference. Ignored files stay. What is in the way and was not
+/// staged before is overwritten, so stage first.
+pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result<(), GitError> {
+    at(project, place).args(["read-tree", "--reset", "-u"]).arg(tree.to_string()).holding(&place.lock).long().ok()?;
+    Ok(())
+}
+
+/// A call on the workspace's files through Enki's own git directory. Nothing is synced: what counts is copied out.
+fn at(project: &GitProject, place: &Place) -> crate::git::GitCmd {
+    project
+        .git()
+        .at(&place.capture)
+        .durable(Durable::No)
+        // Several threads write the files of a large tree.
+        .config("checkout.workers=0")
+        .work_tree(&place.work)
+}
+
+fn write_tree(project: &GitProject, place: &Place) -> Result<TreeId, GitError> {
+    at(project, place).arg("write-tree").ok()?.id()
+}
+
+/// Paths that differ from the index.
+#[derive(Debug, Default)]
+struct Different {
+    /// Tracked ones.
+    changed: Vec<Vec<u8>>,
+    /// New ones. A new repository of its own ends with a slash.
+    added: Vec<Vec<u8>>,
+}
+
+fn list(project: &GitProject, place: &Place) -> Result<Different, GitError> {
+    let output = at(project, place)
+        .args([
+            "ls-files",
+            "-z",
+            "-t",
+            "--modified",
+            "--others",
+            "--exclude-standard",
+            "--",
+            ".",
+            ":(exclude,top).enki",
+        ])
+        .long()
+        .ok()?;
+    let mut different = Different::default();
+    for entry in output.stdout.split(|b| *b == 0) {
+        match entry {
+            [b'?', b' ', path @ ..] => different.added.push(path.to_vec()),
+            [b'C', b' ', path @ ..] => different.changed.push(path.to_vec()),
+            _ => {}
+        }
+    }
+    different.changed.dedup();
+    Ok(different)
+}
+
+/// Why a path cannot be taken in, if so. Looked at before git reads it: a file of 5 GB is not stored to be refused.
+fn unfit(project: &GitProject, work: &Path, path: &[u8]) -> Option<LeftOut> {
+    if let Some(folder) = path.strip_suffix(b"/") {
+        return Some(LeftOut::new(folder, "is a git repository of its own"));
+    }
+    if path.split(|b| *b == b'/').any(means_git_dir) {
+        return Some(LeftOut::new(path, "has a part that some file system takes for .git"));
+    }
+    let limit = project.options().max_file_bytes;
+    match fs::symlink_metadata(work.join(OsStr::from_bytes(path))) {
+        Ok(meta) if meta.is_file() && meta.len() > limit => {
+            Some(LeftOut::new(path, &format!("has {} bytes, more than the limit of {limit}", meta.len())))
+        }
+        Ok(meta) if meta.is_file() || meta.is_symlink() || meta.is_dir() => None,
+        Ok(_) => Some(LeftOut::new(path, "is neither a file nor a folder nor a link")),
+        // Gone: its removal is what changed.
+        Err(_) => None,
+    }
+}

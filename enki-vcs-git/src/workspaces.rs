@@ -1,0 +1,328 @@
+//! [`GitWorkspaces`]: private clones for attempts.
+
+use crate::error::GitError;
+use crate::place::{Place, StartState, State};
+use crate::project::{GitProject, private_dir};
+use crate::resolve::{Merged, announce};
+use crate::scan::show_all;
+use crate::stage::{reset, stage};
+use crate::{agent_git, beneath, capture};
+use enki_core::async_trait;
+use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
+use enki_core::tier::Purpose;
+use enki_core::time::Timestamp;
+use enki_core::workspace::{
+    Capture, CaptureSpec, Start, Workspace, WorkspaceError, WorkspaceErrorKind, WorkspaceInfo, WorkspaceProvider,
+    WorkspaceSpec,
+};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// [`WorkspaceProvider`] on git: each task has a clone of its own at `.enki/copies/<task>/`.
+///
+/// The clone borrows the objects of the person's repository, so a start costs the checkout alone. Its files are
+/// written and read through a git directory that only Enki uses; the `.git` that the agent sees is made by hand, and
+/// the host never runs git on it. See the crate's documentation for what a call costs.
+#[derive(Clone, Debug)]
+pub struct GitWorkspaces {
+    project: GitProject,
+}
+
+impl GitWorkspaces {
+    pub(crate) fn new(project: GitProject) -> Self {
+        Self { project }
+    }
+}
+
+/// Every method runs on a thread for blocking work, to its end: a caller that stops waiting interrupts nothing.
+#[async_trait]
+impl WorkspaceProvider for GitWorkspaces {
+    async fn create(&self, spec: &WorkspaceSpec) -> Result<Workspace, WorkspaceError> {
+        let (project, spec) = (self.project.clone(), spec.clone());
+        let attempted = format!("make the workspace of {}, attempt {}", spec.task, spec.attempt);
+        on_thread(attempted, move || create(&project, &spec)).await
+    }
+
+    async fn capture(&self, spec: &CaptureSpec) -> Result<Capture, WorkspaceError> {
+        let (project, spec) = (self.project.clone(), spec.clone());
+        let attempted = format!("capture the workspace of {}, attempt {}", spec.workspace.task, spec.workspace.attempt);
+        on_thread(attempted, move || capture::capture(&project, &spec)).await
+    }
+
+    async fn remove(&self, task: TaskId) -> Result<(), WorkspaceError> {
+        let project = self.project.clone();
+        let attempted = format!("remove the workspaces of {task}");
+        let said = attempted.clone();
+        let loss = on_thread(attempted.clone(), move || crate::remove::remove(&project, task)).await?;
+        loss.map_or(Ok(()), |reason| Err(WorkspaceError::new(WorkspaceErrorKind::Unmerged, said, reason)))
+    }
+
+    async fn list(&self) -> Result<Vec<WorkspaceInfo>, WorkspaceError> {
+        let project = self.project.clone();
+        on_thread("list the workspaces".to_owned(), move || list(&project)).await
+    }
+}
+
+async fn on_thread<T: Send + 'static>(
+    attempted: String,
+    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
+) -> Result<T, WorkspaceError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|e| e.workspace(attempted)),
+        Err(e) => Err(WorkspaceError::new(WorkspaceErrorKind::Environment, attempted, e.to_string())),
+    }
+}
+
+fn create(project: &GitProject, spec: &WorkspaceSpec) -> Result<Workspace, GitError> {
+    let place = Place::of(project, spec.task)?;
+    let old = State::load(&place.capture);
+    let start = StartState::from(spec.start);
+    if let Some(state) = &old
+        && state.is_of(spec.id)
+        && state.start == start
+        && state.ready
+        && place.has_work()
+    {
+        return Ok(Workspace::at(place.work.clone()).with_conflicts(state.conflicts.clone()));
+    }
+    let plan = Plan::of(project, spec)?;
+    match old {
+        // Interrupted before anybody could work in it: there is nothing of anybody in it.
+        Some(state) if !state.ready && state.is_of(spec.id) && matches!(spec.start, Start::Fresh { .. }) => {
+            agent_git::remove(&place.work)?;
+            agent_git::remove(&place.capture)?;
+            populate(project, &place, spec, &plan, None)?;
+        }
+        Some(state) if place.has_work() => {
+            prepare_capture_dir(project, &place)?;
+            open_up(&place.work)?;
+            if matches!(spec.start, Start::Fresh { .. }) {
+                if let Err(error) = keep_what_is_left(project, &place, &state) {
+                    // The folder itself is kept, so nothing is lost by going on.
+                    tracing::warn!(task = %spec.task, %error, "what was left in a workspace is only in its folder");
+                }
+                place.move_aside()?;
+                populate(project, &place, spec, &plan, None)?;
+            } else if goes_on_where_refused(&state, spec, &plan) {
+                take_over(project, &place, spec, &plan, &state, state.populated)?;
+            } else {
+                keep_what_is_left(project, &place, &state)?;
+                take_over(project, &place, spec, &plan, &state, plan.populated)?;
+                reset(project, &place, plan.populated)?;
+            }
+        }
+        other => {
+            place.move_aside()?;
+            populate(project, &place, spec, &plan, other.as_ref())?;
+        }
+    }
+    equip(project, &place, spec, &plan)?;
+    let conflicts = plan.conflicts();
+    let mut state = State::load(&place.capture)
+        .ok_or_else(|| GitError::Gone(format!("{} disappeared meanwhile", place.capture.display())))?;
+    state.ready = true;
+    state.save(&place.capture)?;
+    Ok(Workspace::at(place.work.clone()).with_conflicts(conflicts))
+}
+
+/// What the files shall be, and what they come from.
+struct Plan {
+    parent: CommitId,
+    parent_tree: TreeId,
+    populated: TreeId,
+    merged: Option<(Merged, CommitId)>,
+}
+
+impl Plan {
+    fn of(project: &GitProject, spec: &WorkspaceSpec) -> Result<Self, GitError> {
+        let plain = |parent| {
+            let tree = project.tree_of(project.common_dir(), parent)?;
+            Ok(Self { parent, parent_tree: tree, populated: tree, merged: None })
+        };
+        match spec.start {
+            Start::Fresh { base } => plain(base),
+            Start::Continue { head, .. } => plain(head),
+            Start::Resolve { onto, change } => {
+                let parent_tree = project.tree_of(project.common_dir(), onto)?;
+                project.tree_of(project.common_dir(), change)?;
+                // The merge's objects go where no `clean` of this workspace takes them away.
+                let merges = project.refinery_dir()?;
+                let merged = project.merge(&merges, onto, change)?;
+                Ok(Self { parent: onto, parent_tree, populated: merged.tree, merged: Some((merged, change)) })
+            }
+            _ => Err(GitError::Gone("this kind of start is not known to this version".to_owned())),
+        }
+    }
+
+    fn conflicts(&self) -> Vec<String> {
+        self.merged.as_ref().map_or_else(Vec::new, |(merged, _)| show_all(merged.paths()))
+    }
+
+    fn state(&self, spec: &WorkspaceSpec, captured: Option<crate::place::Captured>, populated: TreeId) -> State {
+        State {
+            format: 1,
+            attempt: spec.id.hex(),
+            execution: spec.execution.hex(),
+            start: spec.start.into(),
+            parent: self.parent,
+            parent_tree: self.parent_tree,
+            populated,
+            conflicts: self.conflicts(),
+            ready: false,
+            captured,
+            refused: false,
+            altered: None,
+        }
+    }
+}
+
+/// Makes the folder and its files from nothing.
+fn populate(
+    project: &GitProject,
+    place: &Place,
+    spec: &WorkspaceSpec,
+    plan: &Plan,
+    old: Option<&State>,
+) -> Result<(), GitError> {
+    pin(project, place.task, plan)?;
+    prepare_capture_dir(project, place)?;
+    plan.state(spec, old.and_then(|state| state.captured), plan.populated).save(&place.capture)?;
+    private_dir(&place.work)?;
+    reset(project, place, plan.populated)
+}
+
+/// Lets the new attempt have the folder that is there.
+fn take_over(
+    project: &GitProject,
+    place: &Place,
+    spec: &WorkspaceSpec,
+    plan: &Plan,
+    old: &State,
+    populated: TreeId,
+) -> Result<(), GitError> {
+    if plan.merged.is_some() {
+        pin(project, place.task, plan)?;
+    }
+    prepare_capture_dir(project, place)?;
+    plan.state(spec, old.captured, populated).save(&place.capture)
+}
+
+pub(crate) fn prepare_capture_dir(project: &GitProject, place: &Place) -> Result<(), GitError> {
+    let refinery = project.refinery_dir()?;
+    project.private_git_dir(&place.capture, &[project.common_dir(), &refinery])
+}
+
+/// After a refusal the files stay as they are: the agent is asked to put them right, not to begin again.
+fn goes_on_where_refused(state: &State, spec: &WorkspaceSpec, plan: &Plan) -> bool {
+    state.refused
+        && spec.purpose != Purpose::Review
+        && matches!(spec.start, Start::Continue { .. })
+        && (plan.parent == state.parent || state.captured.is_some_and(|captured| captured.commit == plan.parent))
+}
+
+/// The agent's own `.git`, and the artifacts it needs.
+fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan) -> Result<(), GitError> {
+    let branch = place.branch_ref();
+    let before = State::load(&place.capture).and_then(|state| state.captured).map_or(plan.parent, |c| c.commit);
+    let git = place.work.join(".git");
+    let known = [plan.parent, before].iter().any(|id| !agent_git::has_own_commits(&place.work, &branch, *id));
+    if fs::symlink_metadata(&git).is_ok() && !known {
+        // Commits of the agent's own: their files were captured, their history is kept aside with the folder.
+        let n = (1..).find(|n| !place.aside.join(format!("{}-{n}.agent", place.task)).exists()).unwrap_or(u32::MAX);
+        let to = place.aside.join(format!("{}-{n}.agent", place.task));
+        fs::rename(&git, &to).map_err(|e| GitError::io("move aside", &git, e))?;
+    }
+    let refinery = project.enki_dir().join("refinery.git");
+    let index = place.capture.join("index");
+    // Captured commits are in the person's repository; what a merge made for this workspace is not.
+    let mut borrow = vec![project.common_dir()];
+    if plan.merged.is_some() {
+        borrow.push(&refinery);
+    }
+    agent_git::make(project, &place.work, Some(&branch), plan.parent, &index, &borrow)?;
+    if let Some((merged, change)) = &plan.merged {
+        announce(project, place, merged, *change)?;
+    }
+    for artifact in &spec.artifacts {
+        let path = artifact.path();
+        let content = beneath::read(project.root(), &path, capture::ARTIFACT_LIMIT)
+            .map_err(|e| GitError::io("read the artifact", &project.root().join(&path), e))?
+            .ok_or_else(|| GitError::Gone(format!("the artifact {path} is not below the project")))?;
+        beneath::write(&place.work, &path, &content, 0o444)
+            .map_err(|e| GitError::io("place the artifact", &place.work.join(&path), e))?;
+    }
+    Ok(())
+}
+
+/// Keeps what the workspace's files need in the person's repository, whatever `gc` does, by one ref for each task.
+fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> {
+    let full_ref = base_ref(task);
+    if project.commit_at(&full_ref)? == Some(plan.parent) {
+        return Ok(());
+    }
+    let lock = project.write_lock()?;
+    project.at_person().args(["update-ref", &full_ref, &plan.parent.to_string()]).holding(&lock).let_finish().ok()?;
+    Ok(())
+}
+
+/// The ref that pins what a task's workspace was made from.
+pub(crate) fn base_ref(task: TaskId) -> String {
+    format!("refs/enki/base/{}", task.hex())
+}
+
+/// Commits what nobody captured, and keeps it by a ref of its own.
+pub(crate) fn keep_what_is_left(project: &GitProject, place: &Place, state: &State) -> Result<(), GitError> {
+    let staged = stage(project, place)?;
+    if [state.last_known(), state.populated].contains(&staged.tree) {
+        return Ok(());
+    }
+    let message = crate::message::line(&format!("left uncaptured in the workspace of {}", place.task));
+    let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &message, Timestamp(0))?;
+    let id = EffectId::of("left", &[state.attempt.as_bytes(), staged.tree.to_string().as_bytes()]).hex();
+    place.write_ref(&format!("refs/enki/in/{id}"), commit)?;
+    let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
+    if project.inspect_changes(&place.capture, &changed)?.is_empty() {
+        let lock = project.write_lock()?;
+        project.keep(&lock, &place.capture, commit, Some(state.parent), &format!("refs/enki/kept/{id}"))?;
+    }
+    Ok(())
+}
+
+/// An agent may have taken its own rights away; ours are the same user's.
+fn open_up(work: &Path) -> Result<(), GitError> {
+    let mode = fs::symlink_metadata(work).map_err(|e| GitError::io("look at", work, e))?.permissions().mode();
+    if mode & 0o700 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(work, fs::Permissions::from_mode(0o700)).map_err(|e| GitError::io("open", work, e))
+}
+
+fn list(project: &GitProject) -> Result<Vec<WorkspaceInfo>, GitError> {
+    let enki = project.enki_dir();
+    let mut found = Vec::new();
+    for (folder, aside) in [(enki.join("copies"), false), (enki.join("aside"), true)] {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(GitError::io("read", &folder, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| GitError::io("read", &folder, e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) || (aside && name.contains('.')) {
+                continue;
+            }
+            let task = if aside { name.rsplit_once('-').map_or(&name[..], |(task, _)| task) } else { &name[..] };
+            let capture = if aside {
+                folder.join(format!("{name}.git"))
+            } else {
+                enki.join("capture").join(format!("{name}.git"))
+            };
+            let head = State::load(&capture).and_then(|state| state.captured).map(|captured| captured.commit);
+            found.push(WorkspaceInfo::new(task.parse().ok(), entry.path(), head));
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}

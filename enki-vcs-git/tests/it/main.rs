@@ -1,0 +1,8 @@
+//! Tests with real git in repositories of their own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
+
+mod support;
+
+mod capture;
+mod chain;
+mod workspaces;
