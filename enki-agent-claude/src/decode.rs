@@ -4,7 +4,7 @@
 //! broken line costs that line only. Memory is constant: a line longer than the limit is passed over, not kept.
 
 use crate::lax::Lax;
-use crate::wire::{Block, Denial, Kind, Line, ToolInput};
+use crate::wire::{Denial, Kind, Line, ToolInput};
 use std::borrow::Cow;
 use std::io::BufRead;
 
@@ -64,7 +64,9 @@ pub enum Event<'a> {
     },
     /// The model was given tool results, or a text by the client itself.
     Answered {
-        /// How many of the tools failed or were denied.
+        /// How many tool calls it answers.
+        calls: usize,
+        /// How many of them failed or were denied.
         failed: usize,
         /// Whether it went to a subagent.
         nested: bool,
@@ -140,7 +142,7 @@ pub struct Counts {
     pub unknown: u64,
     /// Not JSON of the expected outline, or cut.
     pub broken: u64,
-    /// Longer than the limit.
+    /// Longer than the limit, or with a gap.
     pub too_long: u64,
     /// Read only after invalid UTF-8, lone surrogates or control characters in them were replaced.
     pub repaired: u64,
@@ -152,7 +154,7 @@ pub struct Decoder {
     /// The beginning of a line whose end has not come yet.
     held: Vec<u8>,
     max_line: usize,
-    /// The line in `held` grew too long: only its beginning is kept, the rest is passed over.
+    /// The line in `held` is too long or has a gap: only its beginning is kept, the rest is passed over.
     passing: bool,
     counts: Counts,
 }
@@ -186,7 +188,7 @@ impl Decoder {
                 self.hold(piece);
                 return;
             };
-            if self.held.is_empty() && end.len() <= self.max_line {
+            if self.held.is_empty() && !self.passing && end.len() <= self.max_line {
                 self.line(end, each);
             } else {
                 self.hold(end);
@@ -197,9 +199,15 @@ impl Decoder {
 
     /// The stream ended: decodes a last line that lacks its newline.
     pub fn finish(&mut self, each: &mut dyn FnMut(Event<'_>)) {
-        if !self.held.is_empty() {
+        if !self.held.is_empty() || self.passing {
             self.flush(each);
         }
+    }
+
+    /// Some bytes of the stream were lost: the line they belong to is passed over.
+    pub fn gap(&mut self) {
+        self.held.truncate(HEAD);
+        self.passing = true;
     }
 
     /// What has been seen so far.
@@ -344,9 +352,12 @@ fn assistant(line: &Line<'_>, each: &mut dyn FnMut(Event<'_>)) {
 }
 
 fn user(line: &Line<'_>, each: &mut dyn FnMut(Event<'_>)) {
-    let blocks = line.message.0.iter().flat_map(|m| m.content.0.iter().flatten());
-    let failed = blocks.filter(|b: &&Block<'_>| b.is_error.0 == Some(true)).count();
-    each(Event::Answered { failed, nested: line.parent_tool_use_id.0.is_some() });
+    let blocks = || line.message.0.iter().flat_map(|m| m.content.0.iter().flatten());
+    each(Event::Answered {
+        calls: blocks().filter(|b| b.kind.as_str() == "tool_result").count(),
+        failed: blocks().filter(|b| b.is_error.0 == Some(true)).count(),
+        nested: line.parent_tool_use_id.0.is_some(),
+    });
 }
 
 fn result<'a>(line: &'a Line<'_>, is_error: bool) -> Final<'a> {

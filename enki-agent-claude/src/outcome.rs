@@ -66,6 +66,8 @@ pub struct Judge {
     started: bool,
     tail: Tail,
     error: String,
+    /// Tool calls not answered yet, but for those that only start a subagent.
+    calls: usize,
     retry: Option<(Option<u64>, u64)>,
     resets_at: Option<u64>,
     result: Outcome,
@@ -105,6 +107,7 @@ impl Judge {
             started: false,
             tail: Tail::default(),
             error: String::new(),
+            calls: 0,
             retry: None,
             resets_at: None,
             result: Outcome::None,
@@ -140,12 +143,15 @@ impl Judge {
             Event::Text(said) => self.said(said, show),
             Event::Tool { name, about, nested } => {
                 self.spoke();
-                let about =
-                    about.strip_prefix(self.workspace.as_str()).map_or(*about, |rest| rest.trim_start_matches('/'));
+                if !matches!(*name, "Agent" | "Task") {
+                    self.calls += 1;
+                }
+                let about = self.short(about);
                 let by = if *nested { "subagent: " } else { "" };
                 show(AgentEvent::Activity(one_line(&format!("{by}{name} {about}"))));
             }
-            Event::Answered { nested, .. } => {
+            Event::Answered { nested, calls, .. } => {
+                self.calls = self.calls.saturating_sub(*calls);
                 if !nested {
                     self.tail.clear();
                 }
@@ -163,6 +169,12 @@ impl Judge {
     #[must_use]
     pub const fn has_result(&self) -> bool {
         matches!(self.result, Outcome::Read(_))
+    }
+
+    /// Whether a tool is at work. Then the client may well be silent; otherwise it waits for the model, and hears from it.
+    #[must_use]
+    pub const fn awaits_tool(&self) -> bool {
+        self.calls > 0
     }
 
     /// Whether the run failed at once because the session to resume does not exist (here, for this folder).
@@ -275,6 +287,12 @@ impl Judge {
         }
     }
 
+    /// A path of the workspace without the workspace.
+    fn short<'a>(&self, about: &'a str) -> &'a str {
+        let inside = about.strip_prefix(self.workspace.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        inside.filter(|_| !self.workspace.is_empty()).unwrap_or(about)
+    }
+
     /// The model answered: earlier failures are over.
     fn spoke(&mut self) {
         self.error.clear();
@@ -302,7 +320,7 @@ impl Judge {
             self.session_is(result.session, show);
         }
         for (tool, about) in result.denials.iter().take(8) {
-            show(AgentEvent::Activity(one_line(&format!("denied: {tool} {about}"))));
+            show(AgentEvent::Activity(one_line(&format!("denied: {tool} {}", self.short(about)))));
         }
         self.result = Outcome::Read(Box::new(Verdict {
             is_error: result.is_error,

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     User,
     Result,
     RateLimitEvent,
-    /// Pieces of a text that also comes whole, if somebody asked for them by an extra argument.
+    /// A piece of a message that comes whole later.
     StreamEvent,
     #[default]
     #[serde(other)]

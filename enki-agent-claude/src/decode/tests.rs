@@ -133,6 +133,23 @@ fn a_result_over_the_limit_is_a_broken_result() {
 }
 
 #[test]
+fn after_a_gap_the_next_whole_line_is_read() {
+    for before in ["", "{\"type\":\"user\",\"mess"] {
+        let mut decoder = Decoder::default();
+        let mut seen = Vec::new();
+        decoder.feed(before.as_bytes(), &mut |_| panic!("no line yet"));
+        decoder.gap();
+        decoder.feed(format!("{RESULT}\n{RESULT}\n").as_bytes(), &mut |e| seen.push(format!("{e:?}")));
+        assert_eq!(seen[0], "Broken { result: false }", "the rest of a line may look like one");
+        assert!(seen[1].starts_with("Result("), "{}", seen[1]);
+    }
+    let mut decoder = Decoder::default();
+    decoder.feed(&RESULT.as_bytes()[..40], &mut |_| panic!("no line yet"));
+    decoder.gap();
+    decoder.finish(&mut |e| assert_eq!(e, Event::Broken { result: true }));
+}
+
+#[test]
 fn a_million_empty_blocks_stay_small() {
     let blocks = "{},".repeat(300_000);
     let line = format!("{{\"type\":\"assistant\",\"message\":{{\"content\":[{blocks}{{}}]}}}}\n");

@@ -1,0 +1,107 @@
+//! `ClaudeAgent`: the `AgentRunner` that starts Claude Code.
+
+use crate::command::Session;
+use crate::config::ClaudeConfig;
+use crate::session::ClaudeSession;
+use crate::version::{self, ClientVersion};
+use async_trait::async_trait;
+use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
+use enki_core::id::EffectId;
+use enki_process::{Marker, SpawnError, kill_marked};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the headless Claude Code client: one process per attempt.
+///
+/// # Contract
+///
+/// As [`AgentRunner`] says, and:
+///
+/// * An agent of an earlier process of this host is never gone on with: its output went with that process. Both `start`
+///   and `attach` end what is left of it.
+/// * [`AgentSpec::resume`] goes on with a copy of that session if the client still has it for this workspace; if not, the
+///   attempt starts anew with the same prompt.
+/// * A session needs a tokio runtime with time enabled.
+#[derive(Clone, Debug)]
+pub struct ClaudeAgent {
+    config: Arc<ClaudeConfig>,
+}
+
+impl ClaudeAgent {
+    /// A runner with that configuration.
+    #[must_use]
+    pub fn new(config: ClaudeConfig) -> Self {
+        Self { config: Arc::new(config) }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &ClaudeConfig {
+        &self.config
+    }
+
+    /// Asks the client for its version. Takes a fraction of a second and costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError`] if the client cannot be started, or does not end well within 30 s.
+    pub async fn version(&self) -> Result<ClientVersion, AgentError> {
+        version::ask(&self.config).await
+    }
+
+    /// Ends everything that carries the attempt's mark.
+    async fn clear(&self, id: EffectId) -> Result<(), AgentError> {
+        let mark = Marker::run(id);
+        let hunt = tokio::task::spawn_blocking(move || kill_marked(&[mark], HUNT));
+        let unsure = |reason: &str| AgentError::new(self.config.program.to_string_lossy(), reason, true);
+        match hunt.await {
+            Ok(hunted) if hunted.survivors == 0 => Ok(()),
+            Ok(_) => Err(unsure("an earlier run of the same attempt could not be killed; it is stuck in the kernel")),
+            Err(_) => Err(unsure("the search for an earlier run of the same attempt was cut short")),
+        }
+    }
+}
+
+#[async_trait]
+impl AgentRunner for ClaudeAgent {
+    async fn start(&self, spec: AgentSpec) -> Result<Box<dyn AgentSession>, AgentError> {
+        self.clear(spec.id).await?;
+        let session = Session::of(&spec);
+        Ok(Box::new(ClaudeSession::start(self.config.clone(), spec, session).await?))
+    }
+
+    async fn attach(&self, spec: AgentSpec) -> Result<Option<Box<dyn AgentSession>>, AgentError> {
+        self.clear(spec.id).await?;
+        Ok(None)
+    }
+}
+
+/// What a person is told who cannot start the client.
+pub(crate) fn cannot_start(config: &ClaudeConfig, error: &SpawnError) -> AgentError {
+    let reason = match error {
+        SpawnError::NotFound { path, .. } => {
+            let place = if path.is_some() { "not found in PATH" } else { "no such file" };
+            format!("{place}; install it with `npm install -g @anthropic-ai/claude-code`, or set agent.command")
+        }
+        SpawnError::NotExecutable { reason, .. } => format!("{reason}; set agent.command to the program"),
+        SpawnError::RelativePath { .. } => {
+            "give agent.command as an absolute path, or as a name to be found in PATH".into()
+        }
+        other => described(other),
+    };
+    AgentError::new(config.program.to_string_lossy(), reason, error.is_transient())
+}
+
+/// An error with its causes: [`AgentError`] has one text.
+fn described(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// How long the search for leftovers may take.
+const HUNT: Duration = Duration::from_secs(10);
