@@ -22,6 +22,7 @@
 //! }
 //! ```
 pub mod fakes;
+pub mod strategies;
 pub mod suite;
 
 mod macros;

@@ -6,10 +6,12 @@
 pub mod agents;
 pub mod vcs;
 
+mod faulty;
 mod refinery;
 mod workspaces;
 
 pub use agents::{FakeAgents, Script};
+pub use faulty::{Fault, FaultClass, Faulty, When};
 pub use refinery::FakeRefinery;
 pub use vcs::FakeRepository;
 pub use workspaces::FakeWorkspaces;
