@@ -51,7 +51,9 @@ pub enum ChildEvent {
     },
     /// The caller took nothing for a second, so the oldest output waiting for it was dropped.
     Lost {
-        /// How much.
+        /// How many events.
+        events: u64,
+        /// How much they held, line ends not counted.
         bytes: u64,
     },
     /// It is over; its tree is gone. The last event.
@@ -81,7 +83,7 @@ pub(crate) struct Channel {
 struct State {
     queue: VecDeque<ChildEvent>,
     bytes: usize,
-    lost: u64,
+    lost: (u64, u64),
     ended: Option<Ended>,
     wishes: Wishes,
     woken: bool,
@@ -123,7 +125,7 @@ impl Channel {
         {
             state.forget(&event);
             if let ChildEvent::Output { bytes, .. } = event {
-                state.lost += bytes.len() as u64;
+                state.lost = (state.lost.0 + 1, state.lost.1 + bytes.len() as u64);
             }
         }
     }
@@ -165,8 +167,9 @@ impl Channel {
 
     fn take(&self) -> Option<ChildEvent> {
         let mut state = self.lock();
-        if state.lost > 0 {
-            return Some(ChildEvent::Lost { bytes: std::mem::take(&mut state.lost) });
+        if state.lost.0 > 0 {
+            let (events, bytes) = std::mem::take(&mut state.lost);
+            return Some(ChildEvent::Lost { events, bytes });
         }
         let Some(event) = state.queue.pop_front() else { return state.ended.take().map(ChildEvent::Ended) };
         state.forget(&event);

@@ -94,6 +94,8 @@ struct Keeper<'a> {
     strays: u32,
     /// Since when the channel is full and how many events were taken then.
     full: Option<(Instant, u64)>,
+    /// How many events the caller had taken when patience with it ended.
+    given_up_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +186,7 @@ impl<'a> Keeper<'a> {
             stopping: None,
             strays: 0,
             full: None,
+            given_up_at: None,
         })
     }
 
@@ -264,20 +267,25 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// While the caller takes events, the child has to wait for room; a caller that takes none loses the oldest.
+    /// While the caller takes events, the child has to wait for room. A caller that takes none for a while loses the
+    /// oldest, from then on at once, until it takes one.
     fn mind_the_caller(&mut self, is_full: bool, taken: u64, now: Instant) {
-        self.full = match self.full {
-            _ if !is_full => None,
-            Some((since, then)) if then == taken => {
-                if now - since >= PATIENCE {
-                    self.channel.make_room();
-                    None
-                } else {
-                    Some((since, then))
+        if !is_full {
+            self.full = None;
+        } else if self.given_up_at == Some(taken) {
+            self.channel.make_room();
+        } else {
+            match self.full {
+                Some((since, then)) if then == taken => {
+                    if now - since >= PATIENCE {
+                        self.given_up_at = Some(taken);
+                        self.full = None;
+                        self.channel.make_room();
+                    }
                 }
+                _ => self.full = Some((now, taken)),
             }
-            _ => Some((now, taken)),
-        };
+        }
     }
 
     fn stop(&mut self, cause: Cause, grace: Duration, now: Instant) {
