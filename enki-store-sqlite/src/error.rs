@@ -37,11 +37,9 @@ impl From<StoreErrorKind> for Fault {
 /// The kind that a caller acts on.
 pub(crate) fn kind_of(error: &Error) -> StoreErrorKind {
     let text = || error.to_string();
-    let code = match error {
-        Error::SqliteFailure(failure, _) if failure.extended_code == ffi::SQLITE_READONLY_DBMOVED => {
-            return StoreErrorKind::Replaced;
-        }
-        Error::SqliteFailure(failure, _) => failure.code,
+    let failure = match error {
+        Error::SqliteFailure(failure, _) => failure,
+        Error::SqlInputError { error, .. } => error,
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
@@ -49,7 +47,10 @@ pub(crate) fn kind_of(error: &Error) -> StoreErrorKind {
         | Error::QueryReturnedNoRows => return StoreErrorKind::Corrupt(text()),
         _ => return StoreErrorKind::Io(text()),
     };
-    match code {
+    if failure.extended_code == ffi::SQLITE_READONLY_DBMOVED {
+        return StoreErrorKind::Replaced;
+    }
+    match failure.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             StoreErrorKind::Busy
         }

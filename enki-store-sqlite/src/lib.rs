@@ -33,6 +33,7 @@ mod read;
 mod reader;
 mod schema;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use backup::newest_backup;

@@ -6,8 +6,9 @@ use crate::error::{Fault, io_error};
 use crate::file_system;
 use crate::options::{FileSystems, OpenOptions};
 use crate::schema;
+use crate::upgrade::upgrade;
 use enki_core::store::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -150,30 +151,6 @@ fn use_wal(db: &Connection) -> Result<(), Fault> {
     } else {
         Err(StoreErrorKind::Unsupported("the file system has no shared memory, which WAL mode needs".to_owned()).into())
     }
-}
-
-/// One transaction, with a backup before its first statement. A crash leaves the older schema.
-fn upgrade(db: &mut Connection, path: &Path, options: &OpenOptions, migrations: &[&str]) -> Result<(), StoreError> {
-    let attempted = format!("bring the store {} to schema {}", path.display(), schema::known(migrations));
-    let fault = |e: rusqlite::Error| Fault::from(e).into_error(&attempted);
-    let tx = Transaction::new(db, TransactionBehavior::Immediate).map_err(fault)?;
-    let found = schema::number(&tx).map_err(fault)?;
-    if found >= schema::known(migrations) {
-        return Ok(()); // Somebody else did it while we waited for the lock.
-    }
-    let backup = free_name(path, &format!(".backup-v{found}"));
-    backup::copy(path, &backup, options.busy_timeout)?;
-    schema::migrate(&tx, migrations).map_err(fault)?;
-    tx.commit().map_err(fault)?;
-    tracing::info!(store = %path.display(), backup = %backup.display(), from = found, "store has a newer schema now");
-    Ok(())
-}
-
-/// That name, or the first of its numbered kind that is not taken: no backup is ever overwritten.
-fn free_name(path: &Path, suffix: &str) -> PathBuf {
-    let numbered = (2_u32..).map(|n| beside(path, &format!("{suffix}.{n}")));
-    let mut names = std::iter::once(beside(path, suffix)).chain(numbered);
-    names.find(|name| !name.exists()).expect("there are more numbers than files")
 }
 
 fn limit(db: &Connection, bytes: u64) -> rusqlite::Result<()> {

@@ -1,7 +1,8 @@
 //! The rows of the bad-input table that concern a store, cited by number.
 
 use crate::support::{
-    Place, bodies, holder, lease, log, more, open, options, part, play, raw, refused, run, submit, summary, titles,
+    Place, bodies, holder, lease, log, more, open, options, part, play, play_on_mount, raw, refused, run, submit,
+    summary, titles,
 };
 use enki_core::store::{Append, ListFilter, StoreErrorKind, TaskStore, Version};
 use enki_core::time::Timestamp;
@@ -64,6 +65,40 @@ fn a_full_disk_leaves_the_former_state_and_the_store_goes_on_when_there_is_space
     assert!((5..24).contains(&fulls), "{fulls} of 24 were full: the limits tried are wrong");
 }
 
+/// Bad input 49, with a disk that is full in truth.
+#[test]
+fn a_full_file_system_is_full_and_space_that_comes_back_is_used() {
+    let place = Place::new();
+    let part = "bad_inputs::part_of_the_one_on_a_full_file_system";
+    let Some(said) = play_on_mount("true", part, place.folder(), "enki.db") else { return };
+    assert!(said.contains("full and went on"), "{said}");
+}
+
+#[test]
+fn part_of_the_one_on_a_full_file_system() {
+    let Some(path) = part() else { return };
+    let filler = path.with_file_name("filler");
+    fs::write(&filler, [7; 300_000]).unwrap();
+    let store = open(&path).unwrap();
+    let lease = run(lease(&store));
+    let mut version = 0;
+    let body = format!("\"{}\"", "x".repeat(10_000));
+    let error = loop {
+        match run(store.append(&lease, vec![more(1, version, &[&body, &body])])) {
+            Ok(versions) => version = versions[0].0,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind, StoreErrorKind::Full, "{error}");
+    assert!(version > 4);
+    assert_eq!(bodies(&store, 1).unwrap().len() as u64, version, "the former state");
+    fs::remove_file(filler).unwrap();
+    let versions = run(store.append(&lease, vec![more(1, version, &[&body, &body])])).unwrap();
+    assert_eq!(versions, [Version(version + 2)], "the same handle goes on");
+    run(store.check()).unwrap();
+    println!("full and went on");
+}
+
 /// Bad input 50.
 #[test]
 fn a_store_opened_to_read_refuses_to_write() {
@@ -82,9 +117,16 @@ fn a_store_opened_to_read_refuses_to_write() {
 #[test]
 fn a_read_only_file_or_folder_is_refused_for_writing_and_can_be_read() {
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    for (file_mode, folder_mode) in [(0o444, 0o555), (0o444, 0o777), (0o666, 0o555)] {
+    for (file_mode, folder_mode, crashed) in
+        [(0o444, 0o555, false), (0o444, 0o777, false), (0o666, 0o555, false), (0o444, 0o555, true)]
+    {
         let place = Place::with_three_events();
-        set(&place.path(), file_mode);
+        if crashed {
+            leave_a_wal(&place, "UPDATE executions SET title = 'execution 1', updated = 7");
+        }
+        for (name, _) in place.files() {
+            set(&place.folder().join(name), file_mode);
+        }
         set(place.folder(), folder_mode);
         let mut command = play("bad_inputs::part_of_a_person_without_rights", &place.path());
         if rustix::process::geteuid().is_root() {
@@ -185,13 +227,12 @@ fn a_newer_or_foreign_file_is_refused_and_unchanged() {
     for (pragma, newer) in [("user_version = 99", true), ("application_id = 7", false), ("application_id = 0", false)] {
         for with_wal in [false, true] {
             let place = Place::with_three_events();
-            let db = raw(&place.path());
-            db.execute_batch(&format!("PRAGMA {pragma}")).unwrap();
+            let statement = format!("PRAGMA {pragma}");
             if with_wal {
-                // Its writer crashed: the last commit is in the -wal alone.
-                db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+                leave_a_wal(&place, &statement);
+            } else {
+                raw(&place.path()).execute_batch(&statement).unwrap();
             }
-            drop(db);
             let kept = |name: &String| !name.ends_with("-shm");
             let files = || place.files().into_iter().filter(|(name, _)| kept(name)).collect::<Vec<_>>();
             let before = files();
@@ -207,6 +248,15 @@ fn a_newer_or_foreign_file_is_refused_and_unchanged() {
             assert_eq!(files(), before, "{pragma}, with a -wal: {with_wal}");
         }
     }
+}
+
+/// What a writer leaves that is killed after a commit: the commit is in the `-wal` alone.
+fn leave_a_wal(place: &Place, statement: &str) {
+    let db = raw(&place.path());
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    db.execute_batch(statement).unwrap();
+    drop(db);
+    assert!(place.files().iter().any(|(name, bytes)| name == "enki.db-wal" && !bytes.is_empty()));
 }
 
 /// Bad input 53.

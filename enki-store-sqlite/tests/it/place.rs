@@ -1,6 +1,6 @@
 //! Where a store is, who may read it, what is beside it.
 
-use crate::support::{Place, bodies, lease, more, open, refused, run, submit, titles};
+use crate::support::{Place, bodies, lease, more, open, play_on_mount, refused, run, submit, titles};
 use enki_core::store::{StoreErrorKind, TaskStore};
 use enki_store_sqlite::{OpenOptions, SqliteStore, newest_backup};
 use std::fs;
@@ -119,27 +119,13 @@ fn the_settings_that_durability_rests_on_are_set() {
 
 /// Bad input 54, as far as this machine lets a test mount something.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "mounting needs a program and a name space of its own")]
 fn an_overlay_is_refused_unless_accepted() {
     let place = Place::new();
-    for folder in ["lower", "upper", "work", "merged"] {
-        fs::create_dir(place.folder().join(folder)).unwrap();
-    }
-    let mount = "cd \"$0\" && mount -t tmpfs tmpfs work && mkdir work/u work/w \
-                 && mount -t overlay overlay -o lowerdir=lower,upperdir=work/u,workdir=work/w merged \
-                 && ENKI_TEST_PART=\"$0/merged/enki.db\" exec \"$1\" place::part_of_the_one_on_an_overlay --exact --nocapture";
-    let mut command = std::process::Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount]);
-    let output = command.arg(place.folder()).arg(std::env::current_exe().unwrap()).output();
-    let (said, error) = match &output {
-        Ok(output) => (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-        Err(error) => (error.to_string().into(), "".into()),
-    };
-    if !said.contains("running 1 test") {
-        eprintln!("not run: this machine mounts no overlay for a test: {said}{error}");
-        return;
-    }
-    assert!(said.contains("refused and accepted"), "{said}{error}");
+    let mount = "mkdir lower upper work merged \
+                 && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged";
+    let part = "place::part_of_the_one_on_an_overlay";
+    let Some(said) = play_on_mount(mount, part, place.folder(), "merged/enki.db") else { return };
+    assert!(said.contains("refused and accepted"), "{said}");
 }
 
 #[test]

@@ -145,6 +145,28 @@ pub(crate) fn play(part: &str, path: &Path) -> Command {
     command
 }
 
+/// The same in a name space of its own, where the folder is a file system of 1 MiB and a script made what it wants
+/// there. Gives what was said, or `None` with a word to the reader where a test cannot mount.
+#[expect(clippy::disallowed_methods, reason = "mounting needs a program and a name space of its own")]
+pub(crate) fn play_on_mount(script: &str, part: &str, folder: &Path, path: &str) -> Option<String> {
+    let script = format!(
+        "mount -t tmpfs -o size=1m tmpfs \"$1\" && cd \"$1\" && {script} \
+         && ENKI_TEST_PART=\"$1/{path}\" exec \"$2\" {part} --exact --nocapture"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]);
+    let output = command.arg(folder).arg(std::env::current_exe().unwrap()).output();
+    let said = match output {
+        Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    if !said.contains("running 1 test") {
+        eprintln!("not run: this machine lets no test mount a file system: {said}");
+        return None;
+    }
+    Some(said)
+}
+
 /// The path that this process was given to play its part on; `None` in an ordinary test run.
 #[expect(clippy::disallowed_methods, reason = "a part is told its path by the environment")]
 pub(crate) fn part() -> Option<PathBuf> {
