@@ -16,7 +16,6 @@ use crate::tier::Purpose;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use crate::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, WorkspaceSpec};
-use std::time::Duration;
 
 /// One attempt: its workspace, its agent, its capture.
 #[derive(Clone, Debug)]
@@ -34,6 +33,8 @@ pub struct AttemptJob {
     pub expect: Expect,
     /// Title of the capture's commit.
     pub title: String,
+    /// Whether the step leaves its timeout to the driver.
+    pub default_timeout: bool,
 }
 
 impl AttemptJob {
@@ -122,14 +123,22 @@ impl Engine {
         agent.tier = plan.tier;
         agent.model = plan.model.as_deref().map(ToOwned::to_owned);
         agent.resume = step.session.as_deref().filter(|_| *purpose == Purpose::Fix).map(ToOwned::to_owned);
-        agent.timeout = plan.timeout.unwrap_or(Duration::from_secs(1800));
+        agent.timeout = plan.timeout.unwrap_or(agent.timeout);
         agent.prompt = prompt::task(execution, place.step, *purpose);
         let expect = match (purpose, plan.output) {
             (Purpose::Review, _) => Expect::Nothing,
             (_, RoleOutput::Artifact) => Expect::Artifact,
             (_, RoleOutput::Branch) => Expect::Change,
         };
-        Some(AttemptJob { place, attempt, workspace, agent, expect, title: plan.title.to_string() })
+        Some(AttemptJob {
+            place,
+            attempt,
+            workspace,
+            agent,
+            expect,
+            title: plan.title.to_string(),
+            default_timeout: plan.timeout.is_none(),
+        })
     }
 
     /// The artifacts of needed steps.

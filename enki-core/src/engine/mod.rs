@@ -135,6 +135,7 @@ pub struct Engine {
     stopping: HashMap<Place, Tier>,
     last_tick: Timestamp,
     stale: u64,
+    granting: bool,
 }
 
 #[derive(Debug)]
@@ -176,6 +177,7 @@ impl Engine {
             stopping: HashMap::new(),
             last_tick: Timestamp::default(),
             stale: 0,
+            granting: true,
         }
     }
 
@@ -212,6 +214,36 @@ impl Engine {
     #[must_use]
     pub const fn stale_reports(&self) -> u64 {
         self.stale
+    }
+
+    /// From now on no attempt is granted: what runs may end, nothing new starts. The state of no execution changes.
+    pub const fn drain(&mut self) {
+        self.granting = false;
+    }
+
+    /// Whether nothing more happens to an execution by itself: it has ended, or waits for a person, for another
+    /// execution, or for something said in [`Execution::waiting_for`]. To be asked after a turn.
+    #[must_use]
+    pub fn at_rest(&self, id: ExecutionId) -> bool {
+        let now = self.last_tick;
+        let Some(execution) = self.execution(id) else { return true };
+        if execution.ended().is_some() {
+            return true;
+        }
+        let queues = [QueueId::of(&Branch::integration(id)), QueueId::of(execution.target())];
+        let ours = |queue: &QueueId| {
+            let line = self.queues.get(queue).and_then(|slot| slot.machine.line());
+            line.is_some_and(|l| self.requests.get(&l.entry.change.request) == Some(&id))
+        };
+        let busy_queue = queues.iter().any(|q| ours(q) && self.queues[q].machine.paused().is_none());
+        let waits = |place: Place| {
+            self.stopping.contains_key(&place)
+                || self.in_flight.contains_key(&Subject::Step(place))
+                || matches!(execution.demand(place.step, now), execution::Demand::Wants { .. })
+        };
+        let busy = execution.candidates().any(|step| waits(Place { execution: id, step }));
+        let open = self.in_flight.contains_key(&Subject::Open(id));
+        !(busy_queue || busy || open || execution.next_deadline(now).is_some())
     }
 
     /// Whether an execution is here.

@@ -42,7 +42,7 @@ impl Engine {
         self.tick(now);
         let mut turn = Turn::default();
         self.look(now, &mut turn);
-        while let Some(place) = self.dispatcher.next(&self.limits, now) {
+        while let Some(place) = self.dispatcher.next(&self.limits, now).filter(|_| self.granting) {
             let granted = self.execution_input(place.execution, &execution::Input::Grant(place.step), now);
             if granted.is_err() {
                 // Its demand was out of date; it is asked again when it changes.

@@ -1,0 +1,353 @@
+//! The tokio driver: one task that owns the machines and performs their effects through the four traits.
+//!
+//! Its loop drains every input that is there, decides them all, appends them in one batch, and only then starts what
+//! is wanted: group commit comes for free. Nothing blocks on it, and it holds no lock. [`start`] takes up what an
+//! earlier process left by the same code.
+
+mod clock;
+mod error;
+mod orchestrator;
+mod perform;
+mod recover;
+mod submit;
+
+pub use clock::{Clock, SystemClock};
+pub use error::DriverError;
+pub use orchestrator::{Notice, NoticeKind, Orchestrator, Shutdown};
+pub use submit::{Accepted, Submission};
+
+use crate::agent::AgentRunner;
+use crate::engine::{Effect, Engine, Event, Input, LogAppend, Rejected};
+use crate::limits::Limits;
+use crate::record;
+use crate::refinery::Refinery;
+use crate::store::{Append, Holder, Lease, TaskStore};
+use crate::time::Timestamp;
+use crate::workspace::WorkspaceProvider;
+use orchestrator::Message;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+/// How long a lease lasts, and how often it is renewed.
+const LEASE: Duration = Duration::from_secs(30);
+const BEAT: Duration = Duration::from_secs(10);
+
+/// What the driver drives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Backends {
+    /// Where every fact is written first.
+    pub store: Arc<dyn TaskStore>,
+    /// Where agents work.
+    pub workspaces: Arc<dyn WorkspaceProvider>,
+    /// What builds, checks and publishes.
+    pub refinery: Arc<dyn Refinery>,
+    /// What does the work.
+    pub worker: Arc<dyn AgentRunner>,
+    /// What reviews it, if anything does.
+    pub reviewer: Option<Arc<dyn AgentRunner>>,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Backends {
+    /// These backends, no reviewer, and the system's clock.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn TaskStore>,
+        workspaces: Arc<dyn WorkspaceProvider>,
+        refinery: Arc<dyn Refinery>,
+        worker: Arc<dyn AgentRunner>,
+    ) -> Self {
+        Self { store, workspaces, refinery, worker, reviewer: None, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// How the driver behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Permits and budgets.
+    pub limits: Limits,
+    /// Who drives, for messages to others.
+    pub holder: Holder,
+    /// Where agents' output logs go: `<logs>/<execution>/<step>.<attempt>.log`.
+    pub logs: PathBuf,
+    /// How long a stopped agent has before it is killed.
+    pub grace: Duration,
+    /// Limit on one attempt, unless its step says otherwise.
+    pub timeout: Duration,
+    /// Limit without a sign of life.
+    pub idle_timeout: Duration,
+}
+
+impl Settings {
+    /// Default limits, for that holder, with logs in that folder.
+    #[must_use]
+    pub fn new(holder: Holder, logs: PathBuf) -> Self {
+        Self {
+            limits: Limits::default(),
+            holder,
+            logs,
+            grace: Duration::from_secs(10),
+            timeout: Duration::from_secs(1800),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Takes the lease, takes up every open execution, and drives until shut down. The handle talks to it; the task ends
+/// with the reason why it stopped.
+///
+/// # Errors
+///
+/// [`DriverError`] if another orchestrator holds the lease, or the store cannot be read.
+pub async fn start(
+    backends: Backends,
+    settings: Settings,
+) -> Result<(Orchestrator, tokio::task::JoinHandle<Result<(), DriverError>>), DriverError> {
+    let now = backends.clock.now();
+    let lease = backends.store.acquire("project", &settings.holder, now, now.plus(LEASE)).await?;
+    let (inbox, messages) = mpsc::unbounded_channel();
+    let (notices, _) = broadcast::channel(4096);
+    let mut driver = Driver {
+        engine: Engine::new(settings.limits.clone()),
+        perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
+        backends,
+        lease,
+        messages,
+        notices: notices.clone(),
+        running: HashMap::new(),
+        recovered: HashSet::new(),
+        replies: Vec::new(),
+        shutdown: None,
+        sequence: 0,
+    };
+    driver.recover().await?;
+    let task = tokio::spawn(driver.run());
+    Ok((Orchestrator::new(inbox, notices), task))
+}
+
+type Reply = oneshot::Sender<Result<(), DriverError>>;
+
+struct Driver {
+    engine: Engine,
+    backends: Backends,
+    perform: perform::Context,
+    lease: Lease,
+    messages: mpsc::UnboundedReceiver<Message>,
+    notices: broadcast::Sender<Notice>,
+    running: HashMap<Effect, Flight>,
+    /// Attempts that an earlier process started.
+    recovered: HashSet<Effect>,
+    /// Answers that wait until what they confirm is durable.
+    replies: Vec<Reply>,
+    shutdown: Option<Shutdown>,
+    sequence: u64,
+}
+
+/// An effect in flight.
+struct Flight {
+    stop: watch::Sender<perform::Stop>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Driver {
+    async fn run(mut self) -> Result<(), DriverError> {
+        let result = self.drive().await;
+        if result.is_err() {
+            // Whoever lost the lease or the store must not go on acting.
+            self.stop_all(perform::Stop::Shutdown);
+        } else {
+            // Giving the lease back is a courtesy to the next; it expires by itself.
+            let _ = self.backends.store.release(self.lease).await;
+        }
+        result
+    }
+
+    async fn drive(&mut self) -> Result<(), DriverError> {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        beat.tick().await;
+        loop {
+            self.take_turn().await?;
+            if self.shutdown.is_some() && self.running.is_empty() {
+                return Ok(());
+            }
+            let now = self.now();
+            let wait = self.engine.next_deadline(now).map(|at| at.since(now).max(Duration::from_millis(1)));
+            tokio::select! {
+                message = self.messages.recv() => match message {
+                    Some(message) => self.take(message).await,
+                    None => return Ok(()),
+                },
+                () = sleep(wait) => {}
+                _ = beat.tick() => {
+                    let now = self.now();
+                    self.lease = self.backends.store.renew(&self.lease, now, now.plus(LEASE)).await?;
+                }
+            }
+            while let Ok(message) = self.messages.try_recv() {
+                self.take(message).await;
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.backends.clock.now()
+    }
+
+    /// Append before perform: after a crash an agent may run twice, never zero times.
+    async fn take_turn(&mut self) -> Result<(), DriverError> {
+        let now = self.now();
+        let turn = self.engine.turn(now);
+        if !turn.appends.is_empty() {
+            let batch = turn.appends.iter().map(|append| encode(append, now)).collect();
+            if let Err(error) = self.backends.store.append(&self.lease, batch).await {
+                let error = DriverError::from(error);
+                for reply in self.replies.drain(..) {
+                    // A caller that has gone needs no answer.
+                    let _ = reply.send(Err(error.clone()));
+                }
+                return Err(error);
+            }
+        }
+        for reply in self.replies.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
+        self.publish(turn.appends, now);
+        for effect in turn.stop {
+            if let Some(flight) = self.running.get(&effect) {
+                flight.stop(effect, perform::Stop::Unwanted);
+            } else if let Effect::Attempt(place, _) = effect {
+                // It had ended, and its report is on its way or was refused: nothing lives.
+                let _ = self.engine.handle(Input::Stopped(place), now);
+            }
+        }
+        for effect in turn.start {
+            if self.shutdown.is_none() {
+                self.start(effect);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, effect: Effect) {
+        let recovered = self.recovered.remove(&effect);
+        let (stop, stopped) = watch::channel(perform::Stop::No);
+        if let Some(task) = self.perform.spawn(&self.engine, effect, recovered, stopped) {
+            self.running.insert(effect, Flight { stop, task });
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        let now = self.now();
+        match message {
+            Message::Input(input, reply) => {
+                if let Input::Command(id, _) = &input
+                    && !self.engine.holds_execution(*id)
+                    && let Err(error) = self.load(*id).await
+                {
+                    let _ = reply.map(|reply| reply.send(Err(error)));
+                    return;
+                }
+                match self.engine.handle(input, now) {
+                    Ok(()) => self.replies.extend(reply),
+                    Err(rejected) => {
+                        if let Some(reply) = reply {
+                            let _ = reply.send(Err(rejected.into()));
+                        }
+                    }
+                }
+            }
+            Message::Answer(effect, inputs) => {
+                self.running.remove(&effect);
+                for input in inputs {
+                    // A late report is counted by the engine and changes nothing.
+                    if let Err(rejected) = self.engine.handle(input, now)
+                        && !rejected.is_stale()
+                    {
+                        tracing::warn!(%rejected, ?effect, "a report was refused");
+                    }
+                }
+            }
+            Message::Progress(input) => {
+                let _: Result<(), Rejected> = self.engine.handle(input, now);
+            }
+            Message::Activity(place, attempt, text) => {
+                self.notify(NoticeKind::Activity { place, attempt, text }, now);
+            }
+            Message::Submit(submission, reply) => self.submit(*submission, reply).await,
+            Message::Load(id, reply) => {
+                let result = if self.engine.holds_execution(id) { Ok(()) } else { self.load(id).await };
+                let _ = reply.send(result);
+            }
+            Message::Query(look) => look(&self.engine),
+            Message::Shutdown(mode) => {
+                self.engine.drain();
+                if mode == Shutdown::Kill {
+                    self.stop_all(perform::Stop::Shutdown);
+                }
+                self.shutdown = self.shutdown.max(Some(mode));
+            }
+        }
+    }
+
+    fn stop_all(&self, why: perform::Stop) {
+        for (effect, flight) in &self.running {
+            flight.stop(*effect, why);
+        }
+    }
+
+    fn publish(&mut self, appends: Vec<LogAppend>, now: Timestamp) {
+        if self.notices.receiver_count() == 0 {
+            return;
+        }
+        for append in appends {
+            for event in append.events {
+                self.notify(NoticeKind::Event { log: append.log, event }, now);
+            }
+        }
+        self.notify(NoticeKind::Turn, now);
+    }
+
+    fn notify(&mut self, kind: NoticeKind, at: Timestamp) {
+        self.sequence += 1;
+        // Nobody watching is fine.
+        let _ = self.notices.send(Notice { sequence: self.sequence, at, kind });
+    }
+}
+
+impl Flight {
+    fn stop(&self, effect: Effect, why: perform::Stop) {
+        // The task may have ended meanwhile.
+        let _ = self.stop.send(why);
+        if let Effect::Queue(_, inner) = effect
+            && matches!(inner.kind, crate::merge_queue::EffectKind::Check | crate::merge_queue::EffectKind::CheckBase)
+        {
+            self.task.abort();
+        }
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn encode(append: &LogAppend, at: Timestamp) -> Append {
+    Append {
+        log: append.log,
+        expected: append.expected,
+        at,
+        format: record::FORMAT,
+        events: append.events.iter().map(|event: &Event| record::encode(event)).collect(),
+        summary: append.summary.clone(),
+        tasks: append.tasks.clone(),
+    }
+}

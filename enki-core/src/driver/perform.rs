@@ -1,0 +1,278 @@
+//! Performing effects: each in a task of its own, which ends with one answer.
+
+use super::orchestrator::Message;
+use super::{Backends, Settings};
+use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
+use crate::branch::Branch;
+use crate::engine::{AttemptJob, Effect, Engine, Input, QueueId, QueueJob};
+use crate::execution::{self, AttemptEnd, Outcome};
+use crate::id::ExecutionId;
+use crate::merge_queue::{self, LineNo};
+use crate::refinery::{Build, Check, Import, Publish, RefineryError};
+use crate::tier::Purpose;
+use crate::workspace::Workspace;
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Whether an effect shall stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stop {
+    No,
+    /// The state does not want it any more; its outcome interests nobody.
+    Unwanted,
+    /// The driver shuts down; its outcome is recorded.
+    Shutdown,
+}
+
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) backends: Backends,
+    pub(super) settings: Settings,
+    pub(super) inbox: mpsc::UnboundedSender<Message>,
+}
+
+impl Context {
+    /// Starts an effect. `None` if the state does not want it any more.
+    pub(super) fn spawn(
+        &self,
+        engine: &Engine,
+        effect: Effect,
+        recovered: bool,
+        stop: watch::Receiver<Stop>,
+    ) -> Option<JoinHandle<()>> {
+        let context = self.clone();
+        Some(match effect {
+            Effect::Open(id) => {
+                let target = engine.execution(id)?.target().clone();
+                tokio::spawn(context.answer(
+                    effect,
+                    async move |c: &Self| vec![c.open(id, target).await],
+                    move |text| vec![Input::Report(id, execution::Report::OpenFailed(text))],
+                ))
+            }
+            Effect::Attempt(place, attempt) => {
+                let job = engine.attempt_job(place, attempt)?;
+                let failed = move |text| {
+                    let end = Box::new(AttemptEnd::new(Outcome::Workspace { reason: text }));
+                    let report = execution::Report::Ended { step: place.step, attempt, end };
+                    vec![Input::Report(place.execution, report), Input::Stopped(place)]
+                };
+                tokio::spawn(context.answer(
+                    effect,
+                    async move |c: &Self| c.attempt(job, recovered, stop).await,
+                    failed,
+                ))
+            }
+            Effect::Queue(id, inner) => {
+                let job = engine.queue_job(id, inner)?;
+                let line = inner.line;
+                let failed = move |text| {
+                    vec![Input::Queue(id, merge_queue::Input::Report(line, merge_queue::Report::Failed(text)))]
+                };
+                tokio::spawn(context.answer(effect, async move |c: &Self| vec![c.queue(id, line, job).await], failed))
+            }
+        })
+    }
+
+    /// Runs to one answer, also if a backend panics: its fault must not stop the others.
+    async fn answer(
+        self,
+        effect: Effect,
+        run: impl AsyncFnOnce(&Self) -> Vec<Input>,
+        failed: impl FnOnce(String) -> Vec<Input>,
+    ) {
+        let inputs = match AssertUnwindSafe(run(&self)).catch_unwind().await {
+            Ok(inputs) => inputs,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied());
+                failed(format!("a backend panicked: {}", text.unwrap_or("no message")))
+            }
+        };
+        // A driver that has stopped takes the effect up again when it starts.
+        let _ = self.inbox.send(Message::Answer(effect, inputs));
+    }
+
+    async fn open(&self, id: ExecutionId, target: Branch) -> Input {
+        let report = match self.backends.refinery.open(&target, &Branch::integration(id)).await {
+            Ok(base) => execution::Report::Opened(base),
+            Err(error) => execution::Report::OpenFailed(error.to_string()),
+        };
+        Input::Report(id, report)
+    }
+
+    async fn attempt(&self, mut job: AttemptJob, recovered: bool, mut stop: watch::Receiver<Stop>) -> Vec<Input> {
+        self.complete(&mut job);
+        let end = self.run_attempt(&mut job, recovered, &mut stop).await;
+        let stopped = Input::Stopped(job.place);
+        if *stop.borrow() == Stop::Unwanted {
+            return vec![stopped];
+        }
+        let report = execution::Report::Ended { step: job.place.step, attempt: job.attempt, end: Box::new(end) };
+        vec![Input::Report(job.place.execution, report), stopped]
+    }
+
+    /// Fills in what only the driver knows.
+    fn complete(&self, job: &mut AttemptJob) {
+        let name = format!("{}.{}.log", job.agent.step, job.attempt);
+        job.agent.log = self.settings.logs.join(job.place.execution.to_string()).join(name);
+        job.agent.idle_timeout = self.settings.idle_timeout;
+        if job.default_timeout {
+            job.agent.timeout = self.settings.timeout;
+        }
+    }
+
+    fn runner(&self, purpose: Purpose) -> &Arc<dyn AgentRunner> {
+        match (&self.backends.reviewer, purpose) {
+            (Some(reviewer), Purpose::Review) => reviewer,
+            _ => &self.backends.worker,
+        }
+    }
+
+    async fn run_attempt(&self, job: &mut AttemptJob, recovered: bool, stop: &mut watch::Receiver<Stop>) -> AttemptEnd {
+        let runner = Arc::clone(self.runner(job.workspace.purpose));
+        let session = if recovered {
+            match runner.attach(job.agent.clone()).await {
+                Ok(Some(session)) => session,
+                // It died with the process that started it: what it left is kept, and it is not charged.
+                Ok(None) | Err(_) => return self.capture(job, AgentEnd::new(AgentExit::Killed)).await,
+            }
+        } else {
+            let workspace = match self.backends.workspaces.create(&job.workspace).await {
+                Ok(workspace) => workspace,
+                Err(error) => return AttemptEnd::new(Outcome::Workspace { reason: error.to_string() }),
+            };
+            if *stop.borrow() != Stop::No {
+                return AttemptEnd::new(Outcome::Killed);
+            }
+            tell_conflicts(job, &workspace);
+            job.agent.workspace = workspace.path;
+            match runner.start(job.agent.clone()).await {
+                Ok(session) => session,
+                Err(error) => return AttemptEnd::new(Outcome::NotStarted { reason: error.to_string() }),
+            }
+        };
+        self.progress(job, None);
+        let end = self.follow(job, session, stop).await;
+        self.capture(job, end).await
+    }
+
+    fn progress(&self, job: &AttemptJob, session: Option<String>) {
+        let report = execution::Report::Live { step: job.place.step, attempt: job.attempt, session };
+        let _ = self.inbox.send(Message::Progress(Input::Report(job.place.execution, report)));
+    }
+
+    async fn follow(
+        &self,
+        job: &AttemptJob,
+        mut session: Box<dyn AgentSession>,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> AgentEnd {
+        let mut asked = false;
+        loop {
+            let event = tokio::select! {
+                event = session.next() => event,
+                () = stopped(stop), if !asked => {
+                    asked = true;
+                    session.stop(self.settings.grace).await;
+                    continue;
+                }
+            };
+            match event {
+                AgentEvent::Activity(text) => {
+                    let _ = self.inbox.send(Message::Activity(job.place, job.attempt, text));
+                }
+                AgentEvent::Session(name) => self.progress(job, Some(name)),
+                AgentEvent::Text(_) => {}
+                AgentEvent::Ended(mut end) => {
+                    if asked {
+                        end.exit = AgentExit::Killed;
+                    }
+                    return end;
+                }
+            }
+        }
+    }
+
+    async fn capture(&self, job: &AttemptJob, end: AgentEnd) -> AttemptEnd {
+        let spec = job.capture(self.backends.clock.now());
+        let captured = self.backends.workspaces.capture(&spec).await.map_err(|error| error.to_string());
+        job.judge(end, captured)
+    }
+
+    async fn queue(&self, id: QueueId, line: LineNo, job: QueueJob) -> Input {
+        if let QueueJob::Look(target) = &job {
+            let seen = self.backends.refinery.inspect(target, None).await;
+            return Input::Queue(
+                id,
+                match seen {
+                    Ok(state) => merge_queue::Input::Seen(state.head),
+                    Err(error) => {
+                        merge_queue::Input::Pause(merge_queue::QueuePause::Infrastructure { reason: error.to_string() })
+                    }
+                },
+            );
+        }
+        let report = match self.mechanism(job).await {
+            Ok(report) => report,
+            Err(error) => merge_queue::Report::Failed(error.to_string()),
+        };
+        Input::Queue(id, merge_queue::Input::Report(line, report))
+    }
+
+    async fn mechanism(&self, job: QueueJob) -> Result<merge_queue::Report, RefineryError> {
+        let refinery = &self.backends.refinery;
+        Ok(match job {
+            QueueJob::Look(target) => merge_queue::Report::Failed(format!("{target} is looked at elsewhere")),
+            QueueJob::Import(_, change) => match refinery.import(&change).await? {
+                Import::Imported => merge_queue::Report::Imported,
+                Import::Refused { reason } => merge_queue::Report::ImportRefused(reason),
+            },
+            QueueJob::Build(_, base, change, id) => {
+                merge_queue::Report::Built(refinery.build(base, &[change], id).await?)
+            }
+            QueueJob::Check(_, candidate, gate, id) => {
+                merge_queue::Report::Checked(refinery.check(&candidate, &gate, id).await?)
+            }
+            QueueJob::CheckBase(_, base, gate, id) => {
+                merge_queue::Report::BaseChecked(match refinery.build(base, &[], id).await? {
+                    Build::Candidate(candidate) => refinery.check(&candidate, &gate, id).await?,
+                    Build::Conflict { .. } | Build::Empty => {
+                        Check::Unknown { reason: "the base could not be looked at".to_owned() }
+                    }
+                })
+            }
+            QueueJob::Publish(_, target, expected, candidate) => {
+                match refinery.publish(&target, expected, &candidate).await? {
+                    Publish::Published => merge_queue::Report::Published,
+                    Publish::Moved { .. } => {
+                        merge_queue::Report::Moved(refinery.inspect(&target, Some(candidate.commit)).await?)
+                    }
+                    Publish::Blocked { reason, command } => merge_queue::Report::Blocked { reason, command },
+                }
+            }
+        })
+    }
+}
+
+/// Resolves once a stop is asked for; never, if the driver is gone.
+async fn stopped(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn tell_conflicts(job: &mut AttemptJob, workspace: &Workspace) {
+    if !workspace.conflicts.is_empty() {
+        use std::fmt::Write;
+        job.agent.prompt.push_str("\nFiles in conflict:\n\n");
+        for path in &workspace.conflicts {
+            let _ = writeln!(job.agent.prompt, "- {path}");
+        }
+    }
+}
