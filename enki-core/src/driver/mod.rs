@@ -125,6 +125,7 @@ pub async fn start(
         replies: Vec::new(),
         shutdown: None,
         sequence: 0,
+        moved: true,
     };
     driver.recover().await?;
     let task = tokio::spawn(driver.run());
@@ -147,6 +148,8 @@ struct Driver {
     replies: Vec<Reply>,
     shutdown: Option<Shutdown>,
     sequence: u64,
+    /// Whether anything but questions came in since the last turn.
+    moved: bool,
 }
 
 /// An effect in flight.
@@ -184,7 +187,7 @@ impl Driver {
                     Some(message) => self.take(message).await,
                     None => return Ok(()),
                 },
-                () = sleep(wait) => {}
+                () = sleep(wait) => self.moved = true,
                 _ = beat.tick() => {
                     let now = self.now();
                     self.lease = self.backends.store.renew(&self.lease, now, now.plus(LEASE)).await?;
@@ -245,6 +248,7 @@ impl Driver {
 
     async fn take(&mut self, message: Message) {
         let now = self.now();
+        self.moved |= !matches!(message, Message::Query(_) | Message::Activity(..));
         match message {
             Message::Input(input, reply) => {
                 if let Input::Command(id, _) = &input
@@ -311,7 +315,9 @@ impl Driver {
                 self.notify(NoticeKind::Event { log: append.log, event }, now);
             }
         }
-        self.notify(NoticeKind::Turn, now);
+        if std::mem::take(&mut self.moved) {
+            self.notify(NoticeKind::Turn, now);
+        }
     }
 
     fn notify(&mut self, kind: NoticeKind, at: Timestamp) {

@@ -118,6 +118,9 @@ impl Engine {
         let task = execution.task(place.step);
         let mut workspace = WorkspaceSpec::new(id, place.execution, task, attempt, *purpose, *start);
         workspace.artifacts = self.artifacts(place);
+        if *purpose == Purpose::Review && plan.output == RoleOutput::Artifact {
+            workspace.artifacts.push(ArtifactRef { execution: place.execution, step: plan.id.clone() });
+        }
         let mut agent = AgentSpec::new(id, place.execution, plan.id.clone(), attempt, *purpose);
         agent.role = plan.role.as_deref().unwrap_or_default().to_owned();
         agent.tier = plan.tier;

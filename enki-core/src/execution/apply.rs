@@ -165,7 +165,7 @@ impl Execution {
             }
             Next::Run { purpose, not_before, charge, findings } => {
                 s.charge(*charge);
-                if *charge != Charge::Void && *purpose == Purpose::Review {
+                if *charge == Charge::Nothing && *purpose == Purpose::Review {
                     s.voids = 0;
                 }
                 s.findings = findings.as_deref().map(Into::into);

@@ -223,11 +223,11 @@ impl Execution {
             Outcome::Policy { reason } => infra(FailReason::Workspace { reason: reason.clone() }, Some(reason.clone())),
             Outcome::NoArtifact => Next::Fail(FailReason::NoArtifact),
             Outcome::Unresolved { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
-            Outcome::Killed => again(Charge::Nothing, false, None),
+            Outcome::Killed => again(Charge::Repeat, false, None),
             Outcome::RateLimited { until } => Next::Run {
                 purpose,
                 not_before: *until,
-                charge: Charge::Nothing,
+                charge: Charge::Repeat,
                 findings: step.findings.as_deref().map(ToOwned::to_owned),
             },
             Outcome::NotStarted { .. } if step.spawns + 1 < limits.spawn_failures => again(Charge::Spawn, true, None),

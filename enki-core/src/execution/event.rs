@@ -564,8 +564,10 @@ pub enum Next {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Charge {
-    /// None: part of the normal way.
+    /// None: part of the normal way, which clears the budgets of infrastructure and spawning.
     Nothing,
+    /// None, and none is cleared: a repeat that is nobody's fault.
+    Repeat,
     /// A fix after a review or a failed check.
     Fix,
     /// A repeat after an infrastructure failure.

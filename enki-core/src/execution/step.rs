@@ -185,7 +185,7 @@ impl StepRun {
 
     pub(super) fn charge(&mut self, charge: Charge) {
         match charge {
-            Charge::Nothing => {}
+            Charge::Nothing | Charge::Repeat => {}
             Charge::Fix => self.fixes += 1,
             Charge::Infra => self.infra += 1,
             Charge::Spawn => self.spawns += 1,
