@@ -197,6 +197,8 @@ pub enum AgentExit {
 }
 
 /// Tokens and money of one attempt.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -1,8 +1,9 @@
 //! Branches as targets of a merge queue.
 
-use crate::id::{ExecutionId, InvalidId};
+use crate::id::{ExecutionId, InvalidId, Parsed};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 /// A branch by its short name, `main` or `feature/x`. Parsed, so that it can never be taken for an option or leave
@@ -75,7 +76,7 @@ impl fmt::Debug for Branch {
 
 impl<'de> Deserialize<'de> for Branch {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        d.deserialize_str(Parsed(PhantomData))
     }
 }
 

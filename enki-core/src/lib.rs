@@ -11,6 +11,7 @@ pub mod memory;
 pub mod merge_queue;
 pub mod plan;
 pub mod prompt;
+pub mod record;
 pub mod refinery;
 pub mod retry;
 pub mod role;

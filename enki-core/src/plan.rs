@@ -254,6 +254,26 @@ impl Plan {
         if check.problems.is_empty() { Ok(steps) } else { Err(PlanProblems(check.problems)) }
     }
 
+    /// What makes it impossible to take up stored steps as the next ones of this plan: a need of a step that is not
+    /// there. Everything else was checked before they were stored.
+    ///
+    /// # Errors
+    ///
+    /// The step and its need, in words.
+    pub fn check_stored(&self, steps: &[Step]) -> Result<(), String> {
+        let known = self.steps.len() + steps.len();
+        for step in steps {
+            for need in &step.needs {
+                if let NeedOn::Step(on) = need.on
+                    && on.index() >= known
+                {
+                    return Err(format!("step {} needs step {} of {known}", step.id, on.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Adds steps that were checked against this plan, or were stored once. Gives the old steps whose place in the
     /// order of starts changed.
     pub fn extend(&mut self, steps: Vec<Step>) -> Vec<StepIx> {

@@ -67,6 +67,8 @@ pub trait Refinery: fmt::Debug + Send + Sync {
 }
 
 /// One change that asks to be published.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The landing try; its id.
@@ -80,6 +82,8 @@ pub struct Change {
 }
 
 /// What kind of change it is.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
@@ -132,6 +136,8 @@ pub enum Build {
 }
 
 /// A commit that may become the target's head.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The commit.
@@ -143,16 +149,20 @@ pub struct Candidate {
 }
 
 /// The check command, read from configuration at the base, never from a change.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// A shell command, run in a checkout of the candidate.
     pub command: String,
     /// Wall-clock limit.
-    #[serde(with = "seconds")]
+    #[serde(with = "millis")]
     pub timeout: Duration,
 }
 
 /// Answer of [`Refinery::check`].
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
@@ -226,16 +236,16 @@ impl RefineryError {
     }
 }
 
-/// Whole seconds on the wire.
-pub(crate) mod seconds {
+/// Whole milliseconds on the wire.
+mod millis {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
     pub(crate) fn serialize<S: Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(duration.as_secs())
+        s.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        u64::deserialize(d).map(Duration::from_secs)
+        u64::deserialize(d).map(Duration::from_millis)
     }
 }

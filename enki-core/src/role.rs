@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// What a role's work results in.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

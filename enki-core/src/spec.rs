@@ -74,6 +74,7 @@ impl PlanSpec {
 }
 
 /// When merged work reaches the target.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Land {
@@ -197,6 +198,7 @@ impl ScopeSpec {
 }
 
 /// Until what a step waits for another.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
@@ -285,6 +287,7 @@ pub struct AfterSpec {
 }
 
 /// After what end of another execution to start.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AfterWhen {

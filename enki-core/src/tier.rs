@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which model and which concurrency class an attempt uses. Not a priority.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -42,6 +43,7 @@ impl fmt::Display for Tier {
 }
 
 /// Which ready step starts first, before any other difference but an open chain.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -55,6 +57,7 @@ pub enum Priority {
 }
 
 /// What an attempt is for.
+// Part of stored format 1: see `crate::record` before changing it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// Milliseconds since the Unix epoch. Supplied by the caller; used for deadlines and for display, never for order.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);

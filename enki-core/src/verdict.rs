@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// The word at the gate.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
@@ -15,6 +17,8 @@ pub enum Gate {
 }
 
 /// A reviewer's answer to one captured change.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -60,6 +60,8 @@ pub enum Command {
 }
 
 /// From where a retried step starts.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RetryMode {
@@ -70,6 +72,8 @@ pub enum RetryMode {
 }
 
 /// A person's answer to a hold.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -142,6 +146,8 @@ pub enum Report {
 }
 
 /// How an attempt ended and what it left.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptEnd {
     /// How.
@@ -173,6 +179,8 @@ impl AttemptEnd {
 }
 
 /// A captured change.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// The commit that the first attempt began from.
@@ -186,6 +194,8 @@ pub struct Work {
 }
 
 /// How an attempt ended (model section 3.3).
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -257,6 +267,8 @@ pub enum Outcome {
 }
 
 /// Why the queue gave a change back.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -294,6 +306,8 @@ pub enum Refusal {
 }
 
 /// What a need from outside is.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NeedState {
@@ -311,11 +325,15 @@ pub enum NeedState {
 }
 
 /// Number of a hold in its execution, from 1.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HoldNo(pub u32);
 
 /// Why an execution waits for a person (model section 8).
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -532,6 +550,8 @@ pub enum Event {
 }
 
 /// What a step does next, decided once and stored.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -560,6 +580,8 @@ pub enum Next {
 }
 
 /// Which budget of a step an attempt is charged to. None consumes another.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -581,6 +603,8 @@ pub enum Charge {
 }
 
 /// How an execution ended.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndStatus {

@@ -59,6 +59,8 @@ pub enum Run {
 }
 
 /// How a step got done.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneKind {
@@ -74,6 +76,8 @@ pub enum DoneKind {
 }
 
 /// Why a step failed (model section 12).
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -97,6 +101,8 @@ pub enum FailReason {
 }
 
 /// Why a chain needs a person.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Number of a candidate line in its queue, from 1. A change that is built anew gets a new one; every report names it.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LineNo(pub u64);
@@ -31,6 +33,8 @@ pub enum Input {
 }
 
 /// A change with what its publishing depends on.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The change.
@@ -83,6 +87,8 @@ pub enum Report {
 }
 
 /// Why a queue publishes nothing.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -230,6 +236,8 @@ pub enum Event {
 }
 
 /// Why a change goes back.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

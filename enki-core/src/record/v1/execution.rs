@@ -1,0 +1,307 @@
+//! Events of an execution, as they are stored.
+
+use super::plan::{After, Plan, Start, Step};
+use crate::branch::Branch;
+use crate::execution::{
+    Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, Refusal, RetryMode, Submitted,
+};
+use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
+use crate::refinery::Gate;
+use crate::spec::Land;
+use crate::tier::Purpose;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// What an execution records; see the variant of that name of [`Event`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionEvent<'a> {
+    /// It exists; the first event of its log.
+    Submitted {
+        /// Its id.
+        id: ExecutionId,
+        /// The plan.
+        plan: Plan<'a>,
+        /// Where it came from.
+        origin: Cow<'a, str>,
+        /// Branch on which its work lands.
+        target: Cow<'a, Branch>,
+        /// When merged work lands.
+        land: Land,
+        /// What a merged tree must pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gate: Option<Cow<'a, Gate>>,
+        /// When it was submitted.
+        created: Timestamp,
+        /// Start not before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_at: Option<Timestamp>,
+        /// Start not before that one ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<After>,
+        /// Held for approval before anything starts.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        approval: bool,
+    },
+    /// Its integration branch is there.
+    Opened {
+        /// Where it began.
+        base: CommitId,
+    },
+    /// Something needed from outside changed.
+    NeedChanged {
+        /// Position among the plan's outside needs, in order of first mention.
+        external: u32,
+        /// What it is now.
+        state: NeedState,
+    },
+    /// The execution it comes after changed.
+    PredecessorChanged {
+        /// What it is now.
+        state: NeedState,
+    },
+    /// Its time has come.
+    Triggered,
+    /// An attempt may run; recorded before its agent starts.
+    AttemptStarted {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// What for.
+        purpose: Purpose,
+        /// From which files.
+        start: Start,
+    },
+    /// Its agent runs.
+    AttemptLive {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// The agent's own session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<Cow<'a, str>>,
+    },
+    /// It is over.
+    AttemptEnded {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// How, and what it left.
+        end: Cow<'a, AttemptEnd>,
+        /// What follows.
+        next: Cow<'a, Next>,
+    },
+    /// The queue merged a step's change.
+    StepMerged {
+        /// Which step.
+        step: StepIx,
+        /// The integration branch's new head.
+        commit: CommitId,
+    },
+    /// The queue gave a step's change back.
+    MergeRefused {
+        /// Which step.
+        step: StepIx,
+        /// Why.
+        reason: Cow<'a, Refusal>,
+        /// What follows.
+        next: Cow<'a, Next>,
+    },
+    /// The integration branch asks to land.
+    LandingRequested {
+        /// The request.
+        request: RequestId,
+        /// The branch's head.
+        tip: CommitId,
+    },
+    /// It has landed.
+    Landed {
+        /// The request.
+        request: RequestId,
+        /// The target's new head.
+        commit: CommitId,
+    },
+    /// It could not land.
+    LandingRefused {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        reason: Cow<'a, Refusal>,
+    },
+    /// A person has to look.
+    HoldOpened {
+        /// Its number.
+        hold: HoldNo,
+        /// Why.
+        reason: Cow<'a, HoldReason>,
+    },
+    /// The person did, or the reason is gone.
+    HoldClosed {
+        /// Its number.
+        hold: HoldNo,
+        /// The answer of the person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Cow<'a, Answer>>,
+    },
+    /// A person paused it, or one step.
+    Paused {
+        /// One step; all if missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepIx>,
+    },
+    /// The pause is over.
+    Resumed {
+        /// One step; all if missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepIx>,
+    },
+    /// Steps were added at the end of the plan.
+    StepsAdded {
+        /// They.
+        steps: Vec<Step<'a>>,
+    },
+    /// A step was given up.
+    StepCancelled {
+        /// Which.
+        step: StepIx,
+    },
+    /// The execution is being given up.
+    CancelRequested,
+    /// A live attempt was stopped, to be run again.
+    AttemptStopped {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+    },
+    /// A failed step is tried again.
+    StepRetried {
+        /// Which.
+        step: StepIx,
+        /// From where.
+        mode: RetryMode,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        status: EndStatus,
+    },
+}
+
+impl<'a> From<&'a Event> for ExecutionEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        match event {
+            Event::Submitted(submitted) => Self::submitted(submitted),
+            Event::Opened { base } => Self::Opened { base: *base },
+            Event::NeedChanged { external, state } => Self::NeedChanged { external: *external, state: *state },
+            Event::PredecessorChanged { state } => Self::PredecessorChanged { state: *state },
+            Event::Triggered => Self::Triggered,
+            Event::AttemptStarted { step, attempt, purpose, start } => {
+                Self::AttemptStarted { step: *step, attempt: *attempt, purpose: *purpose, start: (*start).into() }
+            }
+            Event::AttemptLive { step, attempt, session } => {
+                Self::AttemptLive { step: *step, attempt: *attempt, session: session.as_deref().map(Cow::Borrowed) }
+            }
+            Event::AttemptEnded { step, attempt, end, next } => Self::AttemptEnded {
+                step: *step,
+                attempt: *attempt,
+                end: Cow::Borrowed(end),
+                next: Cow::Borrowed(next),
+            },
+            Event::StepMerged { step, commit } => Self::StepMerged { step: *step, commit: *commit },
+            Event::MergeRefused { step, reason, next } => {
+                Self::MergeRefused { step: *step, reason: Cow::Borrowed(reason), next: Cow::Borrowed(next) }
+            }
+            Event::LandingRequested { request, tip } => Self::LandingRequested { request: *request, tip: *tip },
+            Event::Landed { request, commit } => Self::Landed { request: *request, commit: *commit },
+            Event::LandingRefused { request, reason } => {
+                Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason) }
+            }
+            Event::HoldOpened { hold, reason } => Self::HoldOpened { hold: *hold, reason: Cow::Borrowed(reason) },
+            Event::HoldClosed { hold, answer } => {
+                Self::HoldClosed { hold: *hold, answer: answer.as_ref().map(Cow::Borrowed) }
+            }
+            Event::Paused { step } => Self::Paused { step: *step },
+            Event::Resumed { step } => Self::Resumed { step: *step },
+            Event::StepsAdded { steps } => Self::StepsAdded { steps: steps.iter().map(Step::from).collect() },
+            Event::StepCancelled { step } => Self::StepCancelled { step: *step },
+            Event::CancelRequested => Self::CancelRequested,
+            Event::AttemptStopped { step, attempt } => Self::AttemptStopped { step: *step, attempt: *attempt },
+            Event::StepRetried { step, mode } => Self::StepRetried { step: *step, mode: *mode },
+            Event::Ended { status } => Self::Ended { status: *status },
+        }
+    }
+}
+
+impl<'a> ExecutionEvent<'a> {
+    fn submitted(submitted: &'a Submitted) -> Self {
+        Self::Submitted {
+            id: submitted.id,
+            plan: (&submitted.plan).into(),
+            origin: Cow::Borrowed(&submitted.origin),
+            target: Cow::Borrowed(&submitted.target),
+            land: submitted.land,
+            gate: submitted.gate.as_ref().map(Cow::Borrowed),
+            created: submitted.created,
+            start_at: submitted.start_at,
+            after: submitted.after.map(After::from),
+            approval: submitted.approval,
+        }
+    }
+
+    /// The event it stands for, or what is wrong with it.
+    pub(super) fn into_event(self) -> Result<Event, String> {
+        Ok(match self {
+            Self::Submitted { id, plan, origin, target, land, gate, created, start_at, after, approval } => {
+                Event::Submitted(Box::new(Submitted {
+                    id,
+                    plan: plan.into_plan()?,
+                    origin: origin.into_owned(),
+                    target: target.into_owned(),
+                    land,
+                    gate: gate.map(Cow::into_owned),
+                    created,
+                    start_at,
+                    after: after.map(After::into_pair),
+                    approval,
+                }))
+            }
+            Self::Opened { base } => Event::Opened { base },
+            Self::NeedChanged { external, state } => Event::NeedChanged { external, state },
+            Self::PredecessorChanged { state } => Event::PredecessorChanged { state },
+            Self::Triggered => Event::Triggered,
+            Self::AttemptStarted { step, attempt, purpose, start } => {
+                Event::AttemptStarted { step, attempt, purpose, start: start.into() }
+            }
+            Self::AttemptLive { step, attempt, session } => {
+                Event::AttemptLive { step, attempt, session: session.map(Cow::into_owned) }
+            }
+            Self::AttemptEnded { step, attempt, end, next } => {
+                Event::AttemptEnded { step, attempt, end: Box::new(end.into_owned()), next: next.into_owned() }
+            }
+            Self::StepMerged { step, commit } => Event::StepMerged { step, commit },
+            Self::MergeRefused { step, reason, next } => {
+                Event::MergeRefused { step, reason: reason.into_owned(), next: next.into_owned() }
+            }
+            Self::LandingRequested { request, tip } => Event::LandingRequested { request, tip },
+            Self::Landed { request, commit } => Event::Landed { request, commit },
+            Self::LandingRefused { request, reason } => Event::LandingRefused { request, reason: reason.into_owned() },
+            Self::HoldOpened { hold, reason } => Event::HoldOpened { hold, reason: reason.into_owned() },
+            Self::HoldClosed { hold, answer } => Event::HoldClosed { hold, answer: answer.map(Cow::into_owned) },
+            Self::Paused { step } => Event::Paused { step },
+            Self::Resumed { step } => Event::Resumed { step },
+            Self::StepsAdded { steps } => {
+                Event::StepsAdded { steps: steps.into_iter().map(Step::into_step).collect::<Result<_, _>>()? }
+            }
+            Self::StepCancelled { step } => Event::StepCancelled { step },
+            Self::CancelRequested => Event::CancelRequested,
+            Self::AttemptStopped { step, attempt } => Event::AttemptStopped { step, attempt },
+            Self::StepRetried { step, mode } => Event::StepRetried { step, mode },
+            Self::Ended { status } => Event::Ended { status },
+        })
+    }
+}
