@@ -1,0 +1,59 @@
+//! `enki init`.
+
+use super::Context;
+use crate::config::KEYS;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::project::{Project, write_new};
+use serde_json::json;
+use std::fmt::Write as _;
+
+pub(super) fn run(cx: &mut Context) -> Result<Exit, CliError> {
+    let start = cx.start_dir()?;
+    let project = Project::require(&start)?;
+    let mut made = project.make_state_dir()?;
+    let settings = project.state_dir().join("enki.toml");
+    let written = write_new(&settings, &template()).map_err(|error| {
+        CliError::environment(format!("cannot write {}: {error}", settings.display()))
+            .hint("check the folder's permissions")
+    })?;
+    if written {
+        made.push(settings);
+    }
+    let shown: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
+    if cx.out.json {
+        let root = project.root.display().to_string();
+        cx.out.object(&json!({"schema": "enki.init.v1", "project": root, "made": shown}))?;
+        return Ok(Exit::Ok);
+    }
+    if shown.is_empty() {
+        cx.out.line(&format!("{} was prepared before; nothing changed", project.root.display()))?;
+    }
+    for path in shown {
+        cx.out.line(&format!("made {path}"))?;
+    }
+    cx.out.note(
+        "next: write a plan and run `enki plan check plan.toml`; settings shared with others belong in enki.toml",
+    );
+    Ok(Exit::Ok)
+}
+
+/// All keys as comments.
+fn template() -> String {
+    let mut out = String::from(
+        "# Settings of this clone alone; git ignores this folder. Those that everybody shares go into enki.toml beside\n\
+         # it. `enki config show --origin` tells what holds and why.\n",
+    );
+    let mut section = "";
+    for key in KEYS.iter().filter(|key| !key.grants_trust) {
+        let (head, last) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+        if head != section {
+            let _ = writeln!(out, "\n# [{head}]");
+            section = head;
+        }
+        let value = key.default().map_or_else(|| "".to_owned(), |value| value.to_string());
+        let _ =
+            writeln!(out, "{}", format!("# {last} = {value}").trim_end().to_owned() + &format!("  # {}", key.about));
+    }
+    out
+}

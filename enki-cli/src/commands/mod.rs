@@ -1,0 +1,98 @@
+//! One module for each command.
+
+mod config;
+mod help;
+mod init;
+mod plan;
+mod roles;
+
+use crate::args::{Cli, Command, Global};
+use crate::config::Config;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::graph::{self, Graph, TextStyle};
+use crate::host::Host;
+use crate::output::Out;
+use crate::plan_file::PlanFile;
+use crate::project::Project;
+use crate::source::MAX_BYTES;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What a command works with.
+pub(crate) struct Context {
+    pub(crate) host: Host,
+    pub(crate) out: Out,
+    pub(crate) global: Global,
+}
+
+impl Context {
+    /// The folder the command starts from.
+    pub(crate) fn start_dir(&self) -> Result<PathBuf, CliError> {
+        self.host.start_dir(self.global.dir.as_deref())
+    }
+
+    /// The configuration, with its warnings said.
+    pub(crate) fn config(&mut self, project: Option<&Project>) -> Result<Config, CliError> {
+        let config = Config::load(&self.host, project)?;
+        for warning in &config.warnings {
+            let text = warning.render(self.out.color);
+            self.out.say(&format!("{text}\n"));
+        }
+        Ok(config)
+    }
+
+    /// Reads a plan file, or stdin for `-`.
+    pub(crate) fn plan_file(&mut self, path: &Path) -> Result<PlanFile, CliError> {
+        let limit = MAX_BYTES as u64 + 1;
+        let mut bytes = Vec::new();
+        let name = if path == Path::new("-") {
+            let read = self.host.stdin.as_mut().take(limit).read_to_end(&mut bytes);
+            read.map_err(|error| CliError::environment(format!("cannot read the plan from standard input: {error}")))?;
+            "<stdin>".to_owned()
+        } else {
+            let full = self.start_dir()?.join(path);
+            let cannot = |error: &std::io::Error| {
+                let message = format!("cannot read plan {}: {error}", path.display());
+                if error.kind() == std::io::ErrorKind::NotFound || full.is_dir() {
+                    CliError::usage(message).hint("name a JSON, TOML or YAML file, or - for standard input")
+                } else {
+                    CliError::environment(message).hint("check the file's permissions")
+                }
+            };
+            let file = std::fs::File::open(&full).map_err(|error| cannot(&error))?;
+            file.take(limit).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+            path.display().to_string()
+        };
+        PlanFile::parse(&name, bytes)
+            .map_err(|problems| CliError::problems(problems, "see `enki plan schema` for the format"))
+    }
+
+    /// Prints a graph the way the flags say.
+    pub(crate) fn draw(&mut self, graph: &Graph, picture: crate::args::Picture) -> Result<(), CliError> {
+        let plain = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.host.var(name));
+        let ascii = picture.ascii || plain.is_some_and(|locale| locale == "C" || locale == "POSIX");
+        let width = if self.out.terminal.stdout { self.host.width() } else { 0 };
+        let text = if picture.dot {
+            graph::dot(graph)
+        } else if picture.svg {
+            graph::svg(graph)
+        } else {
+            graph::text(graph, TextStyle { ascii, color: self.out.color_out, width })
+        };
+        self.out.write(&text)
+    }
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
+    match cli.command {
+        Command::Init => init::run(cx),
+        Command::Plan { command } => plan::run(cx, command),
+        Command::Config { command } => config::run(cx, &command),
+        Command::Roles { name } => roles::run(cx, name.as_deref()),
+        Command::Completions { shell } => help::completions(cx, shell),
+        Command::Man { command } => help::man(cx, &command),
+        Command::Help { topic } => help::help(cx, &topic),
+    }
+}

@@ -1,0 +1,198 @@
+//! The keys of the configuration, their types and defaults. `enki config show` prints this table.
+
+use serde_json::{Value, json};
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its full name, `workers.max_light`.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its default as JSON text; empty for none.
+    default: &'static str,
+    /// Whether it grants trust, so that only the person's own file, the environment and flags count.
+    pub grants_trust: bool,
+    /// One line for people.
+    pub about: &'static str,
+}
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// One line of text.
+    Line,
+    /// True or false.
+    Switch,
+    /// A whole number in that range.
+    Int(i64, i64),
+    /// One of these words; the second of each pair is what it means.
+    Word(&'static [(&'static str, &'static str)]),
+    /// Texts in order.
+    List,
+    /// Texts by name; layers merge.
+    Table,
+}
+
+impl Key {
+    /// The default, if there is one.
+    #[must_use]
+    pub fn default(&self) -> Option<Value> {
+        (!self.default.is_empty()).then(|| serde_json::from_str(self.default).expect("defaults are JSON"))
+    }
+
+    /// The variable that overrides it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("ENKI_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, default, grants_trust: false, about }
+}
+
+const fn trust(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, default, grants_trust: true, about }
+}
+
+const GATED: Kind = Kind::Word(&[("none", "none"), ("code", "code")]);
+const ASK: Kind = Kind::Word(&[("ask", "ask"), ("auto", "auto"), ("refuse", "refuse")]);
+const HELD: Kind = Kind::Word(&[("ask", "ask"), ("refuse", "refuse")]);
+const LIMIT: Kind = Kind::Int(1, 1000);
+
+/// All keys, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    key("git.commit_suffix", Kind::Line, "\"created by enki\"", "last line of each commit message"),
+    key("workers.max_workers", LIMIT, "10", "agents that live at once"),
+    key("workers.max_light", LIMIT, "10", "of them light"),
+    key("workers.max_standard", LIMIT, "5", "of them standard"),
+    key("workers.max_heavy", LIMIT, "5", "of them heavy"),
+    key("workers.timeout", Kind::Int(1, 604_800), "1800", "seconds one attempt may take"),
+    key("workers.stall", Kind::Int(1, 604_800), "300", "seconds without a sign of life"),
+    key("workers.retries", Kind::Int(0, 100), "2", "new starts after a failure of the infrastructure"),
+    key("workers.sonnet_only", Kind::Switch, "false", "use the standard model for all tiers"),
+    key("models.light", Kind::Line, "\"haiku\"", "model of tier light"),
+    key("models.standard", Kind::Line, "\"sonnet\"", "model of tier standard"),
+    key("models.heavy", Kind::Line, "\"opus\"", "model of tier heavy"),
+    key("review.light", GATED, "\"none\"", "review of light steps that do not say"),
+    key("review.standard", GATED, "\"code\"", "review of standard steps that do not say"),
+    key("review.heavy", GATED, "\"code\"", "review of heavy steps that do not say"),
+    key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
+    key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
+    key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
+    key("refinery.max_batch", Kind::Int(1, 64), "1", "changes checked together"),
+    key("workspace.root", Kind::Line, "\".enki/copies\"", "where agents' clones are made"),
+    key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
+    key("agent.args", Kind::List, "[]", "its arguments"),
+    key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),
+    key("agent.reviewer.command", Kind::Line, "", "program that reviews, if another one"),
+    key("agent.reviewer.args", Kind::List, "", "its arguments"),
+    key("agent.reviewer.env", Kind::Table, "", "variables it gets besides those of agent.env"),
+    trust(
+        "approval.preset",
+        Kind::Word(&[
+            ("interactive", "interactive"),
+            ("vibecoding", "interactive"),
+            ("autonomous", "autonomous"),
+            ("justvibes", "autonomous"),
+        ]),
+        "\"interactive\"",
+        "what is asked before it happens",
+    ),
+    trust("approval.decomposition", ASK, "", "plans made by a coordinator"),
+    trust("approval.plan", ASK, "", "a plan that passed its gate"),
+    trust("approval.checkpoint", HELD, "", "a step marked as checkpoint"),
+    trust("approval.temp_promotion", ASK, "", "promotion of a temporary stream"),
+    key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
+];
+
+/// Other names of keys.
+pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.check"), ("verify", "refinery.check")];
+
+/// Keys that have a meaning, but not in this version.
+pub(super) const LATER: &[&str] = &[
+    "git.respect_hooks",
+    "workspace.setup",
+    "workspace.share_ignored",
+    "documents.commit",
+    "mail.enabled",
+    "agent.coordinator",
+    "agent.worker",
+    "agent.sidecar",
+    "review.reask",
+    "review.auto_complete",
+    "review.require_review",
+    "workflows.custom",
+    "approval.stream_choice",
+    "approval.ship_to_main",
+    "approval.finish",
+    "approval.escalation",
+];
+
+/// The key of that name or alias.
+#[must_use]
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| real);
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Reads a value of a key from the text of a variable or flag.
+///
+/// # Errors
+///
+/// What would be right.
+pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
+    match key.kind {
+        Kind::Line => line(text).map(Into::into),
+        Kind::Switch => match text {
+            "true" | "1" | "yes" | "on" => Ok(true.into()),
+            "false" | "0" | "no" | "off" => Ok(false.into()),
+            _ => Err("expected true or false".into()),
+        },
+        Kind::Int(..) => text.trim().parse::<i64>().map_err(|_| expected(key.kind)).and_then(|n| int(key.kind, n)),
+        Kind::Word(_) => word(key.kind, text),
+        Kind::List if text.trim_start().starts_with('[') => {
+            let list: Vec<String> =
+                serde_json::from_str(text).map_err(|_| "expected a JSON list of texts".to_owned())?;
+            Ok(json!(list))
+        }
+        Kind::List => Ok(text.split_whitespace().collect::<Vec<_>>().into()),
+        Kind::Table => Err("it cannot be given here".into()),
+    }
+}
+
+/// One line of text.
+pub(super) fn line(text: &str) -> Result<&str, String> {
+    if text.contains(['\n', '\r', '\0']) { Err("expected one line of text".into()) } else { Ok(text) }
+}
+
+pub(super) fn int(kind: Kind, value: i64) -> Result<Value, String> {
+    match kind {
+        Kind::Int(min, max) if (min..=max).contains(&value) => Ok(value.into()),
+        _ => Err(expected(kind)),
+    }
+}
+
+pub(super) fn word(kind: Kind, text: &str) -> Result<Value, String> {
+    let Kind::Word(words) = kind else { return Err(expected(kind)) };
+    words.iter().find(|(word, _)| *word == text).map(|(_, means)| (*means).into()).ok_or_else(|| {
+        match enki_core::plan::nearest(text, words.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => expected(kind),
+        }
+    })
+}
+
+pub(super) fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Line => "expected one line of text".into(),
+        Kind::Switch => "expected true or false".into(),
+        Kind::Int(min, max) => format!("expected a whole number from {min} to {max}"),
+        Kind::Word(words) => {
+            format!("expected one of {}", words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "))
+        }
+        Kind::List => "expected a list of texts".into(),
+        Kind::Table => "expected a table of texts".into(),
+    }
+}

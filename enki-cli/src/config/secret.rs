@@ -1,0 +1,94 @@
+//! Texts that look like secrets, so that they are never echoed.
+
+/// Whether a value looks like a secret, by its name or by its form. A reference to a variable is none.
+#[must_use]
+pub fn looks_secret(name: &str, value: &str) -> bool {
+    const NAMES: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"];
+    const STARTS: &[&str] = &[
+        "sk-",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "AKIA",
+        "AIza",
+        "-----BEGIN",
+        "eyJhbGciOi",
+    ];
+    if value.len() < 8 || value.starts_with('$') {
+        return false;
+    }
+    let upper = name.to_uppercase();
+    let last = upper.rsplit('.').next().unwrap_or("");
+    // Sizes and limits are named after tokens too, but are numbers.
+    let named = NAMES.iter().any(|part| last.contains(part)) && value.parse::<f64>().is_err();
+    named || STARTS.iter().any(|start| value.len() >= 16 && value.contains(start))
+}
+
+/// The text with everything that looks secret replaced by stars, byte for byte.
+#[must_use]
+pub(super) fn mask(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let mut name = "";
+        let mut rest = line;
+        while !rest.is_empty() {
+            let ends = |c: char| c.is_whitespace() || "\"',=[]{}()#".contains(c);
+            let word = &rest[..rest.find(ends).unwrap_or(rest.len())];
+            if looks_secret(name, word) {
+                out.extend(word.bytes().map(|_| '*'))
+            } else {
+                out.push_str(word)
+            }
+            rest = &rest[word.len()..];
+            let Some(sign) = rest.chars().next() else { break };
+            out.push(sign);
+            rest = &rest[sign.len_utf8()..];
+            if sign == '=' {
+                let before = &line[..line.len() - rest.len() - 1];
+                name = before.trim_end().trim_end_matches(['"', '\'']).rsplit(ends).next().unwrap_or("");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_name_or_form() {
+        assert!(looks_secret("agent.env.GITHUB_TOKEN", "0123456789abcdef"));
+        assert!(looks_secret("agent.env.X", "sk-ant-api03-0123456789"));
+        assert!(looks_secret("", "--key=ghp_0123456789abcdef0123"));
+        for (name, value) in [
+            ("agent.env.MAX_TOKENS", "100000000"),
+            ("agent.env.TOKEN", "$TOKEN_OF_MINE"),
+            ("agent.env.LANG", "en_US.UTF-8"),
+        ] {
+            assert!(!looks_secret(name, value), "{name}");
+        }
+    }
+
+    #[test]
+    fn masking_keeps_the_shape() {
+        let text = "a = \"x\" # hm\nenv = { MY_TOKEN = \"hunter2hunter2\", LANG = \"de_DE.UTF-8\" }\nargs = ['--k=sk-ant-0123456789ab']\n";
+        let masked = mask(text);
+        assert_eq!(masked.len(), text.len());
+        assert_eq!(
+            masked,
+            "a = \"x\" # hm\nenv = { MY_TOKEN = \"**************\", LANG = \"de_DE.UTF-8\" }\nargs = ['--k=*******************']\n"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_keeps_its_length(text in "(\\PC|[\"'=\n ]|sk-ant-012345678901|TOKEN){0,12}") {
+            proptest::prop_assert_eq!(mask(&text).len(), text.len());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Layers of a graph: each step lies below everything it waits for.
+
+use super::Graph;
+
+/// Layer of each node, from 0. Edges that would close a cycle are passed over.
+pub(super) fn layers(graph: &Graph) -> Vec<usize> {
+    let n = graph.nodes.len();
+    let mut open = vec![0usize; n];
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); n];
+    for (at, node) in graph.nodes.iter().enumerate() {
+        for (need, _) in &node.needs {
+            if *need < n {
+                open[at] += 1;
+                dependents[*need].push(at);
+            }
+        }
+    }
+    let mut layer = vec![0; n];
+    let mut free: Vec<usize> = (0..n).filter(|at| open[*at] == 0).collect();
+    while let Some(at) = free.pop() {
+        for dependent in &dependents[at] {
+            layer[*dependent] = layer[*dependent].max(layer[at] + 1);
+            open[*dependent] -= 1;
+            if open[*dependent] == 0 {
+                free.push(*dependent);
+            }
+        }
+    }
+    layer
+}
+
+/// The nodes in an order in which every need comes first; within that, chains stay together and the plan's order
+/// decides.
+pub(super) fn reading_order(graph: &Graph) -> Vec<usize> {
+    let n = graph.nodes.len();
+    let mut open = vec![0usize; n];
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); n];
+    for (at, node) in graph.nodes.iter().enumerate() {
+        for (need, _) in &node.needs {
+            if *need < n {
+                open[at] += 1;
+                dependents[*need].push(at);
+            }
+        }
+    }
+    // A stack: what became free last is shown next, so a line is followed to its end before the next one starts.
+    let mut stack: Vec<usize> = (0..n).rev().filter(|at| open[*at] == 0).collect();
+    let mut order = Vec::with_capacity(n);
+    while let Some(at) = stack.pop() {
+        order.push(at);
+        for dependent in dependents[at].iter().rev() {
+            open[*dependent] -= 1;
+            if open[*dependent] == 0 {
+                stack.push(*dependent);
+            }
+        }
+    }
+    order
+}

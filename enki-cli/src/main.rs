@@ -1,0 +1,26 @@
+//! The binary `enki`. The only place that asks the process for its arguments, environment and clock.
+
+use enki_cli::{Host, Terminals};
+use enki_core::time::Timestamp;
+use std::io::{IsTerminal as _, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let host = Host {
+        args: std::env::args_os().collect(),
+        env: std::env::vars_os().collect(),
+        cwd: std::env::current_dir().ok(),
+        clock: || Timestamp(jiff::Timestamp::now().as_millisecond()),
+        pid: std::process::id(),
+        stdin: Box::new(stdin()),
+        stdout: Box::new(stdout()),
+        stderr: Box::new(stderr()),
+        terminal: Terminals {
+            stdin: stdin().is_terminal(),
+            stdout: stdout().is_terminal(),
+            stderr: stderr().is_terminal(),
+        },
+        columns: rustix::termios::tcgetwinsize(stdout()).ok().map(|size| size.ws_col.into()).filter(|n| *n > 0),
+    };
+    ExitCode::from(enki_cli::run(host).code())
+}

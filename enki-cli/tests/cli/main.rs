@@ -1,0 +1,7 @@
+//! The command line as a whole: one program, so that it is linked once.
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "tests start the binary")]
+
+mod bad_calls;
+mod bad_plans;
+mod common;
