@@ -74,10 +74,34 @@ pub(crate) fn spawn(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) 
     for (name, value) in &config.env {
         spawn = spawn.env(name, value);
     }
+    for (name, value) in attempt(spec, model(config, spec)) {
+        spawn = spawn.env(name, value);
+    }
+    if let Some(project) = &config.project {
+        spawn = spawn.project(project.clone());
+    }
     if !spec.log.as_os_str().is_empty() {
         spawn = spawn.log(&spec.log, config.log_limits);
     }
     Ok(spawn)
+}
+
+/// What the tools of an agent may want to know of its attempt; every runner gives it.
+fn attempt(spec: &AgentSpec, model: &str) -> [(&'static str, String); 8] {
+    [
+        ("ENKI_EXECUTION_ID", spec.execution.hex()),
+        ("ENKI_STEP_ID", spec.step.to_string()),
+        ("ENKI_TASK_ID", spec.task.to_string()),
+        ("ENKI_ATTEMPT", spec.attempt.to_string()),
+        ("ENKI_PURPOSE", spec.purpose.to_string()),
+        ("ENKI_ROLE", spec.role.clone()),
+        ("ENKI_TIER", spec.tier.to_string()),
+        ("ENKI_MODEL", model.to_owned()),
+    ]
+}
+
+fn model<'a>(config: &'a ClaudeConfig, spec: &'a AgentSpec) -> &'a str {
+    spec.model.as_deref().unwrap_or_else(|| config.models.of(spec.tier))
 }
 
 fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<OsString> {
@@ -85,12 +109,11 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
         Purpose::Review => &config.review_permission_mode,
         Purpose::Work | Purpose::Fix | Purpose::Resolve => &config.permission_mode,
     };
-    let model = spec.model.as_deref().unwrap_or_else(|| config.models.of(spec.tier));
     // `--name=value` where the value comes from a plan: it cannot become an option of its own.
     // The pieces of a message are signs of life while a long one is written; the decoder skips them.
     let fixed = ["-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"];
     let mut args: Vec<OsString> = fixed.map(Into::into).into();
-    args.push(format!("--model={model}").into());
+    args.push(format!("--model={}", model(config, spec)).into());
     args.push(format!("--permission-mode={mode}").into());
     // A repository brings no settings, hooks or tool servers of its own.
     args.extend(["--setting-sources", "", "--strict-mcp-config"].map(Into::into));

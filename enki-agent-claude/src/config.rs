@@ -1,7 +1,7 @@
 //! What a person can set about Claude Code.
 
 use enki_core::tier::Tier;
-use enki_process::{BaseEnv, LogLimits};
+use enki_process::{BaseEnv, LogLimits, Marker};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct ClaudeConfig {
     pub base_env: BaseEnv,
     /// Variables added to it. They win over it; names that begin with `ENKI_` are refused.
     pub env: BTreeMap<OsString, OsString>,
+    /// The mark of the project, by which what a killed orchestrator left is found.
+    pub project: Option<Marker>,
     /// The model of each tier where the plan names none.
     pub models: Models,
     /// The client's permission mode for attempts that change the workspace. `acceptEdits`.
@@ -136,6 +138,7 @@ impl ClaudeConfig {
             program: "claude".into(),
             base_env,
             env: BTreeMap::new(),
+            project: None,
             models: Models::default(),
             permission_mode: "acceptEdits".into(),
             review_permission_mode: "default".into(),

@@ -12,6 +12,7 @@
 use crate::decode::{Event, Final, Said};
 use enki_core::agent::{AgentEnd, AgentEvent, AgentExit, Usage};
 use enki_core::time::Timestamp;
+use enki_process::clean_line;
 use std::time::Duration;
 
 /// How the process of a run ended.
@@ -425,15 +426,14 @@ fn how(status: Status) -> String {
     }
 }
 
-/// One line for people: control characters (terminal codes among them) become blanks, and it ends after 200
-/// characters.
+/// One line for people: the first with anything on it, without terminal codes, at most 200 characters.
 fn one_line(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
-    let mut out: String = line.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.chars().nth(200).is_some() || text.trim().lines().nth(1).is_some() {
+    let text = text.trim();
+    let line = text.lines().next().unwrap_or_default();
+    let mut out = clean_line(line.as_bytes(), 200);
+    if line.len() < text.len() || line.chars().nth(200).is_some() {
         out.push('…');
     }
-    out.truncate(out.trim_end().len());
     out
 }
 

@@ -7,9 +7,10 @@ use crate::version::{self, ClientVersion};
 use async_trait::async_trait;
 use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::id::EffectId;
-use enki_process::{Marker, SpawnError, kill_marked};
+use enki_process::{Marker, SpawnError, SpawnFailure, kill_marked};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Runs the headless Claude Code client: one process per attempt.
 ///
@@ -25,13 +26,16 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct ClaudeAgent {
     config: Arc<ClaudeConfig>,
+    /// Held from the search for an earlier agent to the start of the next, so that two starts of one attempt cannot both
+    /// find none.
+    starting: Arc<Mutex<()>>,
 }
 
 impl ClaudeAgent {
     /// A runner with that configuration.
     #[must_use]
     pub fn new(config: ClaudeConfig) -> Self {
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), starting: Arc::default() }
     }
 
     /// Its configuration.
@@ -65,42 +69,29 @@ impl ClaudeAgent {
 #[async_trait]
 impl AgentRunner for ClaudeAgent {
     async fn start(&self, spec: AgentSpec) -> Result<Box<dyn AgentSession>, AgentError> {
+        let _starting = self.starting.lock().await;
         self.clear(spec.id).await?;
         let session = Session::of(&spec);
         Ok(Box::new(ClaudeSession::start(self.config.clone(), spec, session).await?))
     }
 
     async fn attach(&self, spec: AgentSpec) -> Result<Option<Box<dyn AgentSession>>, AgentError> {
+        let _starting = self.starting.lock().await;
         self.clear(spec.id).await?;
         Ok(None)
     }
 }
 
 /// What a person is told who cannot start the client.
-pub(crate) fn cannot_start(config: &ClaudeConfig, error: &SpawnError) -> AgentError {
-    let reason = match error {
-        SpawnError::NotFound { path, .. } => {
-            let place = if path.is_some() { "not found in PATH" } else { "no such file" };
-            format!("{place}; install it with `npm install -g @anthropic-ai/claude-code`, or set agent.command")
+pub(crate) fn cannot_start(error: &SpawnError) -> AgentError {
+    let remedy = match &error.reason {
+        SpawnFailure::NotFound { .. } => {
+            "; install it with `npm install -g @anthropic-ai/claude-code`, or set agent.command to where it is"
         }
-        SpawnError::NotExecutable { reason, .. } => format!("{reason}; set agent.command to the program"),
-        SpawnError::RelativePath { .. } => {
-            "give agent.command as an absolute path, or as a name to be found in PATH".into()
-        }
-        other => described(other),
+        SpawnFailure::NotExecutable { .. } | SpawnFailure::RelativePath => "; set agent.command to where it is",
+        _ => "",
     };
-    AgentError::new(config.program.to_string_lossy(), reason, error.is_transient())
-}
-
-/// An error with its causes: [`AgentError`] has one text.
-fn described(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
+    AgentError::new(error.program.clone(), format!("{}{remedy}", error.reason), error.is_transient())
 }
 
 /// How long the search for leftovers may take.

@@ -141,7 +141,7 @@ impl AgentSession for ClaudeSession {
 impl Run {
     async fn start(config: &ClaudeConfig, spec: &AgentSpec, session: Session) -> Result<Self, AgentError> {
         let spawn = command::spawn(config, spec, &session)?;
-        let child = spawn.start().await.map_err(|error| cannot_start(config, &error))?;
+        let child = spawn.start().await.map_err(|error| cannot_start(&error))?;
         let judge = Judge::new(&spec.workspace.to_string_lossy(), config.rate_limit_pause);
         Ok(Self { child, session, decoder: Decoder::default(), judge, heard: Instant::now(), why: None })
     }

@@ -88,7 +88,7 @@ pub(crate) async fn ask(config: &ClaudeConfig) -> Result<ClientVersion, AgentErr
     for (name, value) in &config.env {
         spawn = spawn.env(name, value);
     }
-    let ended = spawn.start().await.map_err(|error| cannot_start(config, &error))?.wait().await;
+    let ended = spawn.start().await.map_err(|error| cannot_start(&error))?.wait().await;
     if ended.cause != Cause::Exited || ended.status != Status::Code(0) {
         let words = String::from_utf8_lossy(&ended.stderr_tail);
         let words = words.trim().lines().next().unwrap_or("nothing on standard error");

@@ -3,9 +3,10 @@
 mod support;
 
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, ClientVersion};
-use enki_core::agent::{AgentEvent, AgentExit, AgentRunner, AgentSpec};
+use enki_core::agent::{AgentEvent, AgentExit, AgentRunner, AgentSession, AgentSpec};
 use enki_core::tier::Purpose;
 use enki_process::{BaseEnv, Marker, marked};
+use std::path::Path;
 use std::time::Duration;
 use support::{World, command, finish, lines};
 
@@ -21,6 +22,15 @@ macro_rules! world {
 
 fn alive(spec: &AgentSpec) -> Vec<u32> {
     marked(&[Marker::run(spec.id)])
+}
+
+/// Watches a session until the agent has made that file.
+async fn wait_for(file: &Path, session: &mut dyn AgentSession) {
+    while !file.exists() {
+        if let Ok(AgentEvent::Ended(end)) = tokio::time::timeout(Duration::from_millis(50), session.next()).await {
+            panic!("ended too early: {end:?}");
+        }
+    }
 }
 
 fn error(exit: &AgentExit) -> (&str, bool) {
@@ -169,10 +179,9 @@ async fn a_text_continued_after_max_tokens_is_whole() {
 async fn a_silent_client_is_stuck_and_leaves_nothing() {
     let mut world = world!();
     let mut spec = world.spec("HANG");
-    spec.idle_timeout = Duration::from_secs(4);
+    spec.idle_timeout = Duration::from_secs(5);
     let (end, _) = world.run(spec.clone()).await;
     assert_eq!(end.exit, AgentExit::Stuck);
-    assert!(end.session.is_some());
     assert_eq!(alive(&spec), [0u32; 0]);
 }
 
@@ -180,11 +189,24 @@ async fn a_silent_client_is_stuck_and_leaves_nothing() {
 async fn time_is_up_even_for_a_busy_client() {
     let mut world = world!();
     world.config.allowed_tools = vec!["Bash".into()];
-    let mut spec = world.spec("BASH `while true; do :; done`");
+    let mut spec = world.spec("BASH `while sleep 0.1; do :; done`");
     spec.timeout = Duration::from_secs(4);
     let (end, _) = world.run(spec.clone()).await;
     assert_eq!(end.exit, AgentExit::TimedOut);
-    assert!(end.usage.cost_micro_usd > 0, "stopped politely, it still says what it cost");
+    assert_eq!(alive(&spec), [0u32; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_stopped_politely_still_says_what_it_cost() {
+    let mut world = world!();
+    world.config.allowed_tools = vec!["Bash".into()];
+    let spec = world.spec("BASH `touch ready; sleep 300`");
+    let mut session = world.agent().start(spec.clone()).await.unwrap();
+    wait_for(&world.work().join("ready"), session.as_mut()).await;
+    session.stop(Duration::from_secs(10)).await;
+    let (end, _) = finish(session).await;
+    assert_eq!(end.exit, AgentExit::Killed);
+    assert!(end.usage.cost_micro_usd > 0, "{:?}", end.usage);
     assert_eq!(alive(&spec), [0u32; 0]);
 }
 
@@ -195,10 +217,7 @@ async fn stop_takes_the_whole_tree_along() {
     // A shell that ignores the polite signals, in a session of its own.
     let spec = world.spec("BASH `trap '' INT TERM HUP; touch ready; setsid sleep 300 & sleep 300; sleep 300`");
     let mut session = world.agent().start(spec.clone()).await.unwrap();
-    let ready = world.work().join("ready");
-    while !ready.exists() {
-        let _ = tokio::time::timeout(Duration::from_millis(50), session.next()).await;
-    }
+    wait_for(&world.work().join("ready"), session.as_mut()).await;
     assert!(alive(&spec).len() >= 3, "the client and two sleeps at least");
     session.stop(Duration::from_secs(3)).await;
     session.stop(Duration::from_secs(3)).await;
@@ -325,9 +344,9 @@ async fn the_version_is_told() {
 async fn a_client_that_is_not_installed_is_named_with_the_remedy() {
     let agent = ClaudeAgent::new(ClaudeConfig::new(BaseEnv::default()));
     let error = agent.version().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot start agent claude: not found in PATH; install it with `npm install -g @anthropic-ai/claude-code`, or set agent.command"
-    );
+    let text = error.to_string();
+    assert!(text.starts_with("cannot start agent claude: not found"), "{text}");
+    let remedy = "; install it with `npm install -g @anthropic-ai/claude-code`, or set agent.command to where it is";
+    assert!(text.ends_with(remedy), "{text}");
     assert!(!error.transient);
 }

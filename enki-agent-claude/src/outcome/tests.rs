@@ -249,7 +249,7 @@ fn activity_is_one_clean_line() {
     assert_eq!(call("Edit", r#"{"file_path":"/w/one/src/a.rs","old_string":"x"}"#), "Edit src/a.rs");
     assert_eq!(call("Bash", r#"{"command":"cargo test\nrm -rf x","description":"d"}"#), "Bash cargo test…");
     assert_eq!(call("mcp__x__y", r#"{"command":["a"],"n":1}"#), "mcp__x__y");
-    assert_eq!(call("Bash", r#"{"command":"\u001b[31mred\u0007 \u009b1m"}"#), "Bash  [31mred   1m");
+    assert_eq!(call("Bash", r#"{"command":"\u001b[31mred\u0007 \u009b1m"}"#), "Bash red");
     assert_eq!(call("Bash", &format!("{{\"command\":\"{}\"}}", "é".repeat(500))).chars().count(), 201);
 }
 

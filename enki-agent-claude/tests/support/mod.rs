@@ -123,7 +123,9 @@ pub(crate) async fn finish(mut session: Box<dyn AgentSession>) -> (AgentEnd, Vec
 
 /// The activity lines among events.
 pub(crate) fn lines(events: &[AgentEvent]) -> Vec<&str> {
-    let line = |e| if let AgentEvent::Activity(line) = e { Some(line.as_str()) } else { None };
+    fn line(event: &AgentEvent) -> Option<&str> {
+        if let AgentEvent::Activity(line) = event { Some(line) } else { None }
+    }
     events.iter().filter_map(line).collect()
 }
 
