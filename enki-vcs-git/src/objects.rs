@@ -52,9 +52,13 @@ impl GitProject {
         full_ref: &str,
     ) -> Result<Kept, GitError> {
         // A `gc --prune=now` of the person may take new objects away until a ref names them: look again afterwards.
-        for _ in 0..3 {
-            if let Some(refusal) = self.transfer(from, commit, not)? {
-                return Ok(Kept::Refused(refusal));
+        for _ in 0..5 {
+            match self.transfer(from, commit, not) {
+                Ok(None) => {}
+                Ok(Some(refusal)) => return Ok(Kept::Refused(refusal)),
+                // It takes empty folders away too, from under a git that is about to write there.
+                Err(GitError::Failed { stderr, .. }) if stderr.contains("No such file or directory") => continue,
+                Err(e) => return Err(e),
             }
             match self.create_ref(lock, full_ref, commit) {
                 Ok(true) => {}
@@ -177,7 +181,9 @@ impl GitProject {
 
     /// Syncs the folders above a ref.
     pub(crate) fn sync_ref(&self, full_ref: &str) -> Result<(), GitError> {
-        sync_folder(&self.common_dir().join("reftable"))?;
+        if self.facts().ref_format == "reftable" {
+            return sync_folder(&self.common_dir().join("reftable"));
+        }
         let file = self.common_dir().join(full_ref);
         for folder in file.ancestors().skip(1).take_while(|dir| dir.starts_with(self.common_dir())) {
             sync_folder(folder)?;

@@ -5,4 +5,10 @@ mod support;
 
 mod capture;
 mod chain;
+mod check;
+mod project;
+mod publish;
+mod refinery;
+mod resolve;
+mod safety;
 mod workspaces;
