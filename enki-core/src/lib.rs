@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod branch;
 pub mod dispatcher;
+#[cfg(feature = "driver")]
+pub mod driver;
 pub mod engine;
 pub mod execution;
 pub mod id;

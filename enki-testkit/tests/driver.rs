@@ -1,0 +1,219 @@
+//! The tokio driver over the fakes, in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
+
+use enki_core::agent::{AgentEnd, AgentExit};
+use enki_core::branch::Branch;
+use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
+use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
+use enki_core::id::{ExecutionId, StepIx};
+use enki_core::memory::MemoryStore;
+use enki_core::store::Holder;
+use enki_core::tier::Purpose;
+use enki_core::time::Timestamp;
+use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+struct World {
+    store: Arc<MemoryStore>,
+    repository: FakeRepository,
+    workspaces: FakeWorkspaces,
+    agents: FakeAgents,
+}
+
+type Driving = (Orchestrator, JoinHandle<Result<(), DriverError>>);
+
+impl World {
+    fn new() -> Self {
+        let repository = FakeRepository::with_files(&main(), &[("README.md", "hi\n"), ("shared.txt", "one\ntwo\n")]);
+        let workspaces = FakeWorkspaces::new(repository.clone());
+        let agents = FakeAgents::new(workspaces.clone());
+        agents.otherwise(|spec| Script::success("done").write(format!("{}.txt", spec.step), "x\n"));
+        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents }
+    }
+
+    async fn start(&self) -> Driving {
+        let mut backends = Backends::new(
+            self.store.clone(),
+            Arc::new(self.workspaces.clone()),
+            Arc::new(FakeRefinery::new(self.repository.clone())),
+            Arc::new(self.agents.clone()),
+        );
+        backends.reviewer = Some(Arc::new(self.agents.clone()));
+        let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
+        driver::start(backends, Settings::new(holder, "logs".into())).await.unwrap()
+    }
+}
+
+fn main() -> Branch {
+    "main".parse().unwrap()
+}
+
+async fn submit(enki: &Orchestrator, steps: &str) -> ExecutionId {
+    let spec = serde_json::from_str(&format!(r#"{{"steps": {steps}}}"#)).unwrap();
+    let Accepted { execution, .. } = enki.submit(Submission::new(spec, main())).await.unwrap();
+    execution
+}
+
+async fn status(enki: &Orchestrator, id: ExecutionId) -> &'static str {
+    enki.query(move |engine| engine.execution(id).unwrap().status()).await.unwrap()
+}
+
+async fn states(enki: &Orchestrator, id: ExecutionId) -> Vec<StepState> {
+    enki.query(move |engine| engine.execution(id).unwrap().steps().iter().map(|s| s.state.clone()).collect())
+        .await
+        .unwrap()
+}
+
+const DIAMOND: &str = r#"[
+    {"id": "a", "title": "A", "description": "a"},
+    {"id": "b", "title": "B", "description": "b", "needs": ["a"]},
+    {"id": "c", "title": "C", "description": "c", "needs": ["a"]},
+    {"id": "d", "title": "D", "description": "d", "needs": ["b", "c"]}]"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_diamond_lands_on_the_target() {
+    let world = World::new();
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let files = world.repository.files(world.repository.head(&main()).unwrap()).unwrap();
+    for name in ["a.txt", "b.txt", "c.txt", "d.txt"] {
+        assert!(files.contains_key(name), "{name} is not on main: {files:?}");
+    }
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_orchestrator_is_taken_up_where_it_was() {
+    let world = World::new();
+    world.agents.script("b", Purpose::Work, Script::forever());
+    world.agents.script("b", Purpose::Work, Script::success("").write("b.txt", "y\n"));
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    // c is done, b hangs: then the process dies.
+    let mut notices = enki.watch();
+    loop {
+        let states = states(&enki, id).await;
+        if matches!(states[2], StepState::Done(_)) {
+            break;
+        }
+        let _ = notices.recv().await;
+    }
+    task.abort();
+    let _ = task.await;
+    drop(enki);
+    let (enki, _task) = world.start().await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let attempts =
+        enki.query(move |e| e.execution(id).unwrap().steps().iter().map(|s| s.attempts).collect::<Vec<_>>()).await;
+    assert_eq!(attempts.unwrap(), [1, 2, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_changes_of_one_line_are_resolved_by_one_more_run() {
+    let world = World::new();
+    for step in ["a", "b"] {
+        world.agents.script(step, Purpose::Work, Script::success("").write("shared.txt", format!("{step}\ntwo\n")));
+        world.agents.script(step, Purpose::Resolve, Script::success("").write("shared.txt", "both\ntwo\n"));
+    }
+    let (enki, _task) = world.start().await;
+    let two = r#"[{"id": "a", "title": "A", "description": "a"}, {"id": "b", "title": "B", "description": "b"}]"#;
+    let id = submit(&enki, two).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let files = world.repository.files(world.repository.head(&main()).unwrap()).unwrap();
+    assert_eq!(
+        files.get("shared.txt").map(|c| String::from_utf8_lossy(c.as_ref()).into_owned()),
+        Some("both\ntwo\n".into())
+    );
+    let resolved =
+        enki.query(move |e| e.execution(id).unwrap().steps().iter().map(|s| s.resolutions).sum::<u32>()).await;
+    assert_eq!(resolved.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_step_blocks_its_dependents_and_a_retry_frees_them() {
+    let world = World::new();
+    let broken = AgentExit::Error { message: "boom".into(), transient: false };
+    world.agents.script("b", Purpose::Work, Script::end(AgentEnd::new(broken)));
+    world.agents.script("b", Purpose::Work, Script::success("").write("b.txt", "y\n"));
+    let (enki, _task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "failed");
+    let states = states(&enki, id).await;
+    assert_eq!(states[1], StepState::Failed(FailReason::AgentError { message: "boom".into() }));
+    assert!(matches!(states[2], StepState::Done(DoneKind::Merged { .. })), "an independent branch goes on");
+    assert_eq!(states[3], StepState::Pending);
+    enki.command(id, Command::Retry { step: StepIx(1), mode: Some(RetryMode::Fresh) }).await.unwrap();
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_holds_until_it_is_answered() {
+    let world = World::new();
+    let (enki, _task) = world.start().await;
+    let steps = r#"[{"id": "a", "title": "A", "description": "a", "checkpoint": true},
+                    {"id": "b", "title": "B", "description": "b", "needs": ["a"]}]"#;
+    let id = submit(&enki, steps).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "held");
+    assert_eq!(world.agents.started().len(), 1);
+    enki.command(id, Command::Resume(None)).await.unwrap();
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_stops_the_agent_and_frees_its_permit() {
+    let world = World::new();
+    world.agents.script("a", Purpose::Work, Script::forever());
+    let (enki, _task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    let mut notices = enki.watch();
+    while world.agents.started().is_empty() {
+        let _ = notices.recv().await;
+    }
+    enki.command(id, Command::Cancel { step: None, committing: vec![] }).await.unwrap();
+    assert_eq!(status(&enki, id).await, "cancelled");
+    while enki.query(|engine| engine.dispatcher().runs()).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let spec = &world.agents.started()[0];
+    assert!(!world.agents.lives(spec.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_plan_again_is_the_same_execution_while_it_is_open() {
+    let world = World::new();
+    world.agents.script("a", Purpose::Work, Script::success("").wait(Duration::from_secs(5)));
+    let (enki, _task) = world.start().await;
+    let first = submit(&enki, DIAMOND).await;
+    assert_eq!(submit(&enki, DIAMOND).await, first);
+    enki.rest(first).await.unwrap();
+    assert_ne!(submit(&enki, DIAMOND).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reviewed_step_is_fixed_until_it_passes() {
+    let world = World::new();
+    world.agents.otherwise(|spec| match (spec.purpose, spec.attempt.0) {
+        (Purpose::Review, n) if n < 4 => Script::success("not yet\nVERDICT: REVISE\nSCORE: 5/10"),
+        (Purpose::Review, _) => Script::success("VERDICT: PASS\nSCORE: 10/10"),
+        (_, n) => Script::success("").write("a.txt", format!("{n}\n")),
+    });
+    let (enki, _task) = world.start().await;
+    let id = submit(&enki, r#"[{"id": "a", "title": "A", "description": "a", "review": "code"}]"#).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let purposes: Vec<Purpose> = world.agents.started().iter().map(|spec| spec.purpose).collect();
+    assert_eq!(purposes, [Purpose::Work, Purpose::Review, Purpose::Fix, Purpose::Review]);
+    assert!(world.agents.started()[2].prompt.contains("not yet"), "the fix is told the findings");
+}
