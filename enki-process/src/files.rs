@@ -56,7 +56,11 @@ impl Handover {
     /// What the child left, up to the limit. Only a plain file counts: a pipe would block, a link would lead away.
     pub(crate) fn collect(self) -> Option<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty()).ok();
+        let file = match rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty()) {
+            Ok(file) => Some(file),
+            Err(rustix::io::Errno::NOENT) => return None,
+            Err(_) => None,
+        };
         // Best effort: what stays is small talk in the log folder, and the next attempt removes it.
         let _ = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
         let file = file?;

@@ -63,8 +63,10 @@ pub(crate) struct Hunt {
     known: HashSet<Identity>,
     /// Not to be killed now.
     spared: HashSet<i32>,
-    /// Nothing of the tree is older than this.
-    born_after: u64,
+    /// The root of the tree, a child of ours not yet reaped; 0 for a hunt by marks alone.
+    leader: i32,
+    /// When it was started, once that mattered: nothing of the tree is older.
+    born: Option<u64>,
     reader: Reader,
 }
 
@@ -79,25 +81,29 @@ struct Search {
 /// Scanning this many numbers one by one is cheaper than listing `/proc`.
 const WINDOW: i32 = 256;
 
-/// As long as this after a process's start its descendants have numbers between its own and the newest: nobody starts
-/// all the numbers there are (at least 32,768) in so short a time.
-const FRESH: Duration = Duration::from_millis(20);
+/// So long after a process's start all its descendants surely have numbers between its own and the newest: numbers are
+/// given in a circle, and no machine starts processes and threads faster than this on the average.
+fn fresh() -> Duration {
+    const FASTEST_PER_SECOND: u32 = 500_000;
+    Duration::from_secs(1) * procfs::highest_pid() / FASTEST_PER_SECOND
+}
 
 impl Hunt {
     pub(crate) fn new(marks: Vec<Marker>) -> Self {
         let mut reader = Reader::default();
         let spared = ancestry(&mut reader);
-        Self { marks, known: HashSet::new(), spared, born_after: 0, reader }
+        Self { marks, known: HashSet::new(), spared, leader: 0, born: None, reader }
     }
 
     /// For the tree of one fresh child of ours. Cheap: it looks at nothing yet.
-    pub(crate) fn of_child(mark: Marker) -> Self {
+    pub(crate) fn of_child(mark: Marker, leader: i32) -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         Self {
             marks: vec![mark],
             known: HashSet::new(),
             spared: HashSet::from([own]),
-            born_after: 0,
+            leader,
+            born: None,
             reader: Reader::default(),
         }
     }
@@ -112,11 +118,6 @@ impl Hunt {
         (cpu, members.len())
     }
 
-    /// Nothing older than `leader`, a child of ours not yet reaped, can be of its tree.
-    pub(crate) fn born_after(&mut self, leader: i32) {
-        self.born_after = self.reader.stat(leader).map_or(0, |s| s.id.start);
-    }
-
     /// Whether somebody still lives in that process group. The dead that nobody has reaped yet do not count: their new
     /// parent may take its time.
     pub(crate) fn is_group_alive(&mut self, group: Pid) -> bool {
@@ -124,26 +125,32 @@ impl Hunt {
             && self.reader.stats().iter().any(|s| s.group == group.as_raw_nonzero().get() && !s.is_dead)
     }
 
-    /// Whether nothing of the tree of `leader`, a child of ours that has ended but is not reaped, is left; told without a
-    /// look at all processes. `false` means: not known, do [`Hunt::run`].
-    pub(crate) fn is_surely_over(&mut self, leader: i32, age: Duration) -> bool {
-        if age > FRESH || !self.known.is_empty() || !procfs::is_usable() {
+    /// Whether nothing of the tree of a child of ours that has ended but is not reaped is left; told without a look at
+    /// all processes. `false` means: not known, do [`Hunt::run`].
+    pub(crate) fn is_surely_over(&mut self, age: Duration) -> bool {
+        if age > fresh() || !self.known.is_empty() || !procfs::is_usable() {
             return false;
         }
-        let mut next = leader + 1;
+        let mut next = self.leader + 1;
         // A process that appears while we look gets a higher number still: go on until the end stands still.
         loop {
             let Some(newest) = self.reader.newest_pid() else { return false };
             if newest < next {
                 return newest + 1 == next;
             }
-            if newest - leader > WINDOW {
+            if newest - self.leader > WINDOW {
                 return false;
             }
             for pid in next..=newest {
                 let Some(environ) = self.reader.environ(pid) else { continue };
                 let (is_marked, is_bare) = (self.marks.iter().any(|m| m.is_in(environ)), environ.is_empty());
-                if is_marked || (is_bare && self.reader.stat(pid).is_some_and(|s| self.may_be_ours(&s))) {
+                if is_marked {
+                    return false;
+                }
+                if is_bare
+                    && let Some(stat) = self.reader.stat(pid)
+                    && self.may_be_ours(&stat)
+                {
                     return false;
                 }
             }
@@ -216,8 +223,13 @@ impl Hunt {
         }
     }
 
-    fn may_be_ours(&self, stat: &Stat) -> bool {
-        !stat.is_kernel && !stat.is_dead && stat.id.start >= self.born_after
+    /// Whether a process without an environment may be one of the tree. Our own children are not: they are the main
+    /// processes of other trees.
+    fn may_be_ours(&mut self, stat: &Stat) -> bool {
+        let is_sibling = u32::try_from(stat.parent) == Ok(std::process::id());
+        let reader = &mut self.reader;
+        let born = *self.born.get_or_insert_with(|| reader.stat(self.leader).map_or(0, |s| s.id.start));
+        !stat.is_kernel && !stat.is_dead && !is_sibling && stat.id.start >= born
     }
 
     /// Kills exactly that process, and gives a descriptor that becomes readable when it is dead.

@@ -10,6 +10,7 @@ use crate::feed::{Channel, Feed, Stream};
 use crate::files;
 use crate::hunt::Hunt;
 use crate::log::CappedLog;
+use crate::pool;
 use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 use crate::text::{Latest, Lines, Tail};
 use rustix::event::{PollFd, PollFlags};
@@ -17,8 +18,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -44,9 +46,8 @@ const DRAIN: usize = 4 << 20;
 pub(crate) async fn start(spawn: Spawn) -> Result<Child, SpawnError> {
     let program = spawn.program.to_string_lossy().into_owned();
     let (answer, started) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("enki-child".into()).stack_size(256 << 10);
-    match thread.spawn(move || keep(&spawn, answer)) {
-        Ok(_) => started.await.unwrap_or_else(|_| {
+    match pool::run(Box::new(move || keep(&spawn, answer))) {
+        Ok(()) => started.await.unwrap_or_else(|_| {
             let source = io::Error::other("the thread that starts it came to an end");
             Err(SpawnError { program, reason: SpawnFailure::Other { source } })
         }),
@@ -180,7 +181,7 @@ impl<'a> Keeper<'a> {
             show_at: None,
             output: 0,
             buffer: vec![0; CHUNK],
-            hunt: Hunt::of_child(spawn.run.clone()),
+            hunt: Hunt::of_child(spawn.run.clone(), pid.as_raw_nonzero().get()),
             started,
             pulse: Pulse { last: started, look: None },
             stopping: None,
@@ -309,7 +310,6 @@ impl<'a> Keeper<'a> {
     fn kill(&mut self, stopping: Stopping) {
         self.stopping = Some(Stopping { forced: true, ..stopping });
         let pid = self.pid.as_raw_nonzero().get();
-        self.hunt.born_after(pid);
         self.hunt.note_tree(pid);
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
@@ -430,14 +430,12 @@ impl<'a> Keeper<'a> {
 
     /// The main process has ended: kills what it left, reaps it, takes the last of its output, tells the end.
     fn bury(mut self) {
-        let pid = self.pid.as_raw_nonzero().get();
         let now = clock::now();
         // All this before it is reaped: until then nobody else can get its number.
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-        self.hunt.born_after(pid);
         let deadline = self.stopping.map_or(now, |s| if s.forced { s.force_at } else { now }) + BURIAL;
         let mut survivors = 0;
-        if !self.hunt.is_surely_over(pid, now - self.started) {
+        if !self.hunt.is_surely_over(now - self.started) {
             let hunted = self.hunt.run(deadline);
             self.strays += hunted.killed;
             survivors = hunted.survivors;
@@ -504,7 +502,7 @@ impl<'a> Keeper<'a> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where this crate starts processes")]
-fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<OsString, OsString>) -> Command {
+fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<&OsStr, Cow<'_, OsStr>>) -> Command {
     let mut command = Command::new(program);
     command.args(&spawn.args).env_clear().envs(environment).process_group(0);
     if let Some(directory) = &spawn.directory {

@@ -20,6 +20,7 @@ mod keeper;
 mod live;
 mod log;
 mod marker;
+mod pool;
 mod procfs;
 mod spawn;
 mod text;

@@ -86,6 +86,15 @@ pub(crate) fn pids() -> Vec<i32> {
     pids
 }
 
+/// One more than the highest process number there can be.
+pub(crate) fn highest_pid() -> u32 {
+    static HIGHEST: OnceLock<u32> = OnceLock::new();
+    *HIGHEST.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok();
+        text.and_then(|t| t.trim().parse().ok()).unwrap_or(32768)
+    })
+}
+
 /// Whether `/proc` is there and shows our own namespace of processes.
 pub(crate) fn is_usable() -> bool {
     static USABLE: OnceLock<bool> = OnceLock::new();

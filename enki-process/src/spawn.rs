@@ -9,6 +9,7 @@ use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
 use enki_core::id::EffectId;
 use rustix::fs::Access;
 use rustix::io::Errno;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -316,17 +317,17 @@ impl Spawn {
     }
 
     /// All variables it gets.
-    pub(crate) fn environment(&self) -> Result<BTreeMap<OsString, OsString>, SpawnError> {
-        let mut all: BTreeMap<OsString, OsString> = self.base.vars().map(|(k, v)| (k.clone(), v.clone())).collect();
-        for (name, value) in &self.env {
+    pub(crate) fn environment(&self) -> Result<BTreeMap<&OsStr, Cow<'_, OsStr>>, SpawnError> {
+        let mut all: BTreeMap<&OsStr, Cow<'_, OsStr>> = BTreeMap::new();
+        for (name, value) in self.base.vars().chain(&self.env) {
             if name == RUN_MARKER || name == PROJECT_MARKER {
                 let name = name.to_string_lossy().into_owned();
                 return Err(self.refused(SpawnFailure::ReservedVariable { name }));
             }
-            all.insert(name.clone(), value.clone());
+            all.insert(name, value.into());
         }
         for mark in std::iter::once(&self.run).chain(&self.project) {
-            all.insert(mark.name().into(), self.base.marker_value(mark.name(), mark.value()));
+            all.insert(OsStr::new(mark.name()), self.base.marker_value(mark.name(), mark.value()).into());
         }
         Ok(all)
     }
