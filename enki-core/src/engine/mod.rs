@@ -204,6 +204,12 @@ impl Engine {
         self.queues.get(&QueueId::of(target)).map(|slot| &slot.machine)
     }
 
+    /// The base of the candidate in the works of a queue.
+    #[must_use]
+    pub fn queue_base(&self, id: QueueId) -> Option<crate::id::CommitId> {
+        self.queues.get(&id)?.machine.line().map(|line| line.base)
+    }
+
     /// The permits.
     #[must_use]
     pub const fn dispatcher(&self) -> &Dispatcher {

@@ -1,0 +1,6 @@
+//! What the benchmarks measure, and what they measure it against. A figure is a ratio of two of these in one run.
+
+pub mod baseline;
+pub mod durable;
+pub mod life;
+pub mod plans;
