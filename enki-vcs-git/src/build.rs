@@ -44,15 +44,7 @@ fn resolve(
     changes: &[Change],
 ) -> Result<(TreeId, Vec<TreeId>), GitError> {
     let commits: Vec<CommitId> = std::iter::once(base).chain(changes.iter().map(|change| change.commit)).collect();
-    let names: Vec<String> = commits.iter().flat_map(|id| [id.to_string(), format!("{id}^{{tree}}")]).collect();
-    let found = project.git().look_up(refinery, &names)?;
-    let mut trees = Vec::new();
-    for (commit, facts) in commits.iter().zip(found.chunks_exact(2)) {
-        match (facts[0].commit(), facts[1].id()) {
-            (Some(_), Some(tree)) => trees.push(tree),
-            _ => return Err(GitError::Gone(format!("commit {commit} is not in the repository"))),
-        }
-    }
+    let mut trees = project.trees_of(refinery, &commits)?;
     let base_tree = trees.remove(0);
     Ok((base_tree, trees))
 }

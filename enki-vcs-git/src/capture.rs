@@ -46,7 +46,13 @@ pub(crate) fn capture(project: &GitProject, spec: &CaptureSpec) -> Result<Captur
 
 /// The workspace is another attempt's by now; what this one left was captured then.
 fn captured_before(project: &GitProject, workspace: &WorkspaceSpec) -> Result<Capture, GitError> {
-    let names = ["", "^{tree}", "^1^{tree}"].map(|suffix| format!("{}{suffix}", kept_ref(workspace.id)));
+    let base = match StartState::from(workspace.start) {
+        StartState::Fresh { base } | StartState::Continue { base, .. } => base.to_string(),
+        StartState::Resolve { onto, .. } => onto.to_string(),
+        StartState::Other => String::new(),
+    };
+    let kept = kept_ref(workspace.id);
+    let names = [format!("{kept}^{{commit}}"), format!("{kept}^{{tree}}"), format!("{base}^{{tree}}")];
     let found = project.git().look_up(project.common_dir(), &names)?;
     match (found[0].commit(), found[1].id::<TreeId>(), found[2].id::<TreeId>()) {
         (Some(commit), Some(tree), Some(base)) => {
@@ -86,7 +92,12 @@ fn change(
         if refused.is_empty() && wrong.is_none() {
             place.write_ref(&place.branch_ref(), commit)?;
             state.captured = Some(Captured { commit, tree: staged.tree, attempt: workspace.attempt.0 });
-            let files = u32::try_from(changed.len()).unwrap_or(u32::MAX);
+            let files = if state.base_tree == state.parent_tree {
+                changed.len()
+            } else {
+                project.diff(&place.capture, state.base_tree, staged.tree)?.len()
+            };
+            let files = u32::try_from(files).unwrap_or(u32::MAX);
             outcome = Capture::Change { commit, tree: staged.tree, files };
         } else {
             // Not for the person's repository, but not lost either.

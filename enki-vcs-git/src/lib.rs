@@ -21,6 +21,28 @@
 //! git's inspection (`--strict`), and a ref keeps them before anything is said about them. The host runs git on files
 //! of an agent only through git directories of its own, so nothing that a workspace configures is ever run.
 //!
+//! # What a call costs
+//!
+//! Processes of git that a call starts, in the usual case; a test counts them.
+//!
+//! | call | processes |
+//! |---|---|
+//! | `GitProject::open` | 5 |
+//! | `create`, fresh / continued | 3 / 3 |
+//! | `capture` of nothing / of a change | 2 / 9 |
+//! | `open` of an integration branch | 3 |
+//! | `import` | 3 |
+//! | `build` of one change | 3 |
+//! | `check`, beside the command | 3 |
+//! | `publish`, not checked out | 7 |
+//! | `inspect` | 1 |
+//!
+//! # Limits
+//!
+//! * A workspace is written without the person's filters: files kept by git LFS are their pointers there.
+//! * Ignored files stay in check folders, so that build caches do.
+//! * Settings of the person outside the repository, a global list of ignored names say, do not count in workspaces.
+//!
 //! # Unix only
 //!
 //! File descriptors, process groups and paths of bytes are used as Unix has them.

@@ -129,6 +129,8 @@ pub(crate) struct State {
     /// What a captured commit gets as parent, and its tree.
     pub(crate) parent: CommitId,
     pub(crate) parent_tree: TreeId,
+    /// What the number of changed files is counted against.
+    pub(crate) base_tree: TreeId,
     /// The files as they were handed out.
     pub(crate) populated: TreeId,
     /// Files that hold a conflict, for people.

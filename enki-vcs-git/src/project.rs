@@ -308,11 +308,19 @@ impl GitProject {
 
     /// The tree of a commit that the git directory has, or an error that names it.
     pub(crate) fn tree_of(&self, git_dir: &Path, commit: CommitId) -> Result<TreeId, GitError> {
-        let found = self.git().look_up(git_dir, &[commit.to_string(), format!("{commit}^{{tree}}")])?;
-        match (found[0].commit(), found[1].id()) {
-            (Some(_), Some(tree)) => Ok(tree),
-            _ => Err(GitError::Gone(format!("commit {commit} is not in the repository {}", git_dir.display()))),
-        }
+        Ok(self.trees_of(git_dir, &[commit])?[0])
+    }
+
+    /// The trees of commits that the git directory has, or an error that names the first that it has not.
+    pub(crate) fn trees_of(&self, git_dir: &Path, commits: &[CommitId]) -> Result<Vec<TreeId>, GitError> {
+        let names: Vec<String> = commits.iter().flat_map(|id| [id.to_string(), format!("{id}^{{tree}}")]).collect();
+        let found = self.git().look_up(git_dir, &names)?;
+        let trees = commits.iter().zip(found.chunks_exact(2)).map(|(commit, facts)| {
+            // Both, because a tag has a tree too.
+            let missing = || GitError::Gone(format!("commit {commit} is not in the repository {}", git_dir.display()));
+            facts[0].commit().and(facts[1].id()).ok_or_else(missing)
+        });
+        trees.collect()
     }
 
     /// The id of nothing, in the repository's format.

@@ -107,9 +107,11 @@ fn create(project: &GitProject, spec: &WorkspaceSpec) -> Result<Workspace, GitEr
             } else if goes_on_where_refused(&state, spec, &plan) {
                 take_over(project, &place, spec, &plan, &state, state.populated)?;
             } else {
-                keep_what_is_left(project, &place, &state)?;
+                let there = keep_what_is_left(project, &place, &state)?;
                 take_over(project, &place, spec, &plan, &state, plan.populated)?;
-                reset(project, &place, plan.populated)?;
+                if there != plan.populated {
+                    reset(project, &place, plan.populated)?;
+                }
             }
         }
         other => {
@@ -130,26 +132,31 @@ fn create(project: &GitProject, spec: &WorkspaceSpec) -> Result<Workspace, GitEr
 struct Plan {
     parent: CommitId,
     parent_tree: TreeId,
+    /// What the number of changed files is counted against.
+    base_tree: TreeId,
     populated: TreeId,
     merged: Option<(Merged, CommitId)>,
 }
 
 impl Plan {
     fn of(project: &GitProject, spec: &WorkspaceSpec) -> Result<Self, GitError> {
-        let plain = |parent| {
-            let tree = project.tree_of(project.common_dir(), parent)?;
-            Ok(Self { parent, parent_tree: tree, populated: tree, merged: None })
-        };
+        let trees = |commits: &[CommitId]| project.trees_of(project.common_dir(), commits);
         match spec.start {
-            Start::Fresh { base } => plain(base),
-            Start::Continue { head, .. } => plain(head),
+            Start::Fresh { base } => {
+                let tree = trees(&[base])?[0];
+                Ok(Self { parent: base, parent_tree: tree, base_tree: tree, populated: tree, merged: None })
+            }
+            Start::Continue { base, head } => {
+                let trees = trees(&[base, head])?;
+                let (base_tree, tree) = (trees[0], trees[1]);
+                Ok(Self { parent: head, parent_tree: tree, base_tree, populated: tree, merged: None })
+            }
             Start::Resolve { onto, change } => {
-                let parent_tree = project.tree_of(project.common_dir(), onto)?;
-                project.tree_of(project.common_dir(), change)?;
-                // The merge's objects go where no `clean` of this workspace takes them away.
-                let merges = project.refinery_dir()?;
-                let merged = project.merge(&merges, onto, change)?;
-                Ok(Self { parent: onto, parent_tree, populated: merged.tree, merged: Some((merged, change)) })
+                let tree = trees(&[onto, change])?[0];
+                let merged = project.merge(&project.refinery_dir()?, onto, change)?;
+                let populated = merged.tree;
+                let merged = Some((merged, change));
+                Ok(Self { parent: onto, parent_tree: tree, base_tree: tree, populated, merged })
             }
             _ => Err(GitError::Gone("this kind of start is not known to this version".to_owned())),
         }
@@ -167,6 +174,7 @@ impl Plan {
             start: spec.start.into(),
             parent: self.parent,
             parent_tree: self.parent_tree,
+            base_tree: self.base_tree,
             populated,
             conflicts: self.conflicts(),
             ready: false,
@@ -258,9 +266,6 @@ fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan)
 /// Keeps what the workspace's files need in the person's repository, whatever `gc` does, by one ref for each task.
 fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> {
     let full_ref = base_ref(task);
-    if project.commit_at(&full_ref)? == Some(plan.parent) {
-        return Ok(());
-    }
     let lock = project.write_lock()?;
     project.at_person().args(["update-ref", &full_ref, &plan.parent.to_string()]).holding(&lock).let_finish().ok()?;
     Ok(())
@@ -271,11 +276,11 @@ pub(crate) fn base_ref(task: TaskId) -> String {
     format!("refs/enki/base/{}", task.hex())
 }
 
-/// Commits what nobody captured, and keeps it by a ref of its own.
-pub(crate) fn keep_what_is_left(project: &GitProject, place: &Place, state: &State) -> Result<(), GitError> {
+/// Commits what nobody captured, and keeps it by a ref of its own. Gives the tree of the files.
+fn keep_what_is_left(project: &GitProject, place: &Place, state: &State) -> Result<TreeId, GitError> {
     let staged = stage(project, place)?;
     if [state.last_known(), state.populated].contains(&staged.tree) {
-        return Ok(());
+        return Ok(staged.tree);
     }
     let message = crate::message::line(&format!("left uncaptured in the workspace of {}", place.task));
     let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &message, Timestamp(0))?;
@@ -286,7 +291,7 @@ pub(crate) fn keep_what_is_left(project: &GitProject, place: &Place, state: &Sta
         let lock = project.write_lock()?;
         project.keep(&lock, &place.capture, commit, Some(state.parent), &format!("refs/enki/kept/{id}"))?;
     }
-    Ok(())
+    Ok(staged.tree)
 }
 
 /// An agent may have taken its own rights away; ours are the same user's.

@@ -6,6 +6,8 @@ mod support;
 mod capture;
 mod chain;
 mod check;
+mod conformance;
+mod cost;
 mod project;
 mod publish;
 mod refinery;

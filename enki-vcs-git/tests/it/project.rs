@@ -6,21 +6,7 @@ use enki_vcs_git::{GitError, GitProject, Head};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
-/// Puts a program named git first on the path of a person.
-fn with_git(repo: &Repo, script: &str) -> enki_vcs_git::GitOptions {
-    let bin = repo.dir.path().join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    fs::write(bin.join("git"), format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut options = repo.options();
-    let mut path = bin.into_os_string();
-    path.push(":/usr/local/bin:/usr/bin:/bin");
-    options.env.retain(|(name, _)| name != "PATH");
-    options.env.push(("PATH".into(), path));
-    options
-}
+use std::os::unix::fs::symlink;
 
 /// Bad inputs 2 and 3.
 #[test]
@@ -66,14 +52,6 @@ fn a_missing_or_old_git_is_named() {
     let options = with_git(&repo, &format!("{unfixed}\nexec {} \"$@\"", which_git().display()));
     let project = GitProject::open(&repo.root, options).unwrap();
     assert!(project.facts().warnings[0].contains("lacks the security fixes"), "{:?}", project.facts());
-}
-
-fn which_git() -> std::path::PathBuf {
-    ["/usr/local/bin/git", "/usr/bin/git", "/bin/git"]
-        .iter()
-        .map(Into::into)
-        .find(|p: &std::path::PathBuf| p.exists())
-        .unwrap()
 }
 
 /// Bad input 58, F19.

@@ -9,6 +9,7 @@ use enki_core::workspace::{Capture, CaptureSpec, Expect, Start, Workspace, Works
 use enki_vcs_git::{GitError, GitOptions, GitProject, GitRefinery, GitWorkspaces};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -210,4 +211,22 @@ pub(crate) async fn fresh(repo: &Repo, step: &str) -> (GitWorkspaces, WorkspaceS
     let spec = spec(step, 1, Start::Fresh { base: repo.head("main") });
     let made = workspaces.create(&spec).await.unwrap();
     (workspaces, spec, made)
+}
+
+/// Puts a program named git first on the path of a person.
+pub(crate) fn with_git(repo: &Repo, script: &str) -> GitOptions {
+    let bin = repo.dir.path().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join("git"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut options = repo.options();
+    let mut path = bin.into_os_string();
+    path.push(":/usr/local/bin:/usr/bin:/bin");
+    options.env.retain(|(name, _)| name != "PATH");
+    options.env.push(("PATH".into(), path));
+    options
+}
+
+pub(crate) fn which_git() -> PathBuf {
+    ["/usr/local/bin/git", "/usr/bin/git", "/bin/git"].iter().map(Into::into).find(|p: &PathBuf| p.exists()).unwrap()
 }

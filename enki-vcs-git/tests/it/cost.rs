@@ -1,0 +1,90 @@
+//! How many git processes each call starts. The figures are in the crate's documentation: change both.
+
+use crate::support::*;
+use enki_core::id::EffectId;
+use enki_core::refinery::{Build, Publish, Refinery};
+use enki_core::workspace::{Expect, Start, WorkspaceProvider};
+use enki_vcs_git::GitProject;
+use std::fs;
+use std::path::PathBuf;
+
+struct Counter {
+    log: PathBuf,
+    seen: usize,
+}
+
+impl Counter {
+    /// The calls since the last time, without one that git counts as more than one.
+    fn since(&mut self) -> usize {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let calls = text.lines().count();
+        let new = calls - self.seen;
+        for line in text.lines().skip(self.seen) {
+            println!("  {line}");
+        }
+        self.seen = calls;
+        new
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_starts_a_known_number_of_processes() {
+    let repo = Repo::new();
+    repo.git(&["checkout", "-q", "-b", "elsewhere"]);
+    let log = repo.dir.path().join("calls");
+    // The subcommand is the first argument that is neither an option nor the value of one.
+    let script = format!("for a; do case $a in -*|*=*) ;; *) echo $a; break;; esac; done >>{}", log.display());
+    let options = with_git(&repo, &format!("{script}\nexec {} \"$@\"", which_git().display()));
+    let mut counter = Counter { log, seen: 0 };
+    let mut counts = Vec::new();
+    let mut note = |what: &'static str| counts.push((what, counter.since()));
+
+    let project = GitProject::open(&repo.root, options).unwrap();
+    note("find the project");
+    let (workspaces, refinery) = (project.workspaces(), project.refinery());
+    let base = refinery.open(&main(), &integration()).await.unwrap();
+    note("open");
+    let first = spec("a", 1, Start::Fresh { base });
+    let made = workspaces.create(&first).await.unwrap();
+    note("create, fresh");
+    assert_eq!(
+        workspaces.capture(&capture(&first, Expect::Nothing)).await.unwrap(),
+        enki_core::workspace::Capture::NoChange
+    );
+    note("capture, nothing");
+    write(&made.path, "b.txt", "b\n");
+    let commit = committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
+    note("capture, a change");
+    workspaces.create(&spec("a", 2, Start::Continue { base, head: commit })).await.unwrap();
+    note("create, continued");
+    let change = step_change("a", 1, commit);
+    refinery.import(&change).await.unwrap();
+    note("import");
+    let Build::Candidate(candidate) = refinery.build(base, &[change], EffectId::of("b", &[])).await.unwrap() else {
+        panic!("it builds")
+    };
+    note("build");
+    let gate = enki_core::refinery::Gate { command: "true".to_owned(), timeout: std::time::Duration::from_secs(9) };
+    refinery.check(&candidate, &gate, EffectId::of("c", &[])).await.unwrap();
+    note("check, beside the command");
+    assert_eq!(refinery.publish(&integration(), base, &candidate).await.unwrap(), Publish::Published);
+    note("publish");
+    refinery.inspect(&integration(), Some(candidate.commit)).await.unwrap();
+    note("inspect");
+    assert_eq!(
+        counts,
+        [
+            ("find the project", 5),
+            ("open", 3),
+            ("create, fresh", 3),
+            ("capture, nothing", 2),
+            ("capture, a change", 9),
+            ("create, continued", 3),
+            ("import", 3),
+            ("build", 3),
+            ("check, beside the command", 3),
+            ("publish", 7),
+            ("inspect", 1),
+        ]
+    );
+}
