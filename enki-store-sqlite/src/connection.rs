@@ -69,3 +69,25 @@ fn immutable(path: &Path) -> String {
     }
     uri + "?immutable=1"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_has_the_settings_that_safety_rests_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let writer = open_writer(&path, &OpenOptions::new()).unwrap();
+        let reader = open_reader(&path, Access::Read, Duration::from_secs(5)).unwrap();
+        let get = |db: &Connection, name| db.query_row(&format!("PRAGMA {name}"), [], |r| r.get::<_, i64>(0)).unwrap();
+        for db in [&writer, &reader] {
+            let names = ["foreign_keys", "trusted_schema", "cell_size_check", "mmap_size", "busy_timeout"];
+            assert_eq!(names.map(|name| get(db, name)), [1, 0, 1, 0, 5000]);
+        }
+        let full = 2;
+        assert_eq!(get(&writer, "synchronous"), full);
+        reader.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+    }
+}

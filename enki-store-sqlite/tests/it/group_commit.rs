@@ -64,6 +64,34 @@ fn many_tasks_on_many_threads_share_syncs_and_lose_nothing() {
 }
 
 #[test]
+fn what_a_refused_request_wrote_is_undone_and_its_neighbours_are_kept() {
+    let place = Place::with_three_events();
+    let store = place.open();
+    let lease = run(lease(&store));
+    let before = store.stats().commits;
+    let other = raw(&place.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = [
+        store.append(&lease, vec![submit(2)]),
+        store.append(&lease, vec![submit(3), more(1, 0, &["stale"])]),
+        store.append(&lease, vec![submit(4)]),
+        store.append(&lease, vec![submit(5), more(1, 0, &["stale"])]),
+    ]
+    .map(FutureExt::boxed);
+    for append in &mut waiting {
+        assert!(append.now_or_never().is_none());
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    let results = run(join_all(waiting));
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, false]);
+    assert!(store.stats().commits - before <= 2, "some shared a transaction");
+    for (n, events) in [(1, 3), (2, 1), (3, 0), (4, 1), (5, 0)] {
+        assert_eq!(bodies(&store, n).unwrap().len(), events, "log {n}");
+    }
+    run(store.append(&lease, vec![submit(3), submit(5)])).expect("nothing of them is in the way");
+}
+
+#[test]
 fn a_refused_or_failed_request_spoils_no_other_of_its_transaction() {
     let place = Place::with_three_events();
     let used = std::fs::metadata(place.path()).unwrap().len();
@@ -98,6 +126,7 @@ fn a_dropped_call_is_done_as_a_whole_and_drop_waits_for_it() {
     let place = Place::new();
     let store = place.open();
     let lease = run(lease(&store));
+    assert!(bodies(&store, 1).unwrap().is_empty(), "a reader has the file open too");
     let _ = store.append(&lease, vec![submit(1), submit(2)]).now_or_never();
     let _ = store.renew(&lease, Timestamp(1), Timestamp(5000)).now_or_never();
     drop(store);
