@@ -31,7 +31,7 @@ pub trait Refinery: fmt::Debug + Send + Sync {
     async fn import(&self, change: &Change) -> Result<Import, RefineryError>;
 
     /// Builds what would be published: `changes` on `base`, without a checkout. Deterministic: the same arguments
-    /// give the same commit id.
+    /// give the same commit id. No changes at all give the base itself as the candidate, to be checked as it is.
     ///
     /// # Errors
     ///

@@ -124,6 +124,7 @@ macro_rules! refinery_conformance {
             several_changes_become_one_candidate
             a_conflict_names_the_change_and_the_files
             what_is_there_already_is_empty
+            building_nothing_gives_the_base_itself
             a_gate_passes_or_fails
             a_gate_sees_exactly_the_candidates_files
             a_gate_over_its_time_limit_has_timed_out

@@ -33,7 +33,11 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change]) ->
         };
         (tip, tree) = (next, next_tree);
     }
-    if tree == base_tree { Ok(Build::Empty) } else { Ok(Build::Candidate(Candidate { commit: tip, tree, base })) }
+    if tree == base_tree && !changes.is_empty() {
+        Ok(Build::Empty)
+    } else {
+        Ok(Build::Candidate(Candidate { commit: tip, tree, base }))
+    }
 }
 
 /// Sees to it that all commits are there before git is asked to merge them (F11). Gives their trees.

@@ -185,6 +185,16 @@ pub async fn what_is_there_already_is_empty(fixture: &impl RefineryFixture) {
     assert_eq!(bed.build(newer, &[change]).await, Build::Empty);
 }
 
+/// Building nothing gives the base itself, so that it can be checked as it is.
+pub async fn building_nothing_gives_the_base_itself(fixture: &impl RefineryFixture) {
+    let bed = Bed::new(fixture).await;
+    let candidate = bed.candidate(bed.base, &[]).await;
+    assert_eq!((candidate.commit, candidate.base), (bed.base, bed.base));
+    if let Some(check) = bed.check(&candidate, &Wish::FileIs { path: "a.txt", content: "a\n" }).await {
+        assert_eq!(check, Check::Passed);
+    }
+}
+
 /// A gate that says yes passes, one that says no fails with its last output.
 pub async fn a_gate_passes_or_fails(fixture: &impl RefineryFixture) {
     let bed = Bed::new(fixture).await;
