@@ -99,6 +99,9 @@ impl CommandAgent {
         if let Some(project) = &self.config.project {
             spawn = spawn.project(project.clone());
         }
+        if let Some((program, limits)) = &self.config.supervisor {
+            spawn = spawn.supervisor(program, *limits);
+        }
         for (name, value) in &self.config.env {
             spawn = spawn.env(name, value);
         }

@@ -4,9 +4,11 @@ use crate::env::{BaseEnv, is_reserved};
 use crate::log::LogLimits;
 use crate::marker::Marker;
 use crate::spawn::{SpawnError, SpawnFailure};
+use crate::supervise::ChildLimits;
 use enki_core::tier::Tier;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a command is made an agent: what runs, with which arguments and variables, within which limits.
@@ -35,6 +37,7 @@ pub struct CommandAgentConfig {
     pub(crate) grace: Duration,
     pub(crate) log_limits: LogLimits,
     pub(crate) output_limit: u64,
+    pub(crate) supervisor: Option<(PathBuf, ChildLimits)>,
 }
 
 impl CommandAgentConfig {
@@ -50,6 +53,7 @@ impl CommandAgentConfig {
             grace: Duration::from_secs(10),
             log_limits: LogLimits::default(),
             output_limit: 16 << 30,
+            supervisor: None,
         }
     }
 
@@ -116,6 +120,13 @@ impl CommandAgentConfig {
     #[must_use]
     pub fn output_limit(mut self, bytes: u64) -> Self {
         self.output_limit = bytes;
+        self
+    }
+
+    /// The program that supervises it, and what it may use at most. See [`Spawn::supervisor`](crate::Spawn::supervisor).
+    #[must_use]
+    pub fn supervisor(mut self, program: impl Into<PathBuf>, limits: ChildLimits) -> Self {
+        self.supervisor = Some((program.into(), limits));
         self
     }
 }

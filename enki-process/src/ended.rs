@@ -27,6 +27,8 @@ pub struct Ended {
     pub strays: u32,
     /// Processes of its tree that could not be killed in time: 0 but for processes stuck in the kernel.
     pub survivors: u32,
+    /// By what its tree was held together. Anything but the first is a degraded way, to be recorded.
+    pub containment: Containment,
     /// From start to end.
     pub elapsed: Duration,
 }
@@ -45,6 +47,20 @@ pub enum Cause {
     Idle,
     /// It put out too much.
     OutputLimit,
+}
+
+/// By what a child's process tree is held together, best first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Containment {
+    /// A supervisor that adopts all orphans, and with which the child dies. Nothing escapes, and nothing outlives the
+    /// orchestrator.
+    Supervisor,
+    /// The mark in the environment of each process. A process that clears its environment, leaves its session and loses
+    /// its parent before it was ever seen escapes; and after the orchestrator was killed all live until its next start.
+    Marks,
+    /// The process group: there is no `/proc`. Whatever leaves the group escapes.
+    Group,
 }
 
 /// How a process ended.

@@ -96,10 +96,10 @@ impl Hunt {
     }
 
     /// For the tree of one fresh child of ours. Cheap: it looks at nothing yet.
-    pub(crate) fn of_child(mark: Marker, leader: i32) -> Self {
+    pub(crate) fn of_child(marks: Vec<Marker>, leader: i32) -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         Self {
-            marks: vec![mark],
+            marks,
             known: HashSet::new(),
             spared: HashSet::from([own]),
             leader,
@@ -116,6 +116,30 @@ impl Hunt {
         self.known.extend(members.iter().map(|s| s.id));
         let cpu = own.into_iter().chain(&members).map(|s| s.cpu).sum();
         (cpu, members.len())
+    }
+
+    /// The process that a supervisor supervises, if it has come that far: the leader of a group of its own.
+    pub(crate) fn supervised(&mut self, supervisor: i32) -> Option<i32> {
+        let stats = self.reader.stats();
+        let agent = stats.iter().find(|s| s.parent == supervisor && s.group == s.id.pid && !s.is_dead);
+        agent.map(|s| s.id.pid)
+    }
+
+    /// Leaves that process alone from now on, or no more.
+    pub(crate) fn spare(&mut self, pid: i32, spared: bool) {
+        if spared {
+            self.spared.insert(pid);
+        } else {
+            self.spared.remove(&pid);
+        }
+    }
+
+    /// Kills all living descendants of a process once.
+    pub(crate) fn kill_below(&mut self, root: i32) {
+        let stats = self.reader.stats();
+        for stat in procfs::tree(&stats, root).iter().filter(|s| !s.is_dead) {
+            self.kill(stat.id);
+        }
     }
 
     /// Whether somebody still lives in that process group. The dead that nobody has reaped yet do not count: their new

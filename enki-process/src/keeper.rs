@@ -5,13 +5,15 @@
 
 use crate::child::Child;
 use crate::clock;
-use crate::ended::{Cause, Ended, Status};
+use crate::ended::{Cause, Containment, Ended, Status};
 use crate::feed::{Channel, Feed, Stream};
 use crate::files;
 use crate::hunt::Hunt;
 use crate::log::CappedLog;
 use crate::pool;
+use crate::procfs;
 use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
+use crate::supervise;
 use crate::text::{Latest, Lines, Tail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -103,7 +105,11 @@ struct Keeper<'a> {
 struct Stopping {
     cause: Cause,
     force_at: Instant,
+    /// Whether it was asked politely; the agent of a supervisor may not be there yet.
+    asked: bool,
     forced: bool,
+    /// When a supervisor that does not end has had its time.
+    supervisor_until: Option<Instant>,
 }
 
 /// When the child last showed life.
@@ -181,7 +187,7 @@ impl<'a> Keeper<'a> {
             show_at: None,
             output: 0,
             buffer: vec![0; CHUNK],
-            hunt: Hunt::of_child(spawn.run.clone(), pid.as_raw_nonzero().get()),
+            hunt: Hunt::of_child(vec![spawn.run.clone()], pid.as_raw_nonzero().get()),
             started,
             pulse: Pulse { last: started, look: None },
             stopping: None,
@@ -244,8 +250,8 @@ impl<'a> Keeper<'a> {
 
     fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let limits = match self.stopping {
-            Some(stopping) if stopping.forced => [Some(stopping.force_at + BURIAL), None],
-            Some(stopping) => [Some(stopping.force_at), None],
+            Some(stopping) if stopping.forced => [Some(stopping.force_at + BURIAL), stopping.supervisor_until],
+            Some(stopping) => [Some(stopping.force_at), (!stopping.asked).then(|| now + TICK)],
             None => [self.spawn.timeout.and_then(|t| self.started.checked_add(t)), self.next_look()],
         };
         let tick = self.rope.is_none().then(|| now + TICK);
@@ -257,6 +263,10 @@ impl<'a> Keeper<'a> {
         if let Some(stopping) = self.stopping {
             if !stopping.forced && now >= stopping.force_at {
                 self.kill(stopping);
+            } else if !stopping.asked {
+                self.ask();
+            } else if stopping.supervisor_until.is_some_and(|at| now >= at) {
+                self.kill_supervisor(stopping);
             }
         } else if self.spawn.timeout.is_some_and(|t| now - self.started >= t) {
             self.stop(Cause::TimedOut, self.spawn.grace, now);
@@ -295,24 +305,54 @@ impl<'a> Keeper<'a> {
             stopping.force_at = stopping.force_at.min(force_at);
             return;
         }
-        self.stopping = Some(Stopping { cause, force_at, forced: false });
+        self.stopping =
+            Some(Stopping { cause, force_at, asked: grace.is_zero(), forced: false, supervisor_until: None });
         // Before anything dies: afterwards an orphan without our mark could not be told from a stranger.
         self.hunt.note_tree(self.pid.as_raw_nonzero().get());
         if !grace.is_zero() {
-            // The child is not reaped yet, so the number is still its own. It fails only if nobody is left to ask.
-            let _ = match self.spawn.polite {
-                Polite::Terminate => rustix::process::kill_process_group(self.pid, Signal::TERM),
-                Polite::Interrupt => rustix::process::kill_process(self.pid, Signal::INT),
-            };
+            self.ask();
+        }
+    }
+
+    /// Asks politely.
+    fn ask(&mut self) {
+        let main = match &self.spawn.supervisor {
+            None => Some(self.pid),
+            Some(_) => self.hunt.supervised(self.pid.as_raw_nonzero().get()).and_then(Pid::from_raw),
+        };
+        let Some(main) = main else { return };
+        // Our child is not reaped yet, so the number is still its own; that of a supervised one is a moment old. It
+        // fails only if nobody is left to ask.
+        let _ = match self.spawn.polite {
+            Polite::Terminate => rustix::process::kill_process_group(main, Signal::TERM),
+            Polite::Interrupt => rustix::process::kill_process(main, Signal::INT),
+        };
+        if let Some(stopping) = &mut self.stopping {
+            stopping.asked = true;
         }
     }
 
     fn kill(&mut self, stopping: Stopping) {
-        self.stopping = Some(Stopping { forced: true, ..stopping });
         let pid = self.pid.as_raw_nonzero().get();
+        let deadline = stopping.force_at + BURIAL;
+        let mut forced = Stopping { forced: true, asked: true, ..stopping };
         self.hunt.note_tree(pid);
+        if self.spawn.supervisor.is_some() {
+            // With its agent dead it ends by itself, once it has buried what nobody else can find.
+            self.hunt.spare(pid, true);
+            forced.supervisor_until = Some(stopping.force_at + BURIAL / 2);
+        } else {
+            let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+        }
+        self.stopping = Some(forced);
+        self.strays += self.hunt.run(deadline).killed;
+    }
+
+    fn kill_supervisor(&mut self, stopping: Stopping) {
+        self.stopping = Some(Stopping { supervisor_until: None, ..stopping });
+        self.hunt.spare(self.pid.as_raw_nonzero().get(), false);
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
-        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         self.strays += self.hunt.run(stopping.force_at + BURIAL).killed;
     }
 
@@ -435,7 +475,7 @@ impl<'a> Keeper<'a> {
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         let deadline = self.stopping.map_or(now, |s| if s.forced { s.force_at } else { now }) + BURIAL;
         let mut survivors = 0;
-        if !self.hunt.is_surely_over(now - self.started) {
+        if !self.is_surely_over(now) {
             let hunted = self.hunt.run(deadline);
             self.strays += hunted.killed;
             survivors = hunted.survivors;
@@ -465,6 +505,16 @@ impl<'a> Keeper<'a> {
         drop(self.tell(status, survivors));
     }
 
+    /// Whether nothing of the tree can be left, found out cheaply. A supervisor that ended by itself has seen to it.
+    fn is_surely_over(&mut self, now: Instant) -> bool {
+        if self.spawn.supervisor.is_some() {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let status = rustix::process::waitid(WaitId::Pid(self.pid), options);
+            return status.is_ok_and(|s| s.is_some_and(|s| s.exited()));
+        }
+        self.hunt.is_surely_over(now - self.started)
+    }
+
     /// The child cannot be killed: it is stuck in the kernel. Tells that, and goes on waiting to reap it.
     fn give_up(mut self) {
         let survivors = 1 + self.hunt.run(clock::now()).survivors;
@@ -491,6 +541,7 @@ impl<'a> Keeper<'a> {
             collected: self.collect.take().and_then(files::Handover::collect),
             strays: self.strays,
             survivors,
+            containment: containment(self.spawn),
             elapsed: clock::now() - self.started,
         };
         if survivors > 0 {
@@ -503,14 +554,35 @@ impl<'a> Keeper<'a> {
 
 #[expect(clippy::disallowed_methods, reason = "the one place where this crate starts processes")]
 fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<&OsStr, Cow<'_, OsStr>>) -> Command {
-    let mut command = Command::new(program);
-    command.args(&spawn.args).env_clear().envs(environment).process_group(0);
+    let mut command = match &spawn.supervisor {
+        None => {
+            let mut command = Command::new(program);
+            // Without code between fork and exec, which would make each start cost as much as the host is large.
+            command.args(&spawn.args).process_group(0);
+            command
+        }
+        // It takes a session of its own by itself, and so does the agent.
+        Some(supervisor) => {
+            let mut command = Command::new(supervisor);
+            command.args(supervise::command_line(program.as_os_str(), &spawn.args, spawn.limits));
+            command
+        }
+    };
+    command.env_clear().envs(environment);
     if let Some(directory) = &spawn.directory {
         command.current_dir(directory);
     }
     let stdin = if spawn.stdin.is_empty() { Stdio::null() } else { Stdio::piped() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+fn containment(spawn: &Spawn) -> Containment {
+    match &spawn.supervisor {
+        Some(_) => Containment::Supervisor,
+        None if procfs::is_usable() => Containment::Marks,
+        None => Containment::Group,
+    }
 }
 
 /// A descriptor that becomes readable when the child ends, where the kernel has such a thing.

@@ -23,12 +23,14 @@ mod marker;
 mod pool;
 mod procfs;
 mod spawn;
+#[cfg(target_os = "linux")]
+pub mod supervise;
 mod text;
 
 pub use child::Child;
 pub use command_agent::CommandAgent;
 pub use command_config::CommandAgentConfig;
-pub use ended::{Cause, Ended, Status};
+pub use ended::{Cause, Containment, Ended, Status};
 pub use env::{ALLOWED, BaseEnv, is_reserved};
 pub use feed::{ChildEvent, Feed, Stream};
 pub use hunt::{Hunted, kill_marked, marked};

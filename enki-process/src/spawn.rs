@@ -6,6 +6,7 @@ use crate::feed::Feed;
 use crate::keeper;
 use crate::log::LogLimits;
 use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
+use crate::supervise::ChildLimits;
 use enki_core::id::EffectId;
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -45,6 +46,8 @@ pub struct Spawn {
     pub(crate) stderr_tail: usize,
     pub(crate) output_limit: Option<u64>,
     pub(crate) collect: Option<(PathBuf, usize)>,
+    pub(crate) supervisor: Option<PathBuf>,
+    pub(crate) limits: ChildLimits,
     pub(crate) feed: Feed,
     pub(crate) feed_capacity: usize,
 }
@@ -167,6 +170,8 @@ impl Spawn {
             stderr_tail: 16 << 10,
             output_limit: None,
             collect: None,
+            supervisor: None,
+            limits: ChildLimits::default(),
             feed: Feed::Silent,
             feed_capacity: 8 << 20,
         }
@@ -283,6 +288,21 @@ impl Spawn {
         self
     }
 
+    /// The program that supervises it, and what it may use at most: an executable that calls
+    /// [`supervise_main`](crate::supervise::supervise_main) for the subcommand
+    /// [`SUBCOMMAND`](crate::supervise::SUBCOMMAND), by its absolute path. Linux only, ignored elsewhere.
+    ///
+    /// With it nothing of the tree can escape, and all of it dies with this process. Without it the tree is held
+    /// together by marks; see [`Containment`](crate::Containment). If the program then cannot be executed after all,
+    /// the child ends with exit code 127 and says so on stderr.
+    #[must_use]
+    pub fn supervisor(mut self, program: impl Into<PathBuf>, limits: ChildLimits) -> Self {
+        if cfg!(target_os = "linux") {
+            (self.supervisor, self.limits) = (Some(program.into()), limits);
+        }
+        self
+    }
+
     /// What of the output comes as events, at most `capacity` bytes of it waiting at a time.
     ///
     /// A caller that takes events loses none: the child has to wait for it. One that takes none for a second loses the
@@ -384,6 +404,11 @@ impl Spawn {
             }
             _ => match &self.directory {
                 Some(directory) if !directory.is_dir() => SpawnFailure::Directory { directory: directory.clone() },
+                // It was there a moment ago.
+                _ if source.kind() == io::ErrorKind::NotFound => {
+                    let why = "needs an interpreter or loader that is not there; look at its first line".into();
+                    SpawnFailure::NotExecutable { path: path(), why }
+                }
                 _ => SpawnFailure::Other { source },
             },
         })

@@ -292,7 +292,11 @@ async fn a_program_that_cannot_run_is_named_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let plain = dir.path().join("plain");
     std::fs::write(&plain, "echo").unwrap();
+    let script = dir.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let cases = [
+        (Spawn::new(&script, id("bad")), "needs an interpreter"),
         (Spawn::new("no-such-program", id("bad")).base_env(host()), "not found in PATH (/usr/local/bin:/usr/bin:/bin)"),
         (Spawn::new("sh", id("bad")), "no PATH is set"),
         (Spawn::new("/no/such/program", id("bad")), "not found; check"),

@@ -1,0 +1,263 @@
+//! A supervisor, its agent, and the deaths of each. This test program is the supervisor too, and the orchestrator that
+//! gets killed; so it has a `main` of its own. `cargo test NAME` runs the tests whose name contains NAME.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panic, reads the clock and starts itself"
+)]
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    use enki_process::supervise::{SUBCOMMAND, supervise_main};
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.next_if(|arg| arg == SUBCOMMAND).is_some() {
+        return supervise_main(args).into();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if args.next_if(|arg| arg == tests::ORCHESTRATE).is_some() {
+        runtime.block_on(tests::orchestrate(args.next().unwrap().to_str().unwrap()));
+        return std::process::ExitCode::SUCCESS;
+    }
+    let filter = args.find(|arg| !arg.to_string_lossy().starts_with('-'));
+    for (name, test) in tests::ALL {
+        if filter.as_ref().is_none_or(|f| name.contains(&*f.to_string_lossy())) {
+            runtime.block_on(test());
+            println!("test {name} ... ok");
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}
+
+#[cfg(target_os = "linux")]
+mod tests {
+    use enki_core::id::EffectId;
+    use enki_process::supervise::ChildLimits;
+    use enki_process::{
+        BaseEnv, Cause, Child, ChildEvent, Containment, Ended, Feed, Marker, Polite, Spawn, Status, marked,
+    };
+    use std::ffi::OsString;
+    use std::future::Future;
+    use std::io::Read;
+    use std::pin::Pin;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    pub(crate) const ORCHESTRATE: &str = "__orchestrate";
+
+    type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+
+    macro_rules! all {
+        ($($name:ident)*) => { pub(crate) const ALL: &[(&str, Test)] = &[$((stringify!($name), || Box::pin($name()))),*]; };
+    }
+
+    all! {
+        a_supervised_child_is_like_any_other
+        who_left_every_trace_behind_dies_with_the_normal_end
+        a_polite_stop_reaches_the_agent
+        an_interrupt_reaches_the_agent
+        who_ignores_everything_is_killed
+        everything_dies_with_the_orchestrator
+        the_agent_dies_with_its_supervisor
+        a_stopped_supervisor_does_not_save_anybody
+        limits_hold_for_the_agent
+        a_program_that_cannot_be_executed_is_a_failure
+        runs_side_by_side_leave_nothing
+    }
+
+    fn id(name: &str) -> EffectId {
+        EffectId::of("supervise", &[name.as_bytes()])
+    }
+
+    fn sh(name: &str, script: &str) -> Spawn {
+        let path = (OsString::from("PATH"), OsString::from("/usr/local/bin:/usr/bin:/bin"));
+        Spawn::new("sh", id(name))
+            .args(["-c", script])
+            .base_env(BaseEnv::from_vars([path]))
+            .supervisor(std::env::current_exe().unwrap(), ChildLimits::default())
+            .feed(Feed::Lines { longest: 100 }, 0)
+    }
+
+    async fn run(spawn: Spawn) -> Ended {
+        spawn.start().await.unwrap().wait().await
+    }
+
+    async fn line(child: &mut Child) -> String {
+        match child.next().await {
+            ChildEvent::Output { bytes, .. } => String::from_utf8(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn living(name: &str) -> Vec<u32> {
+        marked(&[Marker::run(id(name))])
+    }
+
+    fn is_alive(pid: &str) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    async fn until(what: &str, mut done: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(10), "{what} does not come about");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn a_supervised_child_is_like_any_other() {
+        let ended = run(sh("same", "cat; echo err >&2; exit 3").stdin("in")).await;
+        assert_eq!(
+            (ended.cause, ended.status, ended.containment),
+            (Cause::Exited, Status::Code(3), Containment::Supervisor)
+        );
+        assert_eq!((&ended.stdout_tail[..], &ended.stderr_tail[..]), (&b"in"[..], &b"err\n"[..]));
+        for signal in [9, 15, 11, 1] {
+            assert_eq!(run(sh("same", &format!("kill -{signal} $$"))).await.status, Status::Signal(signal));
+        }
+        // It stands alone: no terminal, and a group that is its own.
+        let ended = run(sh("same", "ps -o pid=,pgid=,sid= -p $$ | tr -s ' '; echo $$")).await;
+        let text = String::from_utf8(ended.stdout_tail).unwrap();
+        let pid = text.lines().last().unwrap();
+        assert_eq!(text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), [pid; 3]);
+    }
+
+    async fn who_left_every_trace_behind_dies_with_the_normal_end() {
+        // No mark, no parent, no session in common: only a supervisor can know it.
+        let mut child = sh("trace", "env -i setsid sleep 1000 >/dev/null 2>&1 & echo $!").start().await.unwrap();
+        let stray = line(&mut child).await;
+        let ended = child.wait().await;
+        assert_eq!(ended.status, Status::Code(0));
+        assert!(!is_alive(&stray));
+    }
+
+    async fn a_polite_stop_reaches_the_agent() {
+        let mut child =
+            sh("polite", "trap 'echo bye; exit 5' TERM; echo ready; sleep 1000 & wait").start().await.unwrap();
+        assert_eq!(line(&mut child).await, "ready");
+        child.stop(Duration::from_secs(10));
+        let ended = child.wait().await;
+        assert_eq!(
+            (ended.cause, ended.status, &ended.stdout_tail[..]),
+            (Cause::Stopped, Status::Code(5), &b"ready\nbye\n"[..])
+        );
+        assert_eq!(living("polite"), [0u32; 0]);
+        // Even one that is asked before it is there.
+        let child = sh("early", "sleep 1000").start().await.unwrap();
+        child.stop(Duration::from_secs(60));
+        let ended = child.wait().await;
+        assert_eq!(ended.cause, Cause::Stopped);
+        assert!(ended.elapsed < Duration::from_secs(5));
+    }
+
+    async fn an_interrupt_reaches_the_agent() {
+        let script = "trap 'echo bye; exit 7' INT; echo ready; while :; do sleep 0.05; done";
+        let mut child = sh("interrupt", script).polite(Polite::Interrupt).start().await.unwrap();
+        assert_eq!(line(&mut child).await, "ready");
+        child.stop(Duration::from_secs(10));
+        assert_eq!(child.wait().await.status, Status::Code(7));
+    }
+
+    async fn who_ignores_everything_is_killed() {
+        let script = "trap '' TERM INT HUP; env -i setsid sh -c 'trap \"\" TERM; sleep 1000 & echo $!; wait' & \
+                      while :; do sleep 1000; done";
+        let mut child = sh("ignores", script).start().await.unwrap();
+        let stray = line(&mut child).await;
+        let asked = Instant::now();
+        child.stop(Duration::from_millis(100));
+        let ended = child.wait().await;
+        assert_eq!((ended.cause, ended.survivors), (Cause::Stopped, 0));
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        assert!(!is_alive(&stray));
+        assert_eq!(living("ignores"), [0u32; 0]);
+    }
+
+    /// The orchestrator to be killed: runs an agent for ever.
+    pub(crate) async fn orchestrate(name: &str) {
+        let mut child = sh(name, "env -i setsid sleep 1000 & echo $!; setsid sleep 1000 & wait").start().await.unwrap();
+        println!("{}", line(&mut child).await);
+        child.wait().await;
+    }
+
+    async fn everything_dies_with_the_orchestrator() {
+        let mut orchestrator = Command::new(std::env::current_exe().unwrap())
+            .args([ORCHESTRATE, "orphans"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stray = String::new();
+        let mut out = orchestrator.stdout.take().unwrap();
+        while !stray.ends_with('\n') {
+            let mut byte = [0];
+            out.read_exact(&mut byte).unwrap();
+            stray.push(char::from(byte[0]));
+        }
+        let stray = stray.trim().to_owned();
+        assert!(is_alive(&stray) && living("orphans").len() >= 3, "{:?}", living("orphans"));
+        orchestrator.kill().unwrap();
+        orchestrator.wait().unwrap();
+        until("the death of all", || living("orphans").is_empty() && !is_alive(&stray)).await;
+    }
+
+    async fn the_agent_dies_with_its_supervisor() {
+        let mut child = sh("beheaded", "setsid sleep 1000 & echo $$; wait").start().await.unwrap();
+        let agent = line(&mut child).await;
+        let supervisor = child.pid().to_string();
+        assert_ne!(agent, supervisor);
+        assert!(Command::new("kill").args(["-9", &supervisor]).status().unwrap().success());
+        let ended = child.wait().await;
+        assert_eq!((ended.cause, ended.status, ended.survivors), (Cause::Exited, Status::Signal(9), 0));
+        assert!(!is_alive(&agent));
+        assert_eq!(living("beheaded"), [0u32; 0]);
+    }
+
+    async fn a_stopped_supervisor_does_not_save_anybody() {
+        let mut child = sh("frozen", "echo ready; sleep 1000").start().await.unwrap();
+        line(&mut child).await;
+        assert!(Command::new("kill").args(["-STOP", &child.pid().to_string()]).status().unwrap().success());
+        child.stop(Duration::ZERO);
+        let ended = child.wait().await;
+        assert_eq!((ended.cause, ended.survivors), (Cause::Stopped, 0));
+        assert!(ended.elapsed < Duration::from_secs(5));
+        assert_eq!(living("frozen"), [0u32; 0]);
+    }
+
+    async fn limits_hold_for_the_agent() {
+        let limits = ChildLimits { open_files: Some(64), file_size: Some(512 * 100), cpu_seconds: Some(1000) };
+        let spawn = sh("limits", "ulimit -n; ulimit -f; ulimit -t");
+        let ended = run(spawn.supervisor(std::env::current_exe().unwrap(), limits)).await;
+        assert_eq!(String::from_utf8(ended.stdout_tail).unwrap(), "64\n100\n1000\n");
+    }
+
+    async fn a_program_that_cannot_be_executed_is_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("script");
+        std::fs::write(&program, "#!/no/such/interpreter\n").unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let spawn = Spawn::new(&program, id("cannot"));
+        let ended = run(spawn.supervisor(std::env::current_exe().unwrap(), ChildLimits::default())).await;
+        assert_eq!(ended.status, Status::Code(127));
+        let said = String::from_utf8(ended.stderr_tail).unwrap();
+        assert!(said.contains("cannot execute"), "{said:?}");
+    }
+
+    async fn runs_side_by_side_leave_nothing() {
+        let began = Instant::now();
+        for batch in 0..10 {
+            let runs: Vec<_> = (0..8)
+                .map(|i| tokio::spawn(run(sh(&format!("many-{batch}-{i}"), "env -i setsid sleep 1000 & exit 2"))))
+                .collect();
+            for ended in runs {
+                let ended = ended.await.unwrap();
+                assert_eq!((ended.status, ended.survivors), (Status::Code(2), 0));
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        let sleeping = Command::new("ps").args(["-eo", "stat=,args="]).output().unwrap().stdout;
+        let sleeping = String::from_utf8_lossy(&sleeping).into_owned();
+        let left = sleeping.lines().filter(|l| !l.starts_with('Z') && l.ends_with("sleep 1000")).count();
+        assert_eq!(left, 0, "{sleeping}");
+    }
+}
