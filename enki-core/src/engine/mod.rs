@@ -49,7 +49,8 @@ impl QueueId {
 pub enum Input {
     /// A checked plan is submitted.
     Submit(Box<execution::Submitted>),
-    /// A person wants something of an execution. For a cancel, the engine fills in what is being committed.
+    /// A person wants something of an execution. For a cancel and a decision, the engine fills in what is being
+    /// committed.
     Command(ExecutionId, execution::Command),
     /// A backend answers about an execution's effect.
     Report(ExecutionId, execution::Report),
@@ -314,6 +315,10 @@ impl Engine {
                 let committing = self.committing(id);
                 self.execution_input(id, &execution::Command::Cancel { step, committing }.into(), now)
             }
+            Input::Command(id, execution::Command::Decide { hold, answer, .. }) => {
+                let committing = self.committing(id);
+                self.execution_input(id, &execution::Command::Decide { hold, answer, committing }.into(), now)
+            }
             Input::Command(id, command) => {
                 if let execution::Command::AddSteps(steps) = &command {
                     self.check_cycles(id, steps)?;
@@ -331,7 +336,16 @@ impl Engine {
                 Ok(())
             }
             Input::Queue(id, input) => {
-                let answers = matches!(input, merge_queue::Input::Report(..) | merge_queue::Input::Seen(_));
+                let looks = matches!(
+                    self.in_flight.get(&Subject::Queue(id)),
+                    Some(Effect::Queue(_, merge_queue::Effect { kind: merge_queue::EffectKind::Look, .. }))
+                );
+                let answers = match &input {
+                    merge_queue::Input::Report(..) => !looks,
+                    // News of the target nobody asked for answers nothing else that is in flight.
+                    merge_queue::Input::Seen(_) => looks,
+                    _ => false,
+                };
                 self.queue_input(id, &input, now)?;
                 self.answered(answers.then_some(Subject::Queue(id)));
                 Ok(())

@@ -56,7 +56,7 @@ impl Execution {
             Event::AttemptEnded { step, end, next, .. } => {
                 self.usage = self.usage.plus(end.usage);
                 self.change(*step, touched, |s| {
-                    s.lived = true;
+                    s.lived |= !matches!(end.outcome, super::Outcome::NotStarted { .. });
                     if let Some(session) = &end.session {
                         s.session = Some(session.as_str().into());
                     }
@@ -196,8 +196,10 @@ impl Execution {
         // Then what new steps see of each other, and of outside things that are known already.
         let fresh = StepRun::default().view();
         let mut touched = Touched::default();
-        for at in first..self.steps.len() {
-            self.spread(StepIx::at(at), fresh, &mut touched);
+        let seen: Vec<StepIx> =
+            (first..self.steps.len()).map(StepIx::at).filter(|ix| self.steps[ix.index()].view() != fresh).collect();
+        for ix in seen {
+            self.spread(ix, fresh, &mut touched);
         }
         for external in 0..self.externals.len() {
             let state = self.externals[external];

@@ -8,7 +8,7 @@ use super::step::{DoneKind, Escalation, FailReason, Run, Running, StepRun, StepS
 use super::{Demand, Execution};
 use crate::id::{AttemptNo, CommitId, RequestId, StepIx};
 use crate::limits::Limits;
-use crate::plan::{NeedOn, Step};
+use crate::plan::{External, NeedOn, Step};
 use crate::retry::backoff;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
@@ -51,8 +51,8 @@ impl Execution {
     fn report(&self, report: &Report, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
         match report {
             Report::Opened(base) => match self.base {
-                None => Ok(vec![Event::Opened { base: *base }]),
-                Some(_) => Err(stale("the integration branch")),
+                None if self.ended.is_none() => Ok(vec![Event::Opened { base: *base }]),
+                _ => Err(stale("the integration branch")),
             },
             Report::OpenFailed(reason) if self.wants_open() => {
                 let reason = HoldReason::Trouble { reason: format!("cannot open the integration branch: {reason}") };
@@ -65,7 +65,7 @@ impl Execution {
             }
             Report::Ended { step, attempt, end } => {
                 let (purpose, start) = self.current(*step, *attempt)?;
-                let end = self.completed(*step, *attempt, start, end);
+                let end = self.completed(*step, *attempt, purpose, start, end);
                 let next = self.after_attempt(*step, *attempt, purpose, &end, now, limits);
                 Ok(vec![Event::AttemptEnded { step: *step, attempt: *attempt, end: Box::new(end), next }])
             }
@@ -78,6 +78,9 @@ impl Execution {
                     return Ok(self.landing_refused(*request, reason));
                 }
                 let step = self.merging(*request)?;
+                if self.cancelling {
+                    return Ok(vec![Event::StepCancelled { step }]);
+                }
                 let next = self.after_refusal(step, reason, now, limits);
                 Ok(vec![Event::MergeRefused { step, reason: reason.clone(), next }])
             }
@@ -87,6 +90,7 @@ impl Execution {
                 }
                 Ok(self.landed_events(*request, *commit))
             }
+            Report::Need { .. } | Report::Predecessor(_) if self.is_final() => Ok(vec![]),
             Report::Need { external, state } => match self.externals.get(*external as usize) {
                 Some(known) if known != state => Ok(vec![Event::NeedChanged { external: *external, state: *state }]),
                 Some(_) => Ok(vec![]),
@@ -94,7 +98,7 @@ impl Execution {
             },
             Report::Predecessor(state) if self.triggered || self.predecessor == *state => Ok(vec![]),
             Report::Predecessor(state) => Ok(vec![Event::PredecessorChanged { state: *state }]),
-            Report::Trouble(_) if self.ended.is_some() || self.cancelling => Err(stale("the queue")),
+            Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
             Report::Trouble(reason) => {
                 let reason = HoldReason::Trouble { reason: reason.clone() };
                 let known = self.holds.values().any(|open| *open == reason);
@@ -138,6 +142,11 @@ impl Execution {
         events
     }
 
+    /// Done and cancelled are final; failed is left by a retry.
+    fn is_final(&self) -> bool {
+        self.ended.is_some_and(|ended| ended != super::EndStatus::Failed)
+    }
+
     fn current(&self, step: StepIx, attempt: AttemptNo) -> Result<(Purpose, Start), Rejected> {
         match self.steps.get(step.index()).map(|s| &s.state) {
             Some(StepState::Running(Running { purpose, run: Run::Live { attempt: live, start, .. } }))
@@ -154,7 +163,14 @@ impl Execution {
     }
 
     /// Fills in what the reporter cannot know: where the step's work began.
-    fn completed(&self, ix: StepIx, attempt: AttemptNo, start: Start, end: &AttemptEnd) -> AttemptEnd {
+    fn completed(
+        &self,
+        ix: StepIx,
+        attempt: AttemptNo,
+        purpose: Purpose,
+        start: Start,
+        end: &AttemptEnd,
+    ) -> AttemptEnd {
         let mut end = end.clone();
         if let Some(work) = &mut end.work {
             work.attempt = attempt;
@@ -169,6 +185,16 @@ impl Execution {
         {
             end.outcome = Outcome::Changed;
             end.work = Some(**work);
+        }
+        // Only a review judges, and it judges only.
+        let judged = matches!(end.outcome, Outcome::Reviewed(_));
+        let worked = matches!(end.outcome, Outcome::Changed | Outcome::NoChange | Outcome::Artifact);
+        if (purpose == Purpose::Review && worked) || (purpose != Purpose::Review && judged) {
+            end.outcome = Outcome::NoResult;
+        }
+        // Success needs evidence (S7): without a commit there is nothing to review or to merge.
+        if end.outcome == Outcome::Changed && end.work.is_none() {
+            end.outcome = Outcome::Workspace { reason: "a change was reported, but no commit of it".to_owned() };
         }
         end
     }
@@ -309,7 +335,7 @@ impl Execution {
             Command::Cancel { step: None, committing } => Ok(self.cancel_all(committing)),
             Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
             Command::Retry { step, mode } => self.retry(*step, *mode),
-            Command::Decide { hold, answer } => self.answer(*hold, answer),
+            Command::Decide { hold, answer, committing } => self.answer(*hold, answer, committing),
             Command::Stop => {
                 if self.ended.is_some() {
                     return Ok(vec![]);
@@ -348,6 +374,13 @@ impl Execution {
                 state: "the execution is being cancelled".into(),
             });
         }
+        // The steps were checked against the plan as it was when they were read; it may have grown since.
+        let known = steps.iter().find(|step| self.plan.find(step.id.as_str()).is_some());
+        if let Some(step) = known {
+            let state = format!("the execution has a step {} already", step.id);
+            return Err(Rejected::InvalidState { action: "add steps", state });
+        }
+        self.plan.check_stored(steps).map_err(|state| Rejected::InvalidState { action: "add steps", state })?;
         for need in steps.iter().flat_map(|step| &step.needs) {
             let NeedOn::Step(ix) = need.on else { continue };
             if let Some(StepRun { state: StepState::Failed(_) | StepState::Cancelled, .. }) = self.steps.get(ix.index())
@@ -433,12 +466,15 @@ impl Execution {
     fn dead_needs(&self, ix: StepIx) -> Vec<String> {
         let needs = self.plan.step(ix).needs.iter().filter_map(|need| match need.on {
             NeedOn::Step(on) if self.step(on).view().dead => Some(self.plan.step(on).id.to_string()),
+            NeedOn::External(external) if self.external(external) == NeedState::Dead => {
+                Some(external.execution.to_string())
+            }
             NeedOn::Step(_) | NeedOn::External(_) => None,
         });
         needs.collect()
     }
 
-    fn answer(&self, hold: HoldNo, answer: &Answer) -> Result<Vec<Event>, Rejected> {
+    fn answer(&self, hold: HoldNo, answer: &Answer, committing: &[RequestId]) -> Result<Vec<Event>, Rejected> {
         if !self.holds.contains_key(&hold) {
             return Err(Rejected::NotFound(format!("open hold {}", hold.0)));
         }
@@ -447,7 +483,7 @@ impl Execution {
             Answer::Approve | Answer::Text(_) => vec![closed],
             Answer::Reject => std::iter::once(closed)
                 .chain(
-                    self.cancel_all(&[])
+                    self.cancel_all(committing)
                         .into_iter()
                         .filter(|e| !matches!(e, Event::HoldClosed { hold: h, .. } if *h == hold)),
                 )
@@ -455,10 +491,9 @@ impl Execution {
         })
     }
 
-    /// Whether a need from outside is watched for at all.
-    #[must_use]
-    pub fn need_known(&self, external: u32) -> NeedState {
-        self.externals.get(external as usize).copied().unwrap_or_default()
+    fn external(&self, external: External) -> NeedState {
+        let at = self.plan.externals().iter().position(|(known, _)| *known == external);
+        at.map_or(NeedState::Waiting, |at| self.externals[at])
     }
 }
 

@@ -54,6 +54,8 @@ pub enum Command {
         hold: HoldNo,
         /// The answer.
         answer: Answer,
+        /// Requests past the point of no return; a rejection lets them end as done.
+        committing: Vec<RequestId>,
     },
     /// Pause, and kill what runs.
     Stop,

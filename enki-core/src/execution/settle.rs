@@ -105,7 +105,13 @@ impl Execution {
         if self.paused {
             reasons.push("a person paused it".to_owned());
         }
-        if self.ended.is_some() || self.counts.running + self.counts.merging > 0 {
+        let stopped = |ix: &StepIx| {
+            let step = self.step(*ix);
+            step.paused && step.live().is_none() && !matches!(step.state, StepState::Merging { .. })
+        };
+        let paused = self.candidates().filter(stopped);
+        reasons.extend(paused.map(|ix| format!("a person paused step {}", self.plan.step(ix).id)));
+        if self.ended.is_some() || self.active.iter().any(|ix| !stopped(ix)) {
             return reasons;
         }
         if !self.triggered {

@@ -322,7 +322,14 @@ impl MergeQueue {
                 self.paused = Some(why.clone());
             }
             Event::QueueResumed => {
-                self.paused = None;
+                let why = self.paused.take();
+                if matches!(why, Some(QueuePause::BaseRed { .. })) {
+                    // Who mended the base moved the target: look again, and build on what is there.
+                    (self.head, self.head_tree) = (None, None);
+                    if let Some(line) = self.line.take() {
+                        self.waiting.insert(line.place, line.entry);
+                    }
+                }
                 if let Some(line) = &mut self.line {
                     line.tries += 1;
                     line.failures = 0;

@@ -1,0 +1,5 @@
+//! The machines from outside: rule by rule, and all together against random inputs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod simulation;
+mod world;
