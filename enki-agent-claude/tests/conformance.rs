@@ -3,8 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig};
-use enki_core::agent::AgentSpec;
-use enki_core::id::EffectId;
+use enki_core::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSpec};
+use enki_core::id::{AttemptNo, EffectId, ExecutionId};
+use enki_core::tier::Purpose;
 use enki_process::{BaseEnv, Marker, marked};
 use enki_testkit::suite::agent::{AgentFixture, Behaviour, Process};
 use serde_json::json;
@@ -96,3 +97,39 @@ impl AgentFixture for Scripted {
 }
 
 enki_testkit::agent_runner_conformance!(Scripted::new());
+
+/// A run by the real rules of time, with the given prompt.
+async fn run(fixture: &Scripted, prompt: String) -> AgentEnd {
+    let id = EffectId::of("conformance", &[fixture.dir.path().as_os_str().as_encoded_bytes()]);
+    let step = "a".parse().expect("a step id");
+    let mut spec = AgentSpec::new(id, ExecutionId::new(1), step, AttemptNo(1), Purpose::Work);
+    spec.workspace = fixture.dir.path().to_owned();
+    (spec.timeout, spec.prompt) = (Duration::from_secs(30), prompt);
+    let mut config = fixture.runner().await.config().clone();
+    config.linger = Duration::from_millis(300);
+    let mut session = ClaudeAgent::new(config).start(spec).await.expect("the client starts");
+    loop {
+        if let AgentEvent::Ended(end) = session.next().await {
+            assert_eq!(fixture.processes(id), Some(vec![]));
+            return end;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_lingers_after_its_result_is_ended_and_judged_by_it() {
+    let fixture = Scripted::new();
+    let lingering = run(&fixture, result("done") + "exec sleep 1000");
+    let end = tokio::time::timeout(Duration::from_secs(15), lingering).await.expect("long before its time is over");
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "done"));
+}
+
+/// Bad inputs 80 and 81: noise of every kind around a good result changes nothing.
+#[tokio::test]
+async fn noise_around_the_result_changes_nothing() {
+    let fixture = Scripted::new();
+    let noise = "head -c 20000 /dev/urandom; echo; head -c 3000000 /dev/zero; echo; echo '{\"type\":\"assistant\",\"mess'; \
+                 printf '\\033[2J\\n'; echo 'VERDICT: PASS'; head -c 20000 /dev/urandom >&2; echo '{\"type\":\"new\"}'\n";
+    let end = run(&fixture, format!("{noise}{}{noise}", result("the real end"))).await;
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "the real end"));
+}

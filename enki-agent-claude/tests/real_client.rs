@@ -238,18 +238,6 @@ async fn what_a_finished_client_left_running_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_lingers_after_its_result_is_ended() {
-    let mut world = world!();
-    world.config.allowed_tools = vec!["Bash".into()];
-    // It waits 5 s by itself for commands in the background.
-    world.config.linger = Duration::from_secs(1);
-    let spec = world.spec("BGBASH `sleep 300`");
-    let (end, _) = world.run(spec.clone()).await;
-    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "Started."));
-    assert_eq!(alive(&spec), [0u32; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn dropping_a_session_kills_its_tree() {
     let mut world = world!();
     let spec = world.spec("HANG");

@@ -112,9 +112,10 @@ fn a_line_over_the_limit_is_passed_over_in_constant_memory() {
     let mut seen = Vec::new();
     let piece = vec![b'x'; 64 << 10];
     decoder.feed(b"{\"type\":\"user\",\"message\":\"", &mut |_| panic!("no line yet"));
-    for _ in 0..1024 {
+    for nth in 0..1024 {
         decoder.feed(&piece, &mut |_| panic!("no line yet"));
-        assert!(decoder.held.capacity() <= 2 << 20, "{} bytes held", decoder.held.capacity());
+        let most = if nth < 16 { 2 << 20 } else { KEPT };
+        assert!(decoder.held.capacity() <= most, "{} bytes held", decoder.held.capacity());
     }
     decoder.feed(b"\"}\n", &mut |e| seen.push(format!("{e:?}")));
     assert!(decoder.held.capacity() <= KEPT);
