@@ -122,6 +122,9 @@ pub enum GitError {
     /// Something that must be there is not.
     #[error("{0}")]
     Gone(String),
+    /// Somebody else changed the same thing at the same time, again and again.
+    #[error("{0}")]
+    Raced(String),
 }
 
 impl GitError {
@@ -133,7 +136,15 @@ impl GitError {
     /// Whether another try may help without anybody's doing.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::TimedOut { .. })
+        use rustix::io::Errno;
+        match self {
+            Self::Locked { .. } | Self::TimedOut { .. } | Self::Raced(_) => true,
+            // No process, descriptor or memory just now.
+            Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|errno| {
+                matches!(errno, Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR)
+            }),
+            _ => false,
+        }
     }
 
     pub(crate) fn workspace(self, attempted: impl Into<String>) -> WorkspaceError {

@@ -71,7 +71,7 @@ impl GitProject {
                 return Ok(Kept::Yes);
             }
         }
-        Err(GitError::Gone(format!(
+        Err(GitError::Raced(format!(
             "objects of {commit} disappear from {} as they come in",
             self.common_dir().display()
         )))
@@ -200,7 +200,8 @@ impl GitProject {
         message: &str,
         at: enki_core::time::Timestamp,
     ) -> Result<CommitId, GitError> {
-        let mut cmd = self.git().at(git_dir).durable(Durable::No).identity(at).arg("commit-tree").arg(tree.to_string());
+        let mut cmd =
+            self.git().at(git_dir).durable(Durable::Committed).identity(at).arg("commit-tree").arg(tree.to_string());
         for parent in parents {
             cmd = cmd.arg("-p").arg(parent.to_string());
         }

@@ -2,7 +2,7 @@
 
 use crate::error::GitError;
 use crate::lock::Lock;
-use crate::project::{GitProject, private_dir, put};
+use crate::project::{GitProject, private_dir, put_durably};
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use enki_core::workspace::Start;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl Place {
         if let Some(dir) = file.parent() {
             private_dir(dir)?;
         }
-        put(&file, format!("{commit}\n").as_bytes())
+        put_durably(&file, format!("{commit}\n").as_bytes())
     }
 
     /// Moves whatever is there out of the way, under the next free number.
@@ -190,7 +190,7 @@ impl State {
     pub(crate) fn save(&self, capture: &Path) -> Result<(), GitError> {
         let file = capture.join("enki-state.json");
         let bytes = serde_json::to_vec_pretty(self).map_err(|e| GitError::io("write", &file, e.into()))?;
-        put(&file, &bytes)
+        put_durably(&file, &bytes)
     }
 
     pub(crate) fn is_of(&self, attempt: EffectId) -> bool {

@@ -394,10 +394,22 @@ pub(crate) fn dirty(git: &Git, work_tree: &Path) -> Result<bool, GitError> {
 
 /// Writes a file of ours whole: a reader sees the old or the new one.
 pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    put_synced(path, bytes, false)
+}
+
+/// The same for what must not be found empty after a power loss.
+pub(crate) fn put_durably(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    put_synced(path, bytes, true)
+}
+
+fn put_synced(path: &Path, bytes: &[u8], sync: bool) -> Result<(), GitError> {
     let io = |e| GitError::io("write", path, e);
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
     std::io::Write::write_all(&mut file, bytes).map_err(io)?;
+    if sync {
+        file.as_file().sync_data().map_err(io)?;
+    }
     file.persist(path).map_err(|e| io(e.error))?;
     Ok(())
 }

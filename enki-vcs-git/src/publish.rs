@@ -37,7 +37,7 @@ pub(crate) fn publish(
             Swap::Done => Publish::Published,
             Swap::Elsewhere => match standing(project, &full_ref, expected, commit)? {
                 Some(standing) => standing,
-                None => return Err(GitError::Gone(format!("{full_ref} is moved to and fro by somebody else"))),
+                None => return Err(GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
             },
         },
     };

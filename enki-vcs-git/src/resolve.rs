@@ -31,7 +31,7 @@ impl GitProject {
         let output = self
             .git()
             .at(git_dir)
-            .durable(Durable::No)
+            .durable(Durable::Committed)
             .args(["merge-tree", "--write-tree", "-z", "--no-messages"])
             .args([ours.to_string(), theirs.to_string()])
             .long()

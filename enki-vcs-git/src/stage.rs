@@ -59,7 +59,7 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
         }
     }
     if !input.is_empty() {
-        let output = at(project, place)
+        let output = at(project, place, Durable::Committed)
             .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
             .stdin(input)
             .long()
@@ -74,23 +74,29 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
 /// Makes the files of a workspace those of `tree`, by difference. Ignored files stay. What is in the way and was not
 /// staged before is overwritten, so stage first.
 pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result<(), GitError> {
-    at(project, place).args(["read-tree", "--reset", "-u"]).arg(tree.to_string()).holding(&place.lock).long().ok()?;
+    at(project, place, Durable::No)
+        .args(["read-tree", "--reset", "-u"])
+        .arg(tree.to_string())
+        .holding(&place.lock)
+        .long()
+        .ok()?;
     Ok(())
 }
 
-/// A call on the workspace's files through Enki's own git directory. Nothing is synced: what counts is copied out.
-fn at(project: &GitProject, place: &Place) -> crate::git::GitCmd {
+/// A call on the workspace's files through Enki's own git directory. Objects are synced: git would take an empty one,
+/// as a power loss leaves it, for one that is there already.
+fn at(project: &GitProject, place: &Place, durable: Durable) -> crate::git::GitCmd {
     project
         .git()
         .at(&place.capture)
-        .durable(Durable::No)
+        .durable(durable)
         // Several threads write the files of a large tree.
         .config("checkout.workers=0")
         .work_tree(&place.work)
 }
 
 fn write_tree(project: &GitProject, place: &Place) -> Result<TreeId, GitError> {
-    at(project, place).arg("write-tree").ok()?.id()
+    at(project, place, Durable::Committed).arg("write-tree").ok()?.id()
 }
 
 /// Paths that differ from the index.
@@ -103,7 +109,7 @@ struct Different {
 }
 
 fn list(project: &GitProject, place: &Place) -> Result<Different, GitError> {
-    let output = at(project, place)
+    let output = at(project, place, Durable::Committed)
         .args([
             "ls-files",
             "-z",

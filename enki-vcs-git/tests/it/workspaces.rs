@@ -185,3 +185,40 @@ async fn a_review_after_a_refusal_sees_exactly_what_was_captured() {
     assert!(!made.path.join("link").is_symlink());
     assert_eq!(repo.git_in(&made.path, &["status", "--porcelain"]), "");
 }
+
+/// Killed while the files were being written: nobody worked in there yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_interrupted_is_made_again() {
+    let repo = Repo::new();
+    let (workspaces, first, made) = fresh(&repo, "a").await;
+    let capture_dir = repo.root.join(format!(".enki/capture/{}.git", task("a")));
+    let state = capture_dir.join("enki-state.json");
+    let text = fs::read_to_string(&state).unwrap();
+    fs::write(&state, text.replace("\"ready\": true", "\"ready\": false")).unwrap();
+    fs::write(made.path.join("a.txt"), "one\n").unwrap();
+    fs::write(capture_dir.join("index.lock"), "").unwrap();
+    assert_eq!(workspaces.create(&first).await.unwrap(), made);
+    assert_eq!(fs::read_to_string(made.path.join("a.txt")).unwrap(), "one\ntwo\nthree\n");
+    assert_eq!(workspaces.list().await.unwrap().len(), 1);
+
+    // And without a state at all: whatever is there is kept.
+    fs::write(&state, "").unwrap();
+    fs::write(made.path.join("a.txt"), "whose?\n").unwrap();
+    workspaces.create(&first).await.unwrap();
+    assert_eq!(fs::read_to_string(made.path.join("a.txt")).unwrap(), "one\ntwo\nthree\n");
+    let aside = repo.root.join(format!(".enki/aside/{}-1/a.txt", task("a")));
+    assert_eq!(fs::read_to_string(aside).unwrap(), "whose?\n");
+}
+
+/// Bad input 66.
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_of_the_base_are_left_alone() {
+    let repo = Repo::new();
+    let id = repo.head("main");
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub")]);
+    repo.git(&["commit", "-q", "-m", "a submodule"]);
+    let (workspaces, first, made) = fresh(&repo, "a").await;
+    write(&made.path, "a.txt", "changed\n");
+    let commit = committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
+    assert_eq!(repo.git(&["diff", "--name-only", "main", &commit.to_string()]), "a.txt");
+}
