@@ -3,6 +3,7 @@
 use crate::support::*;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Candidate, Publish, Refinery, TargetState};
+use enki_core::workspace::{Expect, Start, WorkspaceProvider};
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -246,4 +247,31 @@ async fn a_gc_at_the_same_time_takes_nothing_away() {
     assert!(cleaner.join().unwrap() > 0);
     repo.git(&["fsck", "--strict"]);
     assert_eq!(repo.git(&["ls-tree", "--name-only", &head.to_string()]).lines().count(), 7);
+}
+
+/// Bad input 75, at the one moment that counts: the objects are in, and no ref names them yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_vanish_before_a_ref_names_them_are_brought_in_again() {
+    let git = which_git();
+    let git = git.display();
+    for (step, clean) in [
+        ("all", format!("{git} prune --expire=now")),
+        ("one", "rm .git/objects/61/780798228d17af2d34fce4cfbdf35556832472".to_owned()),
+    ] {
+        let repo = away();
+        let base = repo.head("main");
+        let (seen, root) = (repo.dir.path().join("seen"), repo.root.display());
+        let script = format!(
+            "case \"$*\" in *unpack-objects*) {git} \"$@\" || exit; test -e {seen} || {{ touch {seen}; cd {root}; {clean}; }}; exit 0;; \
+             esac\nexec {git} \"$@\"",
+            seen = seen.display()
+        );
+        let workspaces = enki_vcs_git::GitProject::open(&repo.root, with_git(&repo, &script)).unwrap().workspaces();
+        let spec = spec(step, 1, Start::Fresh { base });
+        let made = workspaces.create(&spec).await.unwrap();
+        write(&made.path, "b.txt", "b\n");
+        let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+        assert!(seen.exists());
+        assert_eq!(repo.git(&["show", &format!("{commit}:b.txt")]), "b");
+    }
 }
