@@ -40,6 +40,85 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a plan: it goes on until it ends or waits for you. The same plan again resumes
+    Run(RunArgs),
+    /// Go on: clear a pause, answer a hold, or take up what was interrupted
+    Resume {
+        /// The execution or task; the newest open execution if left out
+        id: Option<String>,
+        /// What differs from the configuration.
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Show all of it on a small repository made for it; costs nothing
+    Demo {
+        /// Where; a new temporary folder if left out
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// List the executions, or show one with its steps
+    Status {
+        /// The execution or task
+        id: Option<String>,
+    },
+    /// Show everything about an execution or task
+    Show {
+        /// The execution or task
+        id: String,
+    },
+    /// Show the events of an execution or task, of a task also its agents' output
+    Log {
+        /// The execution or task
+        id: String,
+        /// Go on while it goes on
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Draw an execution with its states
+    Graph {
+        /// The execution; the newest one if left out
+        id: Option<String>,
+        /// How to draw it.
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Start nothing new; what runs may end
+    Pause {
+        /// The execution or task
+        id: String,
+    },
+    /// Give up an execution or task; work that was captured is kept
+    Cancel {
+        /// The execution or task
+        id: String,
+    },
+    /// Try a failed task again, or all failed ones of an execution
+    Retry {
+        /// The execution or task
+        id: String,
+        /// Start from the beginning instead of from what it had
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Add the steps of a plan file to an execution
+    Add {
+        /// The execution
+        id: String,
+        /// The plan: JSON, TOML or YAML; `-` for stdin
+        file: PathBuf,
+    },
+    /// Answer what an execution waits for
+    Decide {
+        /// The execution
+        id: String,
+        /// Which hold, if there are several
+        #[arg(long, value_name = "N")]
+        hold: Option<u32>,
+        /// `approve`, `reject`, or words for the record
+        answer: String,
+    },
+    /// Pause everything and stop all agents now; everything can be resumed
+    Stop,
     /// Prepare this project: make .enki, overwrite nothing
     Init,
     /// Look at a plan file without running it
@@ -76,6 +155,58 @@ pub(crate) enum Command {
     },
 }
 
+/// What to run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// The plan: JSON, TOML or YAML; `-` for stdin
+    #[arg(required_unless_present = "task", conflicts_with = "task")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Run one task of that title instead of a plan
+    #[arg(long, value_name = "TITLE")]
+    pub(crate) task: Option<String>,
+    /// What the task is about
+    #[arg(long, short, value_name = "TEXT", requires = "task")]
+    pub(crate) description: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What differs from the configuration.
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// Flags that override the configuration or the plan for one call.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// Agent: `claude`, or a program with its arguments
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Branch to land on
+    #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
+    pub(crate) target: Option<String>,
+    /// When merged work lands
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) land: Option<LandWhen>,
+    /// Command that must pass on the merged tree
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Option<String>,
+    /// Agents at once, 1 to 1000
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<String>,
+    /// Hold when it has cost that much
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(crate) budget_usd: Option<String>,
+}
+
+/// When merged work lands on the target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum LandWhen {
+    /// After each step
+    Each,
+    /// All together when all steps are done
+    End,
+}
+
 /// Commands on plan files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
@@ -100,7 +231,7 @@ pub(crate) enum PlanCommand {
 }
 
 /// How to draw a graph.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Picture {
     /// As a Graphviz graph
     #[arg(long, conflicts_with = "svg")]

@@ -1,22 +1,35 @@
 //! The enki command line, and the library behind it.
 //!
 //! [`run`] is the whole program as a function: it is given a [`Host`] (arguments, environment, streams, clock) and
-//! returns how the process ends. The binary `enki` calls it with those of its process.
+//! [`Backends`], and returns how the process ends. The binary `enki` calls it with those of its process; a program of
+//! your own can call it with agents of your own.
 
 mod args;
 mod commands;
 pub mod config;
+mod convert;
+mod drive;
 pub mod error;
 pub mod exit;
 pub mod graph;
 pub mod host;
+mod lock;
+mod look;
+mod offline;
 pub mod output;
 pub mod plan_file;
 pub mod project;
+mod render;
+mod rpc;
+mod session;
 pub mod source;
+mod steer;
+mod view;
+mod wire;
 
 pub use exit::Exit;
 pub use host::{Host, Terminals};
+pub use wire::Backends;
 
 use args::Cli;
 use clap::Parser as _;
@@ -27,7 +40,7 @@ use std::io::Write;
 
 /// Runs one call of the command line.
 #[must_use]
-pub fn run(mut host: Host) -> Exit {
+pub fn run(mut host: Host, backends: Backends) -> Exit {
     let take = |stream: &mut Box<dyn Write + Send>| std::mem::replace(stream, Box::new(std::io::sink()));
     let (stdout, stderr) = (take(&mut host.stdout), take(&mut host.stderr));
     let mut out = Out::new(stdout, stderr, host.terminal);
@@ -41,7 +54,7 @@ pub fn run(mut host: Host) -> Exit {
     out.json = cli.global.json;
     out.quiet = cli.global.quiet;
     let global = cli.global.clone();
-    let mut cx = Context { host, out, global };
+    let mut cx = Context { host, out, global, backends };
     match commands::run(cli, &mut cx) {
         Ok(exit) => exit,
         Err(error) => {

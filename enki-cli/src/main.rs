@@ -1,6 +1,6 @@
 //! The binary `enki`. The only place that asks the process for its arguments, environment and clock.
 
-use enki_cli::{Host, Terminals};
+use enki_cli::{Backends, Host, Terminals};
 use enki_core::time::Timestamp;
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
 use std::process::ExitCode;
@@ -22,5 +22,5 @@ fn main() -> ExitCode {
         },
         columns: rustix::termios::tcgetwinsize(stdout()).ok().map(|size| size.ws_col.into()).filter(|n| *n > 0),
     };
-    ExitCode::from(enki_cli::run(host).code())
+    ExitCode::from(enki_cli::run(host, Backends::new()).code())
 }

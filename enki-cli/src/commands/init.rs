@@ -5,13 +5,15 @@ use crate::config::KEYS;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{Project, write_new};
+use crate::wire;
 use serde_json::json;
 use std::fmt::Write as _;
 
 pub(super) fn run(cx: &mut Context) -> Result<Exit, CliError> {
-    let start = cx.start_dir()?;
-    let project = Project::require(&start)?;
+    let git = wire::git(&cx.start_dir()?, &cx.host)?;
+    let project = Project { root: git.root().to_owned() };
     let mut made = project.make_state_dir()?;
+    git.ensure_enki_dir()?;
     let settings = project.state_dir().join("enki.toml");
     let written = write_new(&settings, &template()).map_err(|error| {
         CliError::environment(format!("cannot write {}: {error}", settings.display()))

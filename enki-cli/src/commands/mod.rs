@@ -1,10 +1,14 @@
 //! One module for each command.
 
 mod config;
+mod demo;
 mod help;
 mod init;
 mod plan;
 mod roles;
+mod run;
+mod see;
+mod steer;
 
 use crate::args::{Cli, Command, Global};
 use crate::config::Config;
@@ -16,6 +20,9 @@ use crate::output::Out;
 use crate::plan_file::PlanFile;
 use crate::project::Project;
 use crate::source::MAX_BYTES;
+use crate::steer::Action;
+use crate::wire::Backends;
+use enki_core::execution::{Answer, RetryMode};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) host: Host,
     pub(crate) out: Out,
     pub(crate) global: Global,
+    pub(crate) backends: Backends,
 }
 
 impl Context {
@@ -94,5 +102,55 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Completions { shell } => help::completions(cx, shell),
         Command::Man { command } => help::man(cx, &command),
         Command::Help { topic } => help::help(cx, &topic),
+        command => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                CliError::environment(format!("cannot start threads: {error}"))
+                    .hint("check the limits of this user (ulimit -a)")
+            })?;
+            let result = runtime.block_on(Box::pin(driving(command, cx)));
+            // A question at the terminal may still be read; nothing that matters runs any more.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+            result
+        }
+    }
+}
+
+/// Commands that talk to a store or an orchestrator.
+async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(cx, args).await,
+        Command::Resume { id, overrides } => run::resume(cx, id, &overrides).await,
+        Command::Demo { dir } => demo::run(cx, dir.as_deref()).await,
+        Command::Status { id } => see::status(cx, id.as_deref()).await,
+        Command::Show { id } => see::show(cx, &id).await,
+        Command::Log { id, follow } => see::log(cx, &id, follow).await,
+        Command::Graph { id, picture } => see::graph(cx, id.as_deref(), picture).await,
+        Command::Pause { id } => steer::run(cx, Action::Pause { id: Some(id) }).await,
+        Command::Cancel { id } => steer::run(cx, Action::Cancel { id }).await,
+        Command::Retry { id, fresh } => {
+            let mode = fresh.then_some(RetryMode::Fresh);
+            steer::run(cx, Action::Retry { id, mode }).await
+        }
+        Command::Add { id, file } => {
+            let steps = cx.plan_file(&file)?.spec.steps;
+            steer::run(cx, Action::Add { id, steps }).await
+        }
+        Command::Decide { id, hold, answer } => {
+            let answer = match answer.as_str() {
+                "approve" => Answer::Approve,
+                "reject" => Answer::Reject,
+                _ => Answer::Text(answer),
+            };
+            steer::run(cx, Action::Decide { id, hold, answer }).await
+        }
+        Command::Stop => steer::run(cx, Action::Stop).await,
+        Command::Init
+        | Command::Plan { .. }
+        | Command::Config { .. }
+        | Command::Roles { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Help { .. } => Err(CliError::new(Exit::Internal, "this command needs no orchestrator")),
     }
 }

@@ -112,8 +112,18 @@ impl Walk<'_> {
                 }
             } else {
                 let names = KEYS.iter().map(|k| k.name).chain(ALIASES.iter().map(|(alias, _)| *alias));
-                let sections =
-                    ["git", "workers", "models", "review", "refinery", "workspace", "agent", "approval", "lint"];
+                let sections = [
+                    "git",
+                    "workers",
+                    "models",
+                    "review",
+                    "refinery",
+                    "workspace",
+                    "agent",
+                    "approval",
+                    "store",
+                    "lint",
+                ];
                 let problem = Problem::new(key.span.clone(), format!("unknown key {name:?}, ignored")).warning();
                 self.warnings.push(match nearest(&name, names.chain(sections)) {
                     Some(near) => problem.help(format!("did you mean {near:?}?")),

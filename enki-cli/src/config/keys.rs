@@ -104,6 +104,7 @@ pub const KEYS: &[Key] = &[
     trust("approval.plan", ASK, "", "a plan that passed its gate"),
     trust("approval.checkpoint", HELD, "", "a step marked as checkpoint"),
     trust("approval.temp_promotion", ASK, "", "promotion of a temporary stream"),
+    key("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
 ];
 

@@ -1,16 +1,9 @@
 //! Rows 1 to 16 and 31 to 37 of the table of bad inputs, as far as they need no running agents.
 
-use crate::common::{call, call_with};
+use crate::common::{call, call_with, enki, git, repository};
 use enki_cli::Exit;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
-
-fn enki(dir: &Path) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("enki"));
-    command.current_dir(dir).env_clear().env("HOME", dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
-    command
-}
 
 #[test]
 fn bad_input_1_unknown_commands_and_flags_name_the_nearest() {
@@ -41,20 +34,22 @@ fn bad_input_2_and_3_outside_a_repository_nothing_is_made() {
     assert!(answer.stderr.contains("git init") && answer.stderr.contains(dir.path().to_str().unwrap()));
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
 
-    for part in ["objects", "refs"] {
-        fs::create_dir(dir.path().join(part)).unwrap();
-    }
-    fs::write(dir.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    git(dir.path(), &["init", "-q", "--bare"]);
     let answer = call(dir.path(), &["init"]);
     assert!(answer.exit == Exit::Environment && answer.stderr.contains("bare"), "{}", answer.stderr);
+
+    let unborn = dir.path().join("unborn");
+    fs::create_dir(&unborn).unwrap();
+    git(&unborn, &["init", "-q"]);
+    let answer = call(&unborn, &["run", "--task", "Do it"]);
+    assert!(answer.exit == Exit::Environment && answer.stderr.contains("no commit yet"), "{}", answer.stderr);
 }
 
 #[test]
 fn init_is_idempotent_and_overwrites_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir_all(dir.path().join("repo/.git")).unwrap();
-    fs::create_dir_all(dir.path().join("repo/src")).unwrap();
-    let root = dir.path().join("repo");
+    let root = repository(&dir.path().join("repo"));
+    fs::create_dir_all(root.join("src")).unwrap();
     assert_eq!(call(&root.join("src"), &["init"]).exit, Exit::Ok);
     assert_eq!(fs::read_to_string(root.join(".enki/.gitignore")).unwrap(), "*\n");
     fs::write(root.join(".enki/enki.toml"), "[workers]\nmax_heavy = 3\n").unwrap();
@@ -66,7 +61,7 @@ fn init_is_idempotent_and_overwrites_nothing() {
 #[test]
 fn the_settings_that_init_writes_are_all_known() {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join(".git")).unwrap();
+    repository(dir.path());
     assert_eq!(call(dir.path(), &["init"]).exit, Exit::Ok);
     let path = dir.path().join(".enki/enki.toml");
     let text = fs::read_to_string(&path).unwrap();
@@ -107,7 +102,7 @@ fn bad_input_12_a_deleted_working_directory_and_odd_paths() {
 
     use std::os::unix::ffi::OsStrExt as _;
     let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 \x1b[31m"));
-    fs::create_dir_all(odd.join(".git")).unwrap();
+    repository(&odd);
     let output = enki(&odd).arg("init").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(odd.join(".enki/.gitignore").is_file());

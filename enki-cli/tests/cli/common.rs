@@ -1,9 +1,10 @@
 //! Calls of the command line inside the test's own process, with streams in memory.
 
-use enki_cli::{Exit, Host, Terminals};
+use enki_cli::{Backends, Exit, Host, Terminals};
 use enki_core::time::Timestamp;
 use std::io::{self, Cursor, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Default)]
@@ -71,6 +72,34 @@ pub(crate) fn call_with(dir: &Path, args: &[&str], env: &[(&str, &str)], stdin: 
         terminal: Terminals::default(),
         columns: None,
     };
-    let exit = enki_cli::run(host);
+    let exit = enki_cli::run(host, Backends::new());
     Answer { exit, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+/// The binary, as it would be started in that folder, which is also the home.
+pub(crate) fn enki(dir: &Path) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("enki"));
+    command.current_dir(dir).env_clear().env("HOME", dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+/// Runs git, which must succeed, and gives what it printed.
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "init.defaultBranch=main"])
+        .args(args)
+        .current_dir(dir)
+        .env_remove("GIT_DIR")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A repository with one commit on `main`.
+pub(crate) fn repository(root: &Path) -> PathBuf {
+    std::fs::create_dir_all(root).unwrap();
+    git(root, &["init", "-q"]);
+    git(root, &["commit", "-q", "--allow-empty", "-m", "begin"]);
+    root.to_owned()
 }

@@ -1,0 +1,206 @@
+//! `enki status`, `show`, `log`, `graph`: read from the store, with what agents do now from whoever drives.
+
+use super::Context;
+use crate::args::Picture;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::lock;
+use crate::look::{self, Follower, Named};
+use crate::project::Project;
+use crate::render::{self, Paint};
+use crate::rpc::Client;
+use crate::session::{logs_dir, open_to_read};
+use crate::source::visible;
+use crate::view::ExecutionView;
+use enki_core::execution::Execution;
+use enki_core::store::TaskStore;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many executions a list shows.
+const LISTED: u32 = 20;
+
+pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, CliError> {
+    if let Some(id) = id {
+        let (project, store) = store(cx)?;
+        let named = look::find(store.as_ref(), Some(id)).await?;
+        let view = seen(&project, store.as_ref(), named).await?;
+        if cx.out.json {
+            cx.out.object(&object("enki.execution.v1", &view))?;
+        } else {
+            let text = render::execution(&view, Paint(cx.out.color_out));
+            cx.out.write(&text)?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let project = Project::require(&cx.start_dir()?)?;
+    let driver = lock::holder(&project.state_dir());
+    let all = match open_to_read(&project.state_dir())? {
+        Some(store) => store.list(&look::listed(false, LISTED)).await?,
+        None => Vec::new(),
+    };
+    if cx.out.json {
+        let one = |s: &enki_core::store::Summary| {
+            json!({"id": s.execution.to_string(), "title": s.title, "status": s.status, "open": s.open, "counts": s.counts,
+                "created": render::time(s.created), "updated": render::time(s.updated)})
+        };
+        let driver = driver.map(|d| json!({"pid": d.pid, "host": d.host, "since": render::time(d.since)}));
+        let value = json!({"schema": "enki.status.v1", "project": project.root.display().to_string(), "driver": driver,
+            "executions": all.iter().map(one).collect::<Vec<_>>()});
+        cx.out.object(&value)?;
+    } else {
+        let text = render::list(&all, driver.as_ref(), Paint(cx.out.color_out));
+        cx.out.write(&text)?;
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
+    let (project, store) = store(cx)?;
+    let named = look::find(store.as_ref(), Some(id)).await?;
+    let view = seen(&project, store.as_ref(), named).await?;
+    let paint = Paint(cx.out.color_out);
+    let Some(ix) = named.step else {
+        if cx.out.json {
+            cx.out.object(&object("enki.execution.v1", &view))?;
+        } else {
+            let mut text = render::execution(&view, paint);
+            text.push('\n');
+            for step in &view.steps {
+                text.push_str(&render::step(&view, step, &names(&logs(&project, &view.id, &step.id)), paint));
+            }
+            cx.out.write(&text)?;
+        }
+        return Ok(Exit::Ok);
+    };
+    let step = &view.steps[ix.index()];
+    let logs = logs(&project, &view.id, &step.id);
+    if cx.out.json {
+        let mut value = object("enki.step.v1", step);
+        value["execution_id"] = json!(view.id);
+        value["logs"] = json!(names(&logs));
+        cx.out.object(&value)?;
+    } else {
+        let text = render::step(&view, step, &names(&logs), paint);
+        cx.out.write(&text)?;
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn graph(cx: &mut Context, id: Option<&str>, picture: Picture) -> Result<Exit, CliError> {
+    let (project, store) = store(cx)?;
+    let named = look::find(store.as_ref(), id).await?;
+    let view = seen(&project, store.as_ref(), named).await?;
+    cx.draw(&view.graph(), picture)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn log(cx: &mut Context, id: &str, follow: bool) -> Result<Exit, CliError> {
+    let (project, store) = store(cx)?;
+    let named = look::find(store.as_ref(), Some(id)).await?;
+    let paint = Paint(cx.out.color_out);
+    let mut follower = Follower::new(Arc::clone(&store), named.execution);
+    let mut lines = Vec::new();
+    let mut last = 0;
+    let json = cx.out.json;
+    follower
+        .advance(|state, one| {
+            last = one.version.0;
+            lines.extend(said(state, one, named, json, paint));
+        })
+        .await?;
+    for line in lines {
+        cx.out.line(&line)?;
+    }
+    if let (Some(ix), Some(state)) = (named.step, follower.state()) {
+        let step = state.plan().step(ix).id.to_string();
+        for path in logs(&project, &state.id().to_string(), &step).into_iter().filter(|_| !json) {
+            cx.out.line(&paint.bold(&format!("-- {}", path.display())))?;
+            let text = std::fs::read(&path).map_err(|error| {
+                CliError::environment(format!("cannot read {}: {error}", path.display())).hint("check its permissions")
+            })?;
+            for line in String::from_utf8_lossy(&text).lines() {
+                cx.out.line(&visible(line))?;
+            }
+        }
+    }
+    if follow {
+        let Some(client) = Client::connect(&project.state_dir()).await? else {
+            cx.out.note("nobody drives this project now, so nothing follows");
+            return Ok(Exit::Ok);
+        };
+        let mut watch = client.watch(named.execution, last).await?;
+        let name = named.step.zip(follower.state()).map(|(ix, state)| state.plan().step(ix).id.to_string());
+        while let Some(event) = watch.next().await? {
+            if name.is_some() && event["event"]["step"].as_str() != name.as_deref() {
+                continue;
+            }
+            if json {
+                cx.out.object(&event["event"])?;
+            } else if let Some(text) = event["text"].as_str() {
+                cx.out.line(&format!("{} {text}", paint.dim(event["at"].as_str().unwrap_or_default())))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn said(state: &Execution, one: &look::Logged, named: Named, json: bool, paint: Paint) -> Option<String> {
+    let event = render::to_json(state, &one.event, one.at);
+    let step = named.step.map(|ix| state.plan().step(ix).id.to_string());
+    if step.is_some() && event["step"].as_str() != step.as_deref() {
+        return None;
+    }
+    if json {
+        return Some(event.to_string());
+    }
+    let text = render::line(state, &one.event, paint)?;
+    Some(format!("{} {text}", paint.dim(&render::clock(one.at))))
+}
+
+/// The project and its store. Only read.
+fn store(cx: &Context) -> Result<(Project, Arc<dyn TaskStore>), CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
+    let store = open_to_read(&project.state_dir())?.ok_or_else(|| {
+        CliError::new(Exit::NotFound, "there is no execution yet").hint("start one with `enki run PLAN`")
+    })?;
+    Ok((project, store))
+}
+
+/// An execution as it is stored, with what its agents do now.
+async fn seen(project: &Project, store: &dyn TaskStore, named: Named) -> Result<ExecutionView, CliError> {
+    let view = ExecutionView::of(&look::load(store, named.execution).await?);
+    // Only an addition: without it the state is told all the same.
+    let activity = match Client::connect(&project.state_dir()).await {
+        Ok(Some(mut client)) => client.call("activity", json!({"execution": named.execution.hex()})).await.ok(),
+        _ => None,
+    };
+    let activity: BTreeMap<String, String> =
+        activity.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    Ok(view.with_activity(&activity))
+}
+
+/// The output files of a step's attempts, oldest first.
+fn logs(project: &Project, execution: &str, step: &str) -> Vec<PathBuf> {
+    let dir = logs_dir(&project.state_dir()).join(execution);
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let number = |path: &Path| -> Option<u32> {
+        path.file_name()?.to_str()?.strip_prefix(step)?.strip_prefix('.')?.strip_suffix(".log")?.parse().ok()
+    };
+    let mut all: Vec<(u32, PathBuf)> =
+        entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
+    all.sort();
+    all.into_iter().map(|(_, path)| path).collect()
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn object(schema: &str, value: &impl serde::Serialize) -> serde_json::Value {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    value["schema"] = json!(schema);
+    value
+}

@@ -1,0 +1,67 @@
+//! `enki pause`, `cancel`, `retry`, `add`, `decide`, `stop`: over the socket of whoever drives, or, with nobody
+//! driving, applied to the store.
+
+use super::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::lock::{self, ProjectLock};
+use crate::offline::Offline;
+use crate::project::Project;
+use crate::rpc::Client;
+use crate::session::store_path;
+use crate::steer::{self, Action, Done};
+use crate::wire;
+use enki_core::plan::PlanLimits;
+use enki_core::store::TaskStore;
+use enki_store_sqlite::SqliteStore;
+use serde_json::json;
+use std::sync::Arc;
+
+pub(super) async fn run(cx: &mut Context, action: Action) -> Result<Exit, CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
+    let enki_dir = project.state_dir();
+    if !store_path(&enki_dir).exists() {
+        return match action {
+            Action::Stop => {
+                cx.out.note("nothing is open");
+                Ok(Exit::Ok)
+            }
+            _ => Err(CliError::new(Exit::NotFound, "there is no execution yet").hint("start one with `enki run PLAN`")),
+        };
+    }
+    if let Some(mut client) = Client::connect(&enki_dir).await? {
+        let params = serde_json::to_value(&action).map_err(|e| CliError::new(Exit::Internal, e.to_string()))?;
+        let done = client.call("steer", params).await?;
+        let done: Done = serde_json::from_value(done).map_err(|e| CliError::new(Exit::Internal, e.to_string()))?;
+        return say(cx, &done, true);
+    }
+    let config = cx.config(Some(&project))?;
+    let lock = match ProjectLock::take(&enki_dir, &cx.host)? {
+        Ok(lock) => lock,
+        Err(holder) => return Err(lock::locked(holder.as_ref())),
+    };
+    let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(&config))?);
+    let limits = wire::limits(&config);
+    let plan_limits = PlanLimits { max_steps: limits.max_steps };
+    let mut offline = Offline::open(Arc::clone(&store), &lock.holder, limits, cx.host.clock).await?;
+    let done = steer::perform(&mut offline, store.as_ref(), action, plan_limits).await;
+    offline.close().await?;
+    say(cx, &done?, false)
+}
+
+/// Says what became of it.
+pub(super) fn say(cx: &mut Context, done: &Done, driven: bool) -> Result<Exit, CliError> {
+    if cx.out.json {
+        cx.out.object(&json!({"schema": "enki.steer.v1", "execution_ids": done.executions, "status": done.status,
+            "draining": done.draining, "message": done.message, "driven": driven}))?;
+        return Ok(Exit::Ok);
+    }
+    cx.out.line(&done.message)?;
+    if !done.draining.is_empty() {
+        cx.out.note(&format!("still running: {}", done.draining.join(", ")));
+    }
+    if !driven && done.status == "running" {
+        cx.out.note("nobody drives this project now; `enki resume` does");
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,95 @@
+//! The project lock: whoever holds it drives. A kernel lock on `.enki/lock`, gone with its process and never deleted.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::host::Host;
+use enki_core::store::Holder;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// The right to drive a project, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct ProjectLock {
+    _file: File,
+    /// Who drives. The id is that of whoever drove before: holding the kernel lock proves that they are gone, so the
+    /// lease in the store need not be waited for.
+    pub(crate) holder: Holder,
+}
+
+impl ProjectLock {
+    /// Takes the lock. `None` with the holder if somebody else has it.
+    pub(crate) fn take(enki_dir: &Path, host: &Host) -> Result<Result<Self, Option<Holder>>, CliError> {
+        let path = enki_dir.join("lock");
+        let cannot = |error: std::io::Error| {
+            CliError::environment(format!("cannot lock {}: {error}", path.display()))
+                .hint("check the folder's permissions")
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path).map_err(cannot)?;
+        let held = match file.try_lock() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        };
+        let mut text = String::new();
+        let read = (&mut file).take(4096).read_to_string(&mut text);
+        let before: Option<Holder> = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+        if held {
+            return Ok(Err(before));
+        }
+        let holder = Holder {
+            id: before.map_or_else(fresh_id, |before| before.id),
+            pid: host.pid,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            since: host.now(),
+        };
+        let json = serde_json::to_string(&holder).expect("a holder is plain data");
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{json}")).map_err(cannot)?;
+        Ok(Ok(Self { _file: file, holder }))
+    }
+
+    /// Takes the lock, or says who has it (bad input 16).
+    pub(crate) fn require(enki_dir: &Path, host: &Host) -> Result<Self, CliError> {
+        Self::take(enki_dir, host)?.map_err(|holder| locked(holder.as_ref()))
+    }
+}
+
+/// Who drives a project, if anybody does.
+pub(crate) fn holder(enki_dir: &Path) -> Option<Holder> {
+    let mut file = File::open(enki_dir.join("lock")).ok()?;
+    // A shared lock that can be had proves that nobody holds the other one; it is given back at once.
+    if file.try_lock_shared().is_ok() {
+        return None;
+    }
+    let mut text = String::new();
+    (&mut file).take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The error of a project that somebody else drives.
+pub(crate) fn locked(holder: Option<&Holder>) -> CliError {
+    let who = holder.map_or_else(
+        || "another process".to_owned(),
+        |h| format!("process {} on {}, since {}", h.pid, h.host, crate::render::time(h.since)),
+    );
+    CliError::new(Exit::Locked, format!("this project is driven by {who}"))
+        .hint("`enki status` shows what it does; `enki add ID FILE` gives it more, `enki stop` ends it")
+}
+
+fn fresh_id() -> String {
+    let mut bytes = [0u8; 16];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        // Only to tell holders apart in messages; the kernel lock decides.
+        bytes[..4].copy_from_slice(&std::process::id().to_be_bytes());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// 32 random hex digits, or fewer good ones where the system gives none.
+pub(crate) fn random_hex() -> String {
+    fresh_id()
+}

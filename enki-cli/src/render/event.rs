@@ -1,0 +1,156 @@
+//! One line for each event that people want to see, and the JSON of every event.
+
+use super::Paint;
+use crate::source::visible;
+use enki_core::engine::Event as Any;
+use enki_core::execution::{DoneKind, EndStatus, Event, Execution, Next, Outcome, Refusal, RetryMode};
+use enki_core::id::StepIx;
+use enki_core::record;
+use enki_core::tier::Purpose;
+use enki_core::time::Timestamp;
+use serde_json::{Value, json};
+
+/// What an event says to people; nothing for those that only keep books. `execution` is the state after it.
+pub(crate) fn line(execution: &Execution, event: &Event, paint: Paint) -> Option<String> {
+    let step = |ix: StepIx| execution.plan().steps().get(ix.index()).map_or("?", |step| step.id.as_str());
+    Some(match event {
+        Event::Submitted(submitted) => {
+            let steps = execution.plan().steps().len();
+            let title = visible(&submitted.plan.title);
+            format!("{} {title}: {steps} steps, target {}", paint.bold(&execution.id().to_string()), submitted.target)
+        }
+        Event::Opened { base } => paint.dim(&format!("branch enki/{} at {}", execution.id(), base.short())),
+        Event::AttemptStarted { step: ix, attempt, purpose, .. } => {
+            let again = if attempt.0 > 1 { format!(" (attempt {attempt})") } else { String::new() };
+            let word = match purpose {
+                Purpose::Work => "started",
+                Purpose::Review => "review started",
+                Purpose::Fix => "fix started",
+                Purpose::Resolve => "resolving a conflict",
+            };
+            format!("{} {word}{again}", paint.busy(step(*ix)))
+        }
+        Event::AttemptEnded { step: ix, end, next, .. } => return ended(step(*ix), &end.outcome, next, paint),
+        Event::StepMerged { step: ix, commit } => {
+            let title = visible(&execution.plan().step(*ix).title);
+            format!("{} merged as {}  {}", paint.good(step(*ix)), commit.short(), paint.dim(&title))
+        }
+        Event::MergeRefused { step: ix, reason, next } => {
+            let why = refusal(reason);
+            match next {
+                Next::Fail(_) => format!("{} {}: {why}", paint.bad(step(*ix)), paint.bad("failed")),
+                Next::Done(_) => format!("{} done, its change was contained already", paint.good(step(*ix))),
+                _ => format!("{} came back from the merge queue: {why}; it is tried again", paint.wait(step(*ix))),
+            }
+        }
+        Event::Landed { commit, .. } => {
+            format!("{} on {} at {}", paint.good("landed"), execution.target(), commit.short())
+        }
+        Event::LandingRefused { reason, .. } => {
+            format!("{} on {}: {}", paint.wait("cannot land"), execution.target(), refusal(reason))
+        }
+        Event::HoldOpened { hold, reason } => {
+            let answer = match reason {
+                enki_core::execution::HoldReason::Landing { .. } => String::new(),
+                _ => format!("; go on with: enki resume {}", execution.id()),
+            };
+            format!("{} {}: {}{answer}", paint.wait("held"), hold.0, visible(&execution.describe(reason)))
+        }
+        Event::HoldClosed { hold, .. } => format!("hold {} answered", hold.0),
+        Event::Paused { step: None } => paint.wait("paused"),
+        Event::Paused { step: Some(ix) } => format!("{} {}", step(*ix), paint.wait("paused")),
+        Event::Resumed { step: None } => "resumed".to_owned(),
+        Event::Resumed { step: Some(ix) } => format!("{} resumed", step(*ix)),
+        Event::StepsAdded { steps } => {
+            let names: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
+            format!("added {}", names.join(", "))
+        }
+        Event::StepCancelled { step: ix } => format!("{} cancelled", step(*ix)),
+        Event::CancelRequested => paint.wait("cancelling"),
+        Event::AttemptStopped { step: ix, .. } => format!("{} stopped, to be run again", step(*ix)),
+        Event::StepRetried { step: ix, mode } => {
+            let from = if *mode == RetryMode::Fresh { "from the start" } else { "from what it had" };
+            format!("{} is tried again {from}", step(*ix))
+        }
+        Event::Ended { status } => match status {
+            EndStatus::Done => paint.good("done"),
+            EndStatus::Failed => paint.bad("failed"),
+            EndStatus::Cancelled => paint.wait("cancelled"),
+        },
+        _ => return None,
+    })
+}
+
+fn ended(step: &str, outcome: &Outcome, next: &Next, paint: Paint) -> Option<String> {
+    let happened = match outcome {
+        Outcome::Reviewed(verdict) => {
+            let gate = verdict.gate.map_or_else(String::new, |gate| format!(" {gate:?}").to_lowercase());
+            let score = verdict.score.map_or_else(String::new, |score| format!(", score {score}"));
+            format!("reviewed:{gate}{score}")
+        }
+        Outcome::Changed => "changed source".to_owned(),
+        Outcome::NoChange => "changed nothing".to_owned(),
+        Outcome::Artifact => "wrote its result".to_owned(),
+        Outcome::AgentError { message, .. } => format!("agent failed: {}", visible(message)),
+        Outcome::NoResult => "ended without a result".to_owned(),
+        Outcome::Declined { message } => format!("declined: {}", visible(message)),
+        Outcome::TimedOut => "ran out of time".to_owned(),
+        Outcome::Stuck => "gave no sign of life".to_owned(),
+        Outcome::Lost => "was lost".to_owned(),
+        Outcome::Killed => "was stopped".to_owned(),
+        Outcome::RateLimited { until } => format!("has to wait until {}", super::clock(*until)),
+        Outcome::OutputLimit => "put out too much".to_owned(),
+        Outcome::Void { paths } => format!("changed what it may not: {}", visible(&paths.join(", "))),
+        Outcome::NotStarted { reason } => format!("could not start: {}", visible(reason)),
+        Outcome::Workspace { reason } => format!("workspace: {}", visible(reason)),
+        Outcome::Policy { reason } => format!("refused: {}", visible(reason)),
+        Outcome::NoArtifact => "left no result file".to_owned(),
+        Outcome::Unresolved { paths } => format!("left conflicts in {}", visible(&paths.join(", "))),
+        _ => "ended".to_owned(),
+    };
+    Some(match next {
+        Next::Done(DoneKind::NoChanges) => format!("{} done (no changes)", paint.good(step)),
+        Next::Done(DoneKind::Artifact) => format!("{} done, its result is kept", paint.good(step)),
+        Next::Done(DoneKind::Merged { .. }) => format!("{} done", paint.good(step)),
+        // What follows at once, the merge or the next attempt, has a line of its own.
+        Next::Merge { .. } => return None,
+        Next::Run { .. } => format!("{} {happened}; it goes on", paint.wait(step)),
+        Next::Fail(reason) => format!("{} {}: {}", paint.bad(step), paint.bad("failed"), visible(&reason.to_string())),
+        _ => format!("{step} {happened}"),
+    })
+}
+
+fn refusal(reason: &Refusal) -> String {
+    match reason {
+        Refusal::Check { log } => format!("its check failed: {}", visible(log.lines().last().unwrap_or("no output"))),
+        Refusal::Conflict { paths } => format!("conflict in {}", visible(&paths.join(", "))),
+        Refusal::Empty => "it is contained already".to_owned(),
+        Refusal::Policy { reason } => visible(reason),
+        Refusal::Moved => "the target moved too often".to_owned(),
+        Refusal::Blocked { reason, command } => format!("{}; run: {}", visible(reason), visible(command)),
+        Refusal::Rewound => "somebody moved the target away from it".to_owned(),
+        Refusal::Withdrawn => "it was withdrawn".to_owned(),
+        _ => "refused".to_owned(),
+    }
+}
+
+/// `enki.event.v1`: the event as it is stored, with what it is about in words.
+pub(crate) fn to_json(execution: &Execution, event: &Event, at: Timestamp) -> Value {
+    let body = record::encode(&Any::Execution(event.clone()));
+    let body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
+    let ix = match event {
+        Event::AttemptStarted { step, .. }
+        | Event::AttemptLive { step, .. }
+        | Event::AttemptEnded { step, .. }
+        | Event::StepMerged { step, .. }
+        | Event::MergeRefused { step, .. }
+        | Event::StepCancelled { step }
+        | Event::AttemptStopped { step, .. }
+        | Event::StepRetried { step, .. } => Some(*step),
+        Event::Paused { step } | Event::Resumed { step } => *step,
+        _ => None,
+    };
+    let step = ix.and_then(|ix| execution.plan().steps().get(ix.index())).map(|step| step.id.as_str());
+    json!({"schema": "enki.event.v1", "execution_id": execution.id().to_string(), "at": super::time(at), "step": step,
+        "event": body})
+}

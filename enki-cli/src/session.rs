@@ -1,0 +1,84 @@
+//! A running orchestrator in this process: lock, store, backends, driver, and the socket others reach it by.
+
+use crate::commands::Context;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::lock::ProjectLock;
+use crate::rpc;
+use crate::wire;
+use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Settings};
+use enki_core::store::TaskStore;
+use enki_store_sqlite::SqliteStore;
+use enki_vcs_git::GitProject;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// The store's place in a project.
+pub(crate) fn store_path(enki_dir: &Path) -> PathBuf {
+    enki_dir.join("enki.db")
+}
+
+/// Where agents' output goes.
+pub(crate) fn logs_dir(enki_dir: &Path) -> PathBuf {
+    enki_dir.join("logs")
+}
+
+/// Opens the store to read, if there is one.
+pub(crate) fn open_to_read(enki_dir: &Path) -> Result<Option<Arc<dyn TaskStore>>, CliError> {
+    let path = store_path(enki_dir);
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let store = SqliteStore::open_read_only(path)?;
+    Ok(Some(Arc::new(store)))
+}
+
+/// An orchestrator of this process.
+pub(crate) struct Session {
+    pub(crate) store: Arc<dyn TaskStore>,
+    pub(crate) orchestrator: Orchestrator,
+    driver: JoinHandle<Result<(), DriverError>>,
+    server: rpc::Server,
+    _lock: ProjectLock,
+}
+
+impl Session {
+    /// Takes the lock and starts to drive everything that is open in the project.
+    pub(crate) async fn start(
+        cx: &Context,
+        git: &GitProject,
+        config: &Config,
+        agents: &wire::Agents,
+    ) -> Result<Self, CliError> {
+        let enki_dir = git.ensure_enki_dir()?;
+        let lock = ProjectLock::require(&enki_dir, &cx.host)?;
+        let store: Arc<dyn TaskStore> =
+            Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
+        let workspaces = Arc::new(git.workspaces());
+        let refinery = Arc::new(git.refinery());
+        let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
+        driven.reviewer.clone_from(&agents.reviewer);
+        let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
+        settings.limits = wire::limits(config);
+        settings.timeout = Duration::from_secs(config.int("workers.timeout"));
+        settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
+        let (orchestrator, driver) = driver::start(driven, settings).await?;
+        let server = rpc::Server::start(&enki_dir, orchestrator.clone(), Arc::clone(&store))?;
+        Ok(Self { store, orchestrator, driver, server, _lock: lock })
+    }
+
+    /// Waits until the driver has ended by itself.
+    pub(crate) async fn ended(&mut self) -> Result<(), CliError> {
+        match (&mut self.driver).await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(CliError::new(crate::Exit::Internal, format!("the orchestrator ended: {error}"))),
+        }
+    }
+
+    /// Stops to listen and gives the lock back. The driver has ended.
+    pub(crate) fn close(self) {
+        self.server.stop();
+    }
+}

@@ -1,0 +1,203 @@
+//! What a person may ask of an execution, the same whether this process drives, another does, or nobody.
+
+use crate::error::CliError;
+use crate::look;
+use enki_core::driver::Orchestrator;
+use enki_core::engine::Engine;
+use enki_core::execution::{Answer, Command, HoldNo, RetryMode, StepState};
+use enki_core::id::{ExecutionId, StepIx};
+use enki_core::plan::{External, PlanLimits};
+use enki_core::spec::StepSpec;
+use enki_core::store::{Found, TaskStore};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// A wish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// Start nothing new.
+    Pause { id: Option<String> },
+    /// Go on: clear the pause, answer the holds.
+    Resume { id: Option<String> },
+    /// Give up.
+    Cancel { id: String },
+    /// Try a failed step again; of an execution, all that failed.
+    Retry { id: String, mode: Option<RetryMode> },
+    /// Add steps.
+    Add { id: String, steps: Vec<StepSpec> },
+    /// Answer one hold.
+    Decide { id: String, hold: Option<u32>, answer: Answer },
+    /// Pause everything and stop all agents.
+    Stop,
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// The executions it was about.
+    pub(crate) executions: Vec<String>,
+    /// Their status now.
+    pub(crate) status: String,
+    /// Steps whose agents still run.
+    pub(crate) draining: Vec<String>,
+    /// In one line.
+    pub(crate) message: String,
+}
+
+/// Makes a command from the state it is about.
+pub(crate) type Make = Box<dyn FnOnce(&Engine) -> Result<Vec<Command>, CliError> + Send>;
+
+/// Who decides: a running driver, or the machines taken from the store for one call.
+pub(crate) trait Decides {
+    /// Does what `make` makes of the state. Durable on return.
+    async fn decide(&mut self, execution: ExecutionId, make: Make) -> Result<(), CliError>;
+    /// The state now.
+    async fn state(&mut self, execution: ExecutionId) -> Result<(String, Vec<String>), CliError>;
+}
+
+impl Decides for Orchestrator {
+    async fn decide(&mut self, execution: ExecutionId, make: Make) -> Result<(), CliError> {
+        self.load(execution).await?;
+        for command in self.query(make).await?? {
+            self.command(execution, command).await?;
+        }
+        Ok(())
+    }
+
+    async fn state(&mut self, execution: ExecutionId) -> Result<(String, Vec<String>), CliError> {
+        Ok(self.query(move |engine| state_in(engine, execution)).await?)
+    }
+}
+
+/// Status word and live steps of an execution.
+pub(crate) fn state_in(engine: &Engine, id: ExecutionId) -> (String, Vec<String>) {
+    let Some(execution) = engine.execution(id) else { return ("unknown".to_owned(), Vec::new()) };
+    let live = execution.steps().iter().enumerate().filter(|(_, step)| step.live().is_some());
+    let names = live.map(|(n, _)| execution.plan().step(StepIx::at(n)).id.to_string()).collect();
+    (execution.status().to_owned(), names)
+}
+
+/// Does what is wished.
+pub(crate) async fn perform(
+    decides: &mut impl Decides,
+    store: &dyn TaskStore,
+    action: Action,
+    limits: PlanLimits,
+) -> Result<Done, CliError> {
+    let simple = |command: Command| -> Make { Box::new(move |_: &Engine| Ok(vec![command])) };
+    let (execution, make, verb): (ExecutionId, Make, String) = match action {
+        Action::Pause { id } => {
+            let named = look::find(store, id.as_deref()).await?;
+            (named.execution, simple(Command::Pause(named.step)), "paused".into())
+        }
+        Action::Resume { id } => {
+            let named = look::find(store, id.as_deref()).await?;
+            (named.execution, simple(Command::Resume(named.step)), "resumed".into())
+        }
+        Action::Cancel { id } => {
+            let named = look::find(store, Some(&id)).await?;
+            let command = Command::Cancel { step: named.step, committing: Vec::new() };
+            (named.execution, simple(command), "cancelled".into())
+        }
+        Action::Retry { id, mode } => {
+            let named = look::find(store, Some(&id)).await?;
+            let make = move |engine: &Engine| retries(engine, named.execution, named.step, mode);
+            (named.execution, Box::new(make), "to be tried again".into())
+        }
+        Action::Add { id, steps } => {
+            let named = look::find(store, Some(&id)).await?;
+            let externals = externals(store, &steps).await?;
+            let word = if steps.len() == 1 { "step" } else { "steps" };
+            let verb = format!("got {} {word} more", steps.len());
+            let make = move |engine: &Engine| {
+                let Some(execution) = engine.execution(named.execution) else { return Ok(Vec::new()) };
+                let checked = execution.plan().check_added(&steps, &limits, &externals).map_err(|problems| {
+                    CliError::usage(problems.to_string()).hint("fix the steps; nothing was added")
+                })?;
+                Ok(vec![Command::AddSteps(checked)])
+            };
+            (named.execution, Box::new(make), verb)
+        }
+        Action::Decide { id, hold, answer } => {
+            let named = look::find(store, Some(&id)).await?;
+            let make = move |engine: &Engine| decided(engine, named.execution, hold, answer);
+            (named.execution, Box::new(make), "answered".into())
+        }
+        Action::Stop => return stop(decides, store).await,
+    };
+    decides.decide(execution, make).await?;
+    let (status, draining) = decides.state(execution).await?;
+    let message = format!("{execution} {verb}, now {status}");
+    Ok(Done { executions: vec![execution.to_string()], status, draining, message })
+}
+
+fn retries(
+    engine: &Engine,
+    id: ExecutionId,
+    step: Option<StepIx>,
+    mode: Option<RetryMode>,
+) -> Result<Vec<Command>, CliError> {
+    if let Some(step) = step {
+        return Ok(vec![Command::Retry { step, mode }]);
+    }
+    let Some(execution) = engine.execution(id) else { return Ok(Vec::new()) };
+    let failed = execution.steps().iter().enumerate().filter(|(_, s)| matches!(s.state, StepState::Failed(_)));
+    let all: Vec<Command> = failed.map(|(n, _)| Command::Retry { step: StepIx::at(n), mode }).collect();
+    if all.is_empty() {
+        return Err(CliError::usage(format!("no step of {id} has failed")).hint("`enki status ID` shows the steps"));
+    }
+    Ok(all)
+}
+
+fn decided(engine: &Engine, id: ExecutionId, hold: Option<u32>, answer: Answer) -> Result<Vec<Command>, CliError> {
+    let Some(execution) = engine.execution(id) else { return Ok(Vec::new()) };
+    let hold = match (hold, execution.holds().len()) {
+        (Some(hold), _) => HoldNo(hold),
+        (None, 1) => *execution.holds().keys().next().expect("there is one"),
+        (None, 0) => {
+            return Err(CliError::usage(format!("{id} waits for no answer")).hint("`enki status ID` shows the state"));
+        }
+        (None, n) => {
+            return Err(CliError::usage(format!("{id} waits for {n} answers"))
+                .hint("name one with --hold, see `enki status ID`"));
+        }
+    };
+    Ok(vec![Command::Decide { hold, answer }])
+}
+
+/// What the tasks that new steps name stand for.
+async fn externals(store: &dyn TaskStore, steps: &[StepSpec]) -> Result<HashMap<String, External>, CliError> {
+    let mut all = HashMap::new();
+    for name in steps.iter().flat_map(|step| &step.needs).filter_map(|need| need.task.as_deref()) {
+        match store.find(name).await?.as_slice() {
+            [Found::Execution(execution)] => {
+                all.insert(name.to_owned(), External { execution: *execution, step: None });
+            }
+            [Found::Task { execution, ix, .. }] => {
+                all.insert(name.to_owned(), External { execution: *execution, step: Some(*ix) });
+            }
+            // Unknown ones are a problem of the plan, found and placed by its check.
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+async fn stop(decides: &mut impl Decides, store: &dyn TaskStore) -> Result<Done, CliError> {
+    let open = store.list(&look::listed(true, 1000)).await?;
+    let mut done =
+        Done { executions: Vec::new(), status: "paused".into(), draining: Vec::new(), message: String::new() };
+    for summary in open {
+        decides.decide(summary.execution, Box::new(|_: &Engine| Ok(vec![Command::Stop]))).await?;
+        let (_, live) = decides.state(summary.execution).await?;
+        done.draining.extend(live);
+        done.executions.push(summary.execution.to_string());
+    }
+    done.message = match done.executions.len() {
+        0 => "nothing is open".into(),
+        1 => format!("stopped {}; `enki resume` goes on", done.executions[0]),
+        n => format!("stopped {n} executions; `enki resume ID` goes on"),
+    };
+    Ok(done)
+}

@@ -1,0 +1,163 @@
+//! From configuration to backends: which store, which git, which agent.
+
+use crate::config::{Config, verify_command};
+use crate::error::CliError;
+use crate::host::Host;
+use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
+use enki_core::agent::AgentRunner;
+use enki_core::limits::Limits;
+use enki_core::refinery::Gate;
+use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
+use enki_core::tier::Tier;
+use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig};
+use enki_store_sqlite::OpenOptions;
+use enki_vcs_git::{GitOptions, GitProject};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Agents beside the built-in ones, by the name that `agent.command` or `--agent` gives them. For programs that ship
+/// an `enki` of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Backends {
+    agents: BTreeMap<String, Arc<dyn AgentRunner>>,
+}
+
+impl Backends {
+    /// The built-in agents: `claude` for Claude Code, and any other program as a command.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with an agent of that name.
+    #[must_use]
+    pub fn agent(mut self, name: impl Into<String>, runner: Arc<dyn AgentRunner>) -> Self {
+        self.agents.insert(name.into(), runner);
+        self
+    }
+}
+
+/// The agents of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Agents {
+    /// What works.
+    pub(crate) worker: Arc<dyn AgentRunner>,
+    /// What reviews, if another one.
+    pub(crate) reviewer: Option<Arc<dyn AgentRunner>>,
+    /// Whether anything can review.
+    pub(crate) reviews: bool,
+    /// What works, for people.
+    pub(crate) name: String,
+}
+
+/// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
+pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, root: &Path) -> Result<Agents, CliError> {
+    let (worker, reviews_itself, name) = agent(backends, config, host, root, "agent")?;
+    let command = config.text("agent.reviewer.command");
+    let reviewer =
+        if command.is_empty() { None } else { Some(agent(backends, config, host, root, "agent.reviewer")?.0) };
+    let reviews = reviewer.is_some() || reviews_itself;
+    Ok(Agents { worker, reviewer, reviews, name })
+}
+
+fn agent(
+    backends: &Backends,
+    config: &Config,
+    host: &Host,
+    root: &Path,
+    key: &str,
+) -> Result<(Arc<dyn AgentRunner>, bool, String), CliError> {
+    let command = config.text(&format!("{key}.command")).to_owned();
+    if let Some(runner) = backends.agents.get(&command) {
+        return Ok((Arc::clone(runner), true, command));
+    }
+    let args = config.list(&format!("{key}.args"));
+    let mut vars = config.table("agent.env");
+    vars.extend(config.table("agent.reviewer.env").into_iter().filter(|_| key == "agent.reviewer"));
+    let is_claude = Path::new(&command).file_stem().is_some_and(|stem| stem == "claude");
+    // A path is one of the project, whatever folder an attempt runs in.
+    let program: OsString =
+        if command.contains('/') { root.join(&command).into_os_string() } else { OsString::from(&command) };
+    let host_vars = || host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    if is_claude {
+        let base = BaseEnv::with_extra(host_vars(), PASSED_ENV);
+        let mut claude = ClaudeConfig::new(base.clone());
+        claude.program.clone_from(&program);
+        claude.extra_args = args.into_iter().map(OsString::from).collect();
+        claude.env = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let standard = model(config, Tier::Standard);
+        (claude.models.light, claude.models.heavy) = (model(config, Tier::Light), model(config, Tier::Heavy));
+        claude.models.standard = standard;
+        CommandAgent::new(CommandAgentConfig::new(program).base_env(base)).program_path()?;
+        return Ok((Arc::new(ClaudeAgent::new(claude)), true, command));
+    }
+    let extra: Vec<&str> = PASSED_ENV.to_vec();
+    let mut made = CommandAgentConfig::new(program).args(args).base_env(BaseEnv::with_extra(host_vars(), &extra));
+    for (name, value) in vars {
+        made = made.env(name, value)?;
+    }
+    for tier in Tier::ALL {
+        made = made.model(tier, model(config, tier));
+    }
+    let agent = CommandAgent::new(made);
+    agent.program_path()?;
+    Ok((Arc::new(agent), false, command))
+}
+
+fn model(config: &Config, tier: Tier) -> String {
+    let tier = if config.on("workers.sonnet_only") { Tier::Standard } else { tier };
+    config.text(&format!("models.{tier}")).to_owned()
+}
+
+/// Permits and budgets.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let int = |key: &str| u32::try_from(config.int(key)).unwrap_or(u32::MAX);
+    let mut limits = Limits::default();
+    limits.runs = int("workers.max_workers");
+    limits.runs_by_tier = [int("workers.max_light"), int("workers.max_standard"), int("workers.max_heavy")];
+    limits.chains = int("review.max_chains");
+    limits.infra_retries = int("workers.retries");
+    limits
+}
+
+/// What a merged tree must pass; seen to be startable now (bad input 33).
+pub(crate) fn gate(config: &Config, host: &Host, root: &Path) -> Result<Option<Gate>, CliError> {
+    if config.get("refinery.check").is_none() {
+        return Ok(None);
+    }
+    let command = config.text("refinery.check").to_owned();
+    let path = host.env.get(std::ffi::OsStr::new("PATH")).map(OsString::as_os_str);
+    verify_command(&command, root, path)?;
+    Ok(Some(Gate { command, timeout: Duration::from_secs(config.int("refinery.check_timeout")) }))
+}
+
+/// How the store is opened.
+pub(crate) fn store_options(config: &Config) -> OpenOptions {
+    let options = OpenOptions::new();
+    if config.on("store.any_file_system") { options.accept_any_file_system() } else { options }
+}
+
+/// The repository around a folder.
+pub(crate) fn git(start: &Path, host: &Host) -> Result<GitProject, CliError> {
+    Ok(GitProject::open(start, GitOptions::new(host.env.clone()))?)
+}
+
+/// Fills in the review of steps that do not say: by tier, and none where nothing can review. Tells whether that was
+/// the reason.
+pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, reviews: bool) -> bool {
+    let mut left_out = false;
+    let (tier, role, review) = (spec.defaults.tier, spec.defaults.role.clone(), spec.defaults.review.clone());
+    for step in spec.steps.iter_mut().filter(|step| step.review.is_none() && review.is_none()) {
+        let word = config.text(&format!("review.{}", step.tier.or(tier).unwrap_or_default()));
+        let role = step.role.as_deref().or(role.as_deref()).and_then(enki_core::role::role);
+        let artifact = role.is_some_and(|role| role.output == enki_core::role::RoleOutput::Artifact);
+        if word == "code" && !artifact {
+            left_out |= !reviews;
+            step.review = reviews.then_some(ReviewSpec::Word(ReviewWord::Code));
+        }
+    }
+    left_out
+}
