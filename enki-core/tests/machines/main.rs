@@ -1,5 +1,6 @@
 //! The machines from outside: rule by rule, and all together against random inputs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod rules;
 mod simulation;
 mod world;

@@ -1,6 +1,5 @@
 //! A world around the engine: branches that are a list of commits, agents and checks that answer what a test says, and
 //! a second copy of every machine that is folded from the stored events alone. Time is virtual.
-#![expect(dead_code, reason = "the tests of single rules are to come")]
 
 use enki_core::branch::Branch;
 use enki_core::engine::{Effect, Engine, Event, Input, QueueId, QueueJob, Rejected, Turn};

@@ -1,0 +1,169 @@
+//! Model section 3.3: ends of attempts and what they are charged to.
+
+use super::{plain, reviewed, running, running_plan};
+use crate::world::{World, step};
+use enki_core::agent::Usage;
+use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report};
+use enki_core::id::ExecutionId;
+use enki_core::limits::Limits;
+use serde_json::json;
+use std::time::Duration;
+
+/// Waits until the next attempt of the step lives; gives the seconds.
+fn until_next(world: &mut World, id: ExecutionId, step: &str) -> i64 {
+    let before = world.now;
+    while world.attempt(id, step).is_none() {
+        world.now = world.engine.next_deadline(world.now).expect("a repeat is due at some time");
+        world.turn();
+    }
+    (world.now.0 - before.0) / 1000
+}
+
+#[test]
+fn infrastructure_failures_wait_longer_each_time_and_then_fail_the_step() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.end(id, "a", Outcome::TimedOut);
+    assert_eq!(world.words(id), ["running"]);
+    assert!((5..=6).contains(&until_next(&mut world, id, "a")));
+    world.end(id, "a", Outcome::Stuck);
+    assert!((20..=22).contains(&until_next(&mut world, id, "a")));
+    world.end(id, "a", Outcome::Lost);
+    assert_eq!(*world.failure(id, "a"), FailReason::Lost);
+    assert_eq!(world.of(id).step(world.ix(id, "a")).attempts, 3);
+}
+
+#[test]
+fn a_success_clears_the_infrastructure_budget() {
+    let (mut world, id) = running(&[reviewed("a", 3)]);
+    for _ in 0..3 {
+        for _ in 0..2 {
+            world.end(id, "a", Outcome::NoResult);
+            until_next(&mut world, id, "a");
+        }
+        let outcome = Outcome::Changed;
+        if world.purpose(id, "a") == Some(enki_core::tier::Purpose::Review) {
+            world.reviewed(id, "a", enki_core::verdict::Gate::Revise);
+        } else {
+            world.end(id, "a", outcome);
+        }
+    }
+    assert_eq!(world.words(id), ["running"]);
+}
+
+#[test]
+fn a_rate_limit_is_not_charged_and_nothing_starts_before_its_time() {
+    let (mut world, id) = running(&[plain("a")]);
+    for _ in 0..10 {
+        let until = world.now.plus(Duration::from_secs(600));
+        world.end(id, "a", Outcome::RateLimited { until });
+        assert_eq!(world.attempt(id, "a"), None);
+        assert_eq!(until_next(&mut world, id, "a"), 600);
+    }
+    assert_eq!(world.of(id).step(world.ix(id, "a")).infra, 0);
+}
+
+#[test]
+fn an_agent_that_cannot_be_started_twice_fails_the_step() {
+    let (mut world, id) = running(&[plain("a")]);
+    let not_started = || Outcome::NotStarted { reason: "no such program".to_owned() };
+    world.end(id, "a", not_started());
+    assert_eq!(world.engine.dispatcher().runs(), 0, "the permit is returned");
+    until_next(&mut world, id, "a");
+    world.end(id, "a", not_started());
+    assert_eq!(*world.failure(id, "a"), FailReason::Spawn { reason: "no such program".to_owned() });
+}
+
+#[test]
+fn a_final_failure_is_not_repeated() {
+    for outcome in [
+        Outcome::Declined { message: "no".to_owned() },
+        Outcome::AgentError { message: "bad key".to_owned(), transient: false },
+        Outcome::NoArtifact,
+    ] {
+        let (mut world, id) = running(&[plain("a")]);
+        world.end(id, "a", outcome);
+        assert_eq!(world.of(id).ended(), Some(EndStatus::Failed));
+    }
+}
+
+#[test]
+fn a_late_report_of_an_old_attempt_is_refused_and_counted() {
+    let (mut world, id) = running(&[plain("a")]);
+    let (step, old) = (world.ix(id, "a"), world.attempt(id, "a").unwrap());
+    world.end(id, "a", Outcome::Killed);
+    until_next(&mut world, id, "a");
+    let before = world.logs.clone();
+    let end = world.ending(Outcome::Changed, old);
+    assert!(world.ended(id, step, old, end).unwrap_err().is_stale());
+    assert!(world.report(id, Report::Live { step, attempt: old, session: None }).unwrap_err().is_stale());
+    assert_eq!((world.engine.stale_reports(), &world.logs), (2, &before));
+}
+
+#[test]
+fn a_change_without_a_commit_is_no_success() {
+    let (mut world, id) = running(&[plain("a")]);
+    let (step, attempt) = (world.ix(id, "a"), world.attempt(id, "a").unwrap());
+    world.ended(id, step, attempt, enki_core::execution::AttemptEnd::new(Outcome::Changed)).unwrap();
+    assert_eq!(world.words(id), ["running"], "it is tried again");
+}
+
+#[test]
+fn no_change_is_done_without_a_merge() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.end(id, "a", Outcome::NoChange);
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+    assert!(world.flying.is_empty());
+}
+
+#[test]
+fn a_repeat_that_finds_its_work_captured_goes_on_with_it() {
+    let (mut world, id) = running(&[reviewed("a", 1)]);
+    world.end(id, "a", Outcome::Changed);
+    world.reviewed(id, "a", enki_core::verdict::Gate::Revise);
+    world.end(id, "a", Outcome::NoChange);
+    assert_eq!(
+        world.purpose(id, "a"),
+        Some(enki_core::tier::Purpose::Review),
+        "what the first attempt left is reviewed"
+    );
+    world.done(id, "a");
+}
+
+#[test]
+fn a_budget_that_is_used_up_holds_and_is_asked_about_once() {
+    let (mut world, id) =
+        running_plan(json!({"budget": {"tokens": 100}, "steps": [plain("a"), step("b", json!({"needs": ["a"]}))]}));
+    let attempt = world.attempt(id, "a").unwrap();
+    let mut end = world.ending(Outcome::Changed, attempt);
+    end.usage = serde_json::from_value::<Usage>(json!({"output_tokens": 100})).unwrap();
+    let step = world.ix(id, "a");
+    world.ended(id, step, attempt, end).unwrap();
+    world.queues();
+    assert_eq!((world.of(id).status(), world.words(id)), ("held", vec!["done", "ready"]));
+    assert_eq!(world.of(id).holds().values().collect::<Vec<_>>(), [&HoldReason::Budget]);
+    world.command(id, Command::Resume(None)).unwrap();
+    world.drain();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn permits_bound_what_runs_at_once() {
+    let mut limits = Limits::default();
+    (limits.runs, limits.chains) = (3, 2);
+    let mut world = World::new(limits);
+    let steps: Vec<_> =
+        (0..4).map(|n| reviewed(&format!("g{n}"), 1)).chain((0..3).map(|n| plain(&format!("p{n}")))).collect();
+    let id = world.start(json!({"steps": steps}));
+    let running = |world: &World, kind: &str| {
+        world
+            .of(id)
+            .plan()
+            .steps()
+            .iter()
+            .filter(|s| s.id.as_str().starts_with(kind) && world.word(id, s.id.as_str()) == "running")
+            .count()
+    };
+    assert_eq!((running(&world, "g"), running(&world, "p")), (2, 1));
+    world.drain();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
