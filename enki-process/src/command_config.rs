@@ -1,10 +1,10 @@
 //! How a command is made an agent.
 
 use crate::env::{BaseEnv, is_reserved};
+use crate::limits::ChildLimits;
 use crate::log::LogLimits;
 use crate::marker::Marker;
 use crate::spawn::{SpawnError, SpawnFailure};
-use crate::supervise::ChildLimits;
 use enki_core::tier::Tier;
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -6,7 +6,7 @@ use crate::procfs::{self, Identity, Reader, Stat};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process_group};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,19 @@ pub struct Hunted {
 #[must_use]
 pub fn kill_marked(marks: &[Marker], limit: Duration) -> Hunted {
     Hunt::new(marks.to_vec()).run(clock::now() + limit)
+}
+
+/// Kills what a killed orchestrator left behind, to be called at the start of the next one, before it runs anything:
+/// all that carries the project's mark, at most for 5 s. Blocking; see [`kill_marked`].
+///
+/// Agents under a supervisor have died with their orchestrator; this is for those without.
+#[must_use]
+pub fn reap_orphans(project: &Marker) -> Hunted {
+    let hunted = kill_marked(std::slice::from_ref(project), Duration::from_secs(5));
+    if hunted != Hunted::default() {
+        tracing::warn!(%project, killed = hunted.killed, survivors = hunted.survivors, "an earlier run left processes");
+    }
+    hunted
 }
 
 /// The numbers of all living processes that carry one of the marks.
@@ -259,22 +272,33 @@ impl Hunt {
     /// Kills exactly that process, and gives a descriptor that becomes readable when it is dead.
     fn kill(&mut self, id: Identity) -> Option<OwnedFd> {
         let pid = Pid::from_raw(id.pid)?;
-        let rope = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(rope) => Some(rope),
-            Err(Errno::SRCH) => return None,
-            // A kernel without them, or no descriptor to be had.
-            Err(_) => None,
+        let rope = match rope(pid) {
+            Ok(rope) => rope,
+            Err(_) => return None,
         };
         // The descriptor holds on to one process; if that number still has our process's start, it is ours.
         if self.reader.stat(id.pid)?.id != id {
             return None;
         }
         match &rope {
-            Some(rope) => drop(pidfd_send_signal(rope, Signal::KILL)),
-            None => drop(kill_process(pid, Signal::KILL)),
+            #[cfg(target_os = "linux")]
+            Some(rope) => drop(rustix::process::pidfd_send_signal(rope, Signal::KILL)),
+            _ => drop(kill_process(pid, Signal::KILL)),
         }
         rope
     }
+}
+
+/// A descriptor that holds on to a process, where the kernel has such a thing and can spare one. `Err`: it is gone.
+fn rope(pid: Pid) -> Result<Option<OwnedFd>, Errno> {
+    #[cfg(target_os = "linux")]
+    return match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(rope) => Ok(Some(rope)),
+        Err(Errno::SRCH) => Err(Errno::SRCH),
+        Err(_) => Ok(None),
+    };
+    #[cfg(not(target_os = "linux"))]
+    return rustix::process::test_kill_process(pid).map(|()| None);
 }
 
 /// The calling process and all above it.

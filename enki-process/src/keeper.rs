@@ -13,7 +13,6 @@ use crate::log::CappedLog;
 use crate::pool;
 use crate::procfs;
 use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
-use crate::supervise;
 use crate::text::{Latest, Lines, Tail};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -554,19 +553,13 @@ impl<'a> Keeper<'a> {
 
 #[expect(clippy::disallowed_methods, reason = "the one place where this crate starts processes")]
 fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<&OsStr, Cow<'_, OsStr>>) -> Command {
-    let mut command = match &spawn.supervisor {
-        None => {
-            let mut command = Command::new(program);
-            // Without code between fork and exec, which would make each start cost as much as the host is large.
-            command.args(&spawn.args).process_group(0);
-            command
-        }
+    let mut command = Command::new(spawn.supervisor.as_deref().unwrap_or(program));
+    match &spawn.supervisor {
         // It takes a session of its own by itself, and so does the agent.
-        Some(supervisor) => {
-            let mut command = Command::new(supervisor);
-            command.args(supervise::command_line(program.as_os_str(), &spawn.args, spawn.limits));
-            command
-        }
+        #[cfg(target_os = "linux")]
+        Some(_) => command.args(crate::supervise::command_line(program.as_os_str(), &spawn.args, spawn.limits)),
+        // Without code between fork and exec, which would make each start cost as much as the host is large.
+        _ => command.args(&spawn.args).process_group(0),
     };
     command.env_clear().envs(environment);
     if let Some(directory) = &spawn.directory {

@@ -4,9 +4,9 @@ use crate::child::Child;
 use crate::env::BaseEnv;
 use crate::feed::Feed;
 use crate::keeper;
+use crate::limits::ChildLimits;
 use crate::log::LogLimits;
 use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
-use crate::supervise::ChildLimits;
 use enki_core::id::EffectId;
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -22,7 +22,8 @@ use std::time::Duration;
 /// # Contract
 ///
 /// * Its environment is what [`Spawn::base_env`] lets pass, what [`Spawn::env`] adds, and [`RUN_MARKER`]; never more.
-/// * It leads a process group of its own, so a Ctrl-C at the terminal is not for it.
+/// * It leads a process group of its own, so a Ctrl-C at the terminal is not for it. Under a [supervisor](Spawn::supervisor)
+///   it has a session of its own too, and no terminal; without one, reading from `/dev/tty` stops it until a limit ends it.
 /// * Its stdin is the given bytes and then the end; without any it is empty.
 /// * It is always reaped, and its whole tree is gone when [`ChildEvent::Ended`](crate::ChildEvent::Ended) comes, be it by itself, by a
 ///   limit, by [`Child::stop`] or because the [`Child`] was dropped.

@@ -12,6 +12,7 @@
 
 use crate::clock;
 use crate::hunt::Hunt;
+use crate::limits::ChildLimits;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -26,17 +27,6 @@ use std::time::Duration;
 
 /// The first argument by which a program is asked to be a supervisor.
 pub const SUBCOMMAND: &str = "__supervise";
-
-/// What an agent may use, set by its supervisor. `None` leaves what the host has.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ChildLimits {
-    /// Open files of each process.
-    pub open_files: Option<u64>,
-    /// Bytes of each file it writes.
-    pub file_size: Option<u64>,
-    /// Seconds of processor time of each process.
-    pub cpu_seconds: Option<u64>,
-}
 
 /// Supervises, as [`Spawn`](crate::Spawn) asked for: `args` are those after [`SUBCOMMAND`]. Returns the exit code for
 /// the process, which is the agent's; if the agent was killed by a signal, so is the calling process.

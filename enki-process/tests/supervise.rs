@@ -34,9 +34,9 @@ fn main() -> std::process::ExitCode {
 #[cfg(target_os = "linux")]
 mod tests {
     use enki_core::id::EffectId;
-    use enki_process::supervise::ChildLimits;
     use enki_process::{
-        BaseEnv, Cause, Child, ChildEvent, Containment, Ended, Feed, Marker, Polite, Spawn, Status, marked,
+        BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Ended, Feed, Marker, Polite, Spawn, Status,
+        marked, reap_orphans,
     };
     use std::ffi::OsString;
     use std::future::Future;
@@ -60,6 +60,7 @@ mod tests {
         an_interrupt_reaches_the_agent
         who_ignores_everything_is_killed
         everything_dies_with_the_orchestrator
+        what_a_killed_orchestrator_left_without_supervisor_is_reaped
         the_agent_dies_with_its_supervisor
         a_stopped_supervisor_does_not_save_anybody
         limits_hold_for_the_agent
@@ -176,14 +177,24 @@ mod tests {
 
     /// The orchestrator to be killed: runs an agent for ever.
     pub(crate) async fn orchestrate(name: &str) {
-        let mut child = sh(name, "env -i setsid sleep 1000 & echo $!; setsid sleep 1000 & wait").start().await.unwrap();
+        let mut spawn = sh(name, "env -i setsid sleep 1000 & echo $!; setsid sleep 1000 & wait");
+        if name == UNSUPERVISED {
+            spawn = Spawn::new("/bin/sh", id(name))
+                .args(["-c", "PATH=/usr/bin:/bin; setsid sleep 1000 & echo $!; wait"])
+                .project(Marker::project(UNSUPERVISED).unwrap())
+                .feed(Feed::Lines { longest: 100 }, 0);
+        }
+        let mut child = spawn.start().await.unwrap();
         println!("{}", line(&mut child).await);
         child.wait().await;
     }
 
-    async fn everything_dies_with_the_orchestrator() {
+    const UNSUPERVISED: &str = "unsupervised-project";
+
+    /// Starts an orchestrator, waits until its agent has a stray, kills it. Gives the stray.
+    fn killed_orchestrator(name: &str, processes: usize) -> String {
         let mut orchestrator = Command::new(std::env::current_exe().unwrap())
-            .args([ORCHESTRATE, "orphans"])
+            .args([ORCHESTRATE, name])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -195,10 +206,25 @@ mod tests {
             stray.push(char::from(byte[0]));
         }
         let stray = stray.trim().to_owned();
-        assert!(is_alive(&stray) && living("orphans").len() >= 3, "{:?}", living("orphans"));
+        assert!(is_alive(&stray) && living(name).len() >= processes, "{:?}", living(name));
         orchestrator.kill().unwrap();
         orchestrator.wait().unwrap();
+        stray
+    }
+
+    async fn everything_dies_with_the_orchestrator() {
+        let stray = killed_orchestrator("orphans", 3);
         until("the death of all", || living("orphans").is_empty() && !is_alive(&stray)).await;
+    }
+
+    async fn what_a_killed_orchestrator_left_without_supervisor_is_reaped() {
+        let stray = killed_orchestrator(UNSUPERVISED, 2);
+        let other = Marker::project("another-project").unwrap();
+        assert_eq!(reap_orphans(&other).killed, 0);
+        assert!(is_alive(&stray), "without a supervisor it lives on");
+        let reaped = reap_orphans(&Marker::project(UNSUPERVISED).unwrap());
+        assert!(reaped.killed >= 2 && reaped.survivors == 0, "{reaped:?}");
+        assert!(!is_alive(&stray));
     }
 
     async fn the_agent_dies_with_its_supervisor() {
