@@ -34,12 +34,12 @@ impl World {
         let client = match client() {
             Ok(client) => client,
             Err(why) => {
-                eprintln!("skipped: {why}");
+                skipped(&why);
                 return None;
             }
         };
         if !command("python3").arg("--version").output().is_ok_and(|o| o.status.success()) {
-            eprintln!("skipped: python3 is missing, which plays the service");
+            skipped("python3 is missing, which plays the service");
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -139,6 +139,12 @@ fn client() -> Result<PathBuf, String> {
     let bin = target.join("claude-client/node_modules/.bin/claude");
     let missing = || "the client is missing; run .ci/install-claude or set CLAUDE_BIN".to_owned();
     bin.canonicalize().map_err(|_| missing())
+}
+
+/// Says so even where the output of passing tests is captured.
+fn skipped(why: &str) {
+    let test = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", test.name().unwrap_or("a test"));
 }
 
 /// Starts the fake, in a network namespace that has loopback alone if the system allows, and gives the program that runs
