@@ -19,6 +19,9 @@ pub struct Host {
     pub clock: fn() -> Timestamp,
     /// Process id, for the project lock's message.
     pub pid: u32,
+    /// This program itself, if it is one that supervises agents when asked to: see
+    /// [`enki_process::supervise::supervise_main`]. Without one an agent is found by its marks.
+    pub supervisor: Option<PathBuf>,
     /// Where a plan named `-` is read from.
     pub stdin: Box<dyn Read + Send>,
     /// Where results go.

@@ -2,16 +2,24 @@
 
 use enki_cli::{Backends, Host, Terminals};
 use enki_core::time::Timestamp;
+#[cfg(target_os = "linux")]
+use enki_process::supervise;
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Between the orchestrator and an agent runs this same program, as its supervisor.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == supervise::SUBCOMMAND) {
+        return ExitCode::from(supervise::supervise_main(std::env::args_os().skip(2)));
+    }
     let host = Host {
         args: std::env::args_os().collect(),
         env: std::env::vars_os().collect(),
         cwd: std::env::current_dir().ok(),
         clock: || Timestamp(jiff::Timestamp::now().as_millisecond()),
         pid: std::process::id(),
+        supervisor: std::env::current_exe().ok(),
         stdin: Box::new(stdin()),
         stdout: Box::new(stdout()),
         stderr: Box::new(stderr()),

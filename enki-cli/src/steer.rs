@@ -163,7 +163,7 @@ fn decided(engine: &Engine, id: ExecutionId, hold: Option<u32>, answer: Answer) 
                 .hint("name one with --hold, see `enki status ID`"));
         }
     };
-    Ok(vec![Command::Decide { hold, answer }])
+    Ok(vec![Command::Decide { hold, answer, committing: Vec::new() }])
 }
 
 /// What the tasks that new steps name stand for.

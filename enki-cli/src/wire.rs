@@ -102,6 +102,10 @@ fn agent(
     for tier in Tier::ALL {
         made = made.model(tier, model(config, tier));
     }
+    #[cfg(target_os = "linux")]
+    if let Some(supervisor) = &host.supervisor {
+        made = made.supervisor(supervisor, enki_process::supervise::ChildLimits::default());
+    }
     let agent = CommandAgent::new(made);
     agent.program_path()?;
     Ok((Arc::new(agent), false, command))
