@@ -8,6 +8,7 @@ use enki_core::merge_queue::{self, EffectKind};
 use enki_core::plan::Plan;
 use enki_core::refinery::{Build, Candidate};
 use enki_core::time::Timestamp;
+use std::sync::Arc;
 
 /// What the agents of a run do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,7 +25,7 @@ pub enum Agents {
 ///
 /// If the execution does not end as done: then there is nothing to measure.
 #[must_use]
-pub fn run(plan: Plan, agents: Agents) -> usize {
+pub fn run(plan: Arc<Plan>, agents: Agents) -> usize {
     let now = Timestamp(1);
     let id = ExecutionId::new(1);
     let mut engine = Engine::new(Limits::default());

@@ -4,6 +4,7 @@ use enki_core::plan::{Plan, PlanLimits};
 use enki_core::spec::{NeedSpec, PlanSpec, StepSpec};
 use enki_core::tier::Tier;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The shape of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,8 @@ pub fn spec(shape: Shape, n: usize) -> PlanSpec {
 
 /// The same, checked.
 #[must_use]
-pub fn plan(shape: Shape, n: usize) -> Plan {
-    Plan::build(&spec(shape, n), &PlanLimits { max_steps: n }, &HashMap::new()).expect("generated plans are acyclic")
+pub fn plan(shape: Shape, n: usize) -> Arc<Plan> {
+    let plan = Plan::build(&spec(shape, n), &PlanLimits { max_steps: n }, &HashMap::new())
+        .expect("generated plans are acyclic");
+    Arc::new(plan)
 }

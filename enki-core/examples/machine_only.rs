@@ -23,7 +23,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut execution = Execution::new(&Submitted {
         id: ExecutionId::new(1),
         land: plan.land,
-        plan,
+        plan: plan.into(),
         origin: "example".into(),
         target: "main".parse::<Branch>()?,
         gate: None,

@@ -39,7 +39,7 @@ impl OpenOptions {
         self
     }
 
-    /// Also accepts network, FUSE and overlay file systems, whose locks, shared memory or syncs may lie.
+    /// Also accepts network and FUSE file systems, whose locks, shared memory or syncs may lie.
     #[must_use]
     pub const fn accept_any_file_system(mut self) -> Self {
         self.file_systems = FileSystems::Any;

@@ -100,7 +100,7 @@ impl Driver {
             start_at: submission.start_at,
             after: plan.after,
             approval: submission.approval,
-            plan,
+            plan: plan.into(),
         };
         let now = self.now();
         self.engine.handle(Input::Submit(Box::new(submitted)), now)?;

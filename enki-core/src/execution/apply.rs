@@ -8,6 +8,7 @@ use crate::plan::NeedOn;
 use crate::spec::Condition;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// What a caller has to look at again after events were applied.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -116,7 +117,7 @@ impl Execution {
             Event::Resumed { step: Some(step) } => self.change(*step, touched, |s| s.paused = false),
             Event::StepsAdded { steps } => {
                 let first = self.steps.len();
-                touched.steps.extend(self.plan.extend(steps.clone()));
+                touched.steps.extend(Arc::make_mut(&mut self.plan).extend(steps.clone()));
                 self.begin_steps(first);
                 touched.steps.extend((first..self.steps.len()).map(StepIx::at));
             }

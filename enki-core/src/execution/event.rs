@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use crate::workspace::Start;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Something that happened to an execution.
 #[derive(Clone, Debug, PartialEq)]
@@ -382,7 +383,7 @@ pub struct Submitted {
     /// Its id.
     pub id: ExecutionId,
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Where it came from: `cli`, `coordinator`, ...
     pub origin: String,
     /// Where its work lands.

@@ -29,12 +29,13 @@ use crate::tier::{Priority, Tier};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// The state of one execution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Execution {
     id: ExecutionId,
-    plan: Plan,
+    plan: Arc<Plan>,
     origin: String,
     target: Branch,
     land: Land,
@@ -132,7 +133,7 @@ impl Execution {
     pub fn new(submitted: &Submitted) -> Self {
         let mut execution = Self {
             id: submitted.id,
-            plan: Plan::default(),
+            plan: Arc::clone(&submitted.plan),
             origin: submitted.origin.clone(),
             target: submitted.target.clone(),
             land: submitted.land,
@@ -161,8 +162,6 @@ impl Execution {
             requests: BTreeMap::new(),
             due_checkpoints: BTreeSet::new(),
         };
-        let mut plan = submitted.plan.clone();
-        std::mem::swap(&mut execution.plan, &mut plan);
         execution.begin_steps(0);
         if submitted.approval {
             let reason = HoldReason::Approval { point: "decomposition".to_owned() };
@@ -180,7 +179,7 @@ impl Execution {
 
     /// Its plan, added steps included.
     #[must_use]
-    pub const fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 

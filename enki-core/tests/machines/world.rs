@@ -95,7 +95,7 @@ impl World {
             start_at: None,
             after: plan.after,
             approval: false,
-            plan,
+            plan: plan.into(),
         }
     }
 

@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-/// The tests' own folder may be on an overlay: containers have it so.
+/// The tests' own folder may be on a file system of any kind.
 pub(crate) fn options() -> OpenOptions {
     OpenOptions::new().accept_any_file_system()
 }

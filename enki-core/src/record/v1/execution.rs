@@ -241,7 +241,7 @@ impl<'a> ExecutionEvent<'a> {
     fn submitted(submitted: &'a Submitted) -> Self {
         Self::Submitted {
             id: submitted.id,
-            plan: (&submitted.plan).into(),
+            plan: (&*submitted.plan).into(),
             origin: Cow::Borrowed(&submitted.origin),
             target: Cow::Borrowed(&submitted.target),
             land: submitted.land,
@@ -259,7 +259,7 @@ impl<'a> ExecutionEvent<'a> {
             Self::Submitted { id, plan, origin, target, land, gate, created, start_at, after, approval } => {
                 Event::Submitted(Box::new(Submitted {
                     id,
-                    plan: plan.into_plan()?,
+                    plan: plan.into_plan()?.into(),
                     origin: origin.into_owned(),
                     target: target.into_owned(),
                     land,
