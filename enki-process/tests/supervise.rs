@@ -36,7 +36,7 @@ mod tests {
     use enki_core::id::EffectId;
     use enki_process::{
         BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Ended, Feed, Marker, Polite, Spawn, Status,
-        marked, reap_orphans,
+        kill_marked, marked, reap_orphans,
     };
     use std::ffi::OsString;
     use std::future::Future;
@@ -60,6 +60,7 @@ mod tests {
         an_interrupt_reaches_the_agent
         who_ignores_everything_is_killed
         everything_dies_with_the_orchestrator
+        the_agent_dies_with_orchestrator_and_supervisor_at_once
         what_a_killed_orchestrator_left_without_supervisor_is_reaped
         the_agent_dies_with_its_supervisor
         a_stopped_supervisor_does_not_save_anybody
@@ -178,6 +179,9 @@ mod tests {
     /// The orchestrator to be killed: runs an agent for ever.
     pub(crate) async fn orchestrate(name: &str) {
         let mut spawn = sh(name, "env -i setsid sleep 1000 & echo $!; setsid sleep 1000 & wait");
+        if name == "massacre" {
+            spawn = sh(name, "setsid sleep 1000 & echo $!; wait");
+        }
         if name == UNSUPERVISED {
             spawn = Spawn::new("/bin/sh", id(name))
                 .args(["-c", "PATH=/usr/bin:/bin; setsid sleep 1000 & echo $!; wait"])
@@ -192,7 +196,7 @@ mod tests {
     const UNSUPERVISED: &str = "unsupervised-project";
 
     /// Starts an orchestrator, waits until its agent has a stray, kills it. Gives the stray.
-    fn killed_orchestrator(name: &str, processes: usize) -> String {
+    fn killed_orchestrator(name: &str, processes: usize, before: impl FnOnce()) -> String {
         let mut orchestrator = Command::new(std::env::current_exe().unwrap())
             .args([ORCHESTRATE, name])
             .stdout(Stdio::piped())
@@ -207,18 +211,40 @@ mod tests {
         }
         let stray = stray.trim().to_owned();
         assert!(is_alive(&stray) && living(name).len() >= processes, "{:?}", living(name));
+        before();
         orchestrator.kill().unwrap();
         orchestrator.wait().unwrap();
         stray
     }
 
     async fn everything_dies_with_the_orchestrator() {
-        let stray = killed_orchestrator("orphans", 3);
+        let stray = killed_orchestrator("orphans", 3, || {});
         until("the death of all", || living("orphans").is_empty() && !is_alive(&stray)).await;
     }
 
+    async fn the_agent_dies_with_orchestrator_and_supervisor_at_once() {
+        let is_supervisor = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains("__supervise")
+        };
+        let supervisor = std::cell::Cell::new(0);
+        killed_orchestrator("massacre", 3, || {
+            supervisor.set(living("massacre").into_iter().find(is_supervisor).unwrap());
+            signal("-STOP", supervisor.get());
+        });
+        let agents = living("massacre").len();
+        signal("-KILL", supervisor.get());
+        // The agent dies by the kernel; what it had started is for the next start to reap.
+        until("the death of the agent", || living("massacre").len() <= agents - 2).await;
+        assert_eq!(kill_marked(&[Marker::run(id("massacre"))], Duration::from_secs(5)).survivors, 0);
+    }
+
+    fn signal(signal: &str, pid: u32) {
+        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    }
+
     async fn what_a_killed_orchestrator_left_without_supervisor_is_reaped() {
-        let stray = killed_orchestrator(UNSUPERVISED, 2);
+        let stray = killed_orchestrator(UNSUPERVISED, 2, || {});
         let other = Marker::project("another-project").unwrap();
         assert_eq!(reap_orphans(&other).killed, 0);
         assert!(is_alive(&stray), "without a supervisor it lives on");
@@ -230,9 +256,8 @@ mod tests {
     async fn the_agent_dies_with_its_supervisor() {
         let mut child = sh("beheaded", "setsid sleep 1000 & echo $$; wait").start().await.unwrap();
         let agent = line(&mut child).await;
-        let supervisor = child.pid().to_string();
-        assert_ne!(agent, supervisor);
-        assert!(Command::new("kill").args(["-9", &supervisor]).status().unwrap().success());
+        assert_ne!(agent, child.pid().to_string());
+        signal("-KILL", child.pid());
         let ended = child.wait().await;
         assert_eq!((ended.cause, ended.status, ended.survivors), (Cause::Exited, Status::Signal(9), 0));
         assert!(!is_alive(&agent));
@@ -242,7 +267,7 @@ mod tests {
     async fn a_stopped_supervisor_does_not_save_anybody() {
         let mut child = sh("frozen", "echo ready; sleep 1000").start().await.unwrap();
         line(&mut child).await;
-        assert!(Command::new("kill").args(["-STOP", &child.pid().to_string()]).status().unwrap().success());
+        signal("-STOP", child.pid());
         child.stop(Duration::ZERO);
         let ended = child.wait().await;
         assert_eq!((ended.cause, ended.survivors), (Cause::Stopped, 0));
