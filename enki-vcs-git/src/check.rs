@@ -12,13 +12,16 @@ use crate::lock::Lock;
 use crate::project::{GitProject, private_dir};
 use enki_core::id::EffectId;
 use enki_core::refinery::{Candidate, Check, Gate, RefineryError};
-use enki_process::{BaseEnv, Cause, Ended, LogLimits, Spawn, Status};
+use enki_process::{BaseEnv, Cause, Ended, LogLimits, Marker, Spawn, Status, kill_marked};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const LOG_LINES: usize = 60;
 const LOG_BYTES: u64 = 16 << 10;
+/// How long to wait for the death of what an earlier check left.
+const HUNT: Duration = Duration::from_secs(5);
 /// Less free space than this and nobody's change is to blame.
 const DISK_FULL: u64 = 1 << 20;
 
@@ -45,6 +48,7 @@ pub(crate) async fn check(
         .env("TMPDIR", slot.dir.join("tmp"))
         // A command that removes its `.git` must not find the person's.
         .env("GIT_CEILING_DIRECTORIES", &slot.dir)
+        .project(slot.mark())
         .timeout(gate.timeout)
         .log(&log, LogLimits::default());
     let child = match spawn.start().await {
@@ -77,6 +81,13 @@ impl Slot {
             return Err(GitError::Gone(words));
         }
         let slot = Self::free(&project.enki_dir().join("checks"))?;
+        // Nobody has the lock, but a check whose caller went away or was killed may not be dead yet.
+        let hunted = kill_marked(&[slot.mark()], HUNT);
+        if hunted.survivors > 0 {
+            let words =
+                format!("{} processes of an earlier check in {} do not die", hunted.survivors, slot.dir.display());
+            return Err(GitError::Raced(words));
+        }
         if let Err(error) = slot.fill(project, &refinery, candidate) {
             // What an earlier command left may be in the way: begin with nothing, once.
             tracing::debug!(dir = %slot.dir.display(), %error, "a check folder is made anew");
@@ -93,6 +104,12 @@ impl Slot {
             }
         }
         Err(GitError::Gone(format!("all check folders below {} are in use", root.display())))
+    }
+
+    /// What every process that works in this folder carries.
+    fn mark(&self) -> Marker {
+        let tag = EffectId::of("check folder", &[self.dir.as_os_str().as_encoded_bytes()]).hex();
+        Marker::project(&tag).expect("32 hex digits are a mark")
     }
 
     fn tree(&self) -> PathBuf {

@@ -114,7 +114,10 @@ async fn the_environment_of_a_check_is_a_short_list() {
     let Check::Failed { log } = check(&refinery, &candidate, "env; exit 1").await else { panic!() };
     let mut names: Vec<&str> = log.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     names.sort_unstable();
-    assert_eq!(names, ["ENKI_RUN", "GIT_CEILING_DIRECTORIES", "HOME", "LANG", "PATH", "PWD", "TMPDIR", "WANTED"]);
+    assert_eq!(
+        names,
+        ["ENKI_PROJECT", "ENKI_RUN", "GIT_CEILING_DIRECTORIES", "HOME", "LANG", "PATH", "PWD", "TMPDIR", "WANTED"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,4 +127,39 @@ async fn a_tree_that_is_not_the_commits_is_never_checked() {
     one.tree = repo.git(&["rev-parse", "main^{tree}"]).parse().unwrap();
     let gate = Gate { command: "true".to_owned(), timeout: Duration::from_secs(9) };
     assert!(repo.refinery().check(&one, &gate, EffectId::of("x", &[])).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_nobody_waits_for_any_more_is_dead_before_the_next_begins() {
+    let repo = Repo::new();
+    let one = candidate(&repo, "one", &[("one.txt", "1\n")]).await;
+    let refinery = repo.refinery();
+    let mark = repo.dir.path().join("mark");
+    let command = format!("trap '' TERM; touch {}; while :; do echo x >again.txt; done", mark.display());
+    let running = {
+        let (refinery, command) = (refinery.clone(), command.clone());
+        tokio::spawn(async move { check(&refinery, &one, &command).await })
+    };
+    while !mark.exists() {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let said = check(&refinery, &one, "test ! -e again.txt && ls && test ! -e again.txt").await;
+    assert_eq!(said, Check::Passed);
+    let marker = enki_process::Marker::run(EffectId::of("check", &[command.as_bytes()]));
+    assert_eq!(enki_process::marked(&[marker]), [0u32; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test plays the orchestrator that was killed")]
+async fn what_a_killed_orchestrator_left_in_a_check_folder_is_killed() {
+    let repo = Repo::new();
+    let one = candidate(&repo, "one", &[("one.txt", "1\n")]).await;
+    let folder = repo.root.join(".enki/checks/1");
+    let tag = EffectId::of("check folder", &[folder.as_os_str().as_encoded_bytes()]).hex();
+    let mut orphan = std::process::Command::new("sleep").arg("1000").env("ENKI_PROJECT", tag).spawn().unwrap();
+    let dying = std::thread::spawn(move || orphan.wait().unwrap());
+    assert_eq!(check(&repo.refinery(), &one, "true").await, Check::Passed);
+    assert!(!dying.join().unwrap().success());
 }
