@@ -27,7 +27,7 @@ use crate::workspace::WorkspaceProvider;
 use orchestrator::Message;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -123,6 +123,7 @@ pub async fn start(
         running: HashMap::new(),
         recovered: HashSet::new(),
         replies: Vec::new(),
+        looks: Mutex::default(),
         shutdown: None,
         sequence: 0,
         moved: true,
@@ -133,6 +134,7 @@ pub async fn start(
 }
 
 type Reply = oneshot::Sender<Result<(), DriverError>>;
+type Look = Box<dyn FnOnce(&Engine) + Send>;
 
 struct Driver {
     engine: Engine,
@@ -146,6 +148,9 @@ struct Driver {
     recovered: HashSet<Effect>,
     /// Answers that wait until what they confirm is durable.
     replies: Vec<Reply>,
+    /// Questions, asked after the next turn: before it, what was just decided is not wanted yet. The mutex is never
+    /// locked, it only makes them `Sync`.
+    looks: Mutex<Vec<Look>>,
     shutdown: Option<Shutdown>,
     sequence: u64,
     /// Whether anything but questions came in since the last turn.
@@ -177,6 +182,9 @@ impl Driver {
         beat.tick().await;
         loop {
             self.take_turn().await?;
+            for look in std::mem::take(self.looks.get_mut().unwrap_or_else(PoisonError::into_inner)) {
+                look(&self.engine);
+            }
             if self.shutdown.is_some() && self.running.is_empty() {
                 return Ok(());
             }
@@ -289,7 +297,7 @@ impl Driver {
                 let result = if self.engine.holds_execution(id) { Ok(()) } else { self.load(id).await };
                 let _ = reply.send(result);
             }
-            Message::Query(look) => look(&self.engine),
+            Message::Query(look) => self.looks.get_mut().unwrap_or_else(PoisonError::into_inner).push(look),
             Message::Shutdown(mode) => {
                 self.engine.drain();
                 if mode == Shutdown::Kill {
