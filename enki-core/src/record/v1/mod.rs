@@ -8,6 +8,8 @@
 //! this format.
 
 mod execution;
+#[cfg(test)]
+mod golden;
 mod plan;
 mod queue;
 
