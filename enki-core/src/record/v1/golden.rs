@@ -202,7 +202,7 @@ fn submitted() -> Submitted {
     ]);
     Submitted {
         id: id(1),
-        plan,
+        plan: plan.into(),
         origin: "cli".to_owned(),
         target: "main".parse().unwrap(),
         land: Land::End,
