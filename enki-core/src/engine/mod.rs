@@ -238,11 +238,12 @@ impl Engine {
             return true;
         }
         let queues = [QueueId::of(&Branch::integration(id)), QueueId::of(execution.target())];
-        let ours = |queue: &QueueId| {
-            let line = self.queues.get(queue).and_then(|slot| slot.machine.line());
-            line.is_some_and(|l| self.requests.get(&l.entry.change.request) == Some(&id))
+        // Also one without a line yet, that first has to look where its target is.
+        let goes_on = |request| {
+            let of = queues.iter().filter_map(|queue| self.queues.get(queue)).map(|slot| &slot.machine);
+            of.into_iter().any(|queue| queue.contains(request) && queue.paused().is_none())
         };
-        let busy_queue = queues.iter().any(|q| ours(q) && self.queues[q].machine.paused().is_none());
+        let busy_queue = execution.open_requests().any(|(_, request)| goes_on(request));
         let waits = |place: Place| {
             self.stopping.contains_key(&place)
                 || self.in_flight.contains_key(&Subject::Step(place))
