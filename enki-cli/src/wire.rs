@@ -104,7 +104,7 @@ fn agent(
     }
     #[cfg(target_os = "linux")]
     if let Some(supervisor) = &host.supervisor {
-        made = made.supervisor(supervisor, enki_process::supervise::ChildLimits::default());
+        made = made.supervisor(supervisor, enki_process::ChildLimits::default());
     }
     let agent = CommandAgent::new(made);
     agent.program_path()?;
