@@ -1,5 +1,5 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
-//! `cargo run --release -p enki-benches --bin ratios`
+//! `cargo run --release -p enki-benches --bin ratios`, with `V1`, `V2`, `V3` or `V4` after `--` for one group.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time and starts its baseline")]
 
@@ -18,10 +18,20 @@ use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{:<58} {:>12} {:>12} {:>8}  goal", "figure", "enki", "baseline", "ratio");
-    machines()?;
-    durable_runs()?;
-    submit_to_start()?;
-    recovery()?;
+    let only = std::env::args().nth(1);
+    let wanted = |group: &str| only.as_deref().is_none_or(|only| only == group);
+    if wanted("V1") {
+        machines()?;
+    }
+    if wanted("V2") {
+        durable_runs()?;
+    }
+    if wanted("V3") {
+        submit_to_start()?;
+    }
+    if wanted("V4") {
+        recovery()?;
+    }
     Ok(())
 }
 
