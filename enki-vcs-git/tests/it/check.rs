@@ -159,7 +159,10 @@ async fn what_a_killed_orchestrator_left_in_a_check_folder_is_killed() {
     let folder = repo.root.join(".enki/checks/1");
     let tag = EffectId::of("check folder", &[folder.as_os_str().as_encoded_bytes()]).hex();
     let mut orphan = std::process::Command::new("sleep").arg("1000").env("ENKI_PROJECT", tag).spawn().unwrap();
-    let dying = std::thread::spawn(move || orphan.wait().unwrap());
+    let pid = orphan.id();
+    let (tell, dead) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(orphan.wait()).ok());
     assert_eq!(check(&repo.refinery(), &one, "true").await, Check::Passed);
-    assert!(!dying.join().unwrap().success());
+    let status = dead.recv_timeout(Duration::from_secs(10));
+    assert!(status.is_ok_and(|status| !status.unwrap().success()), "process {pid} lives on");
 }
