@@ -7,7 +7,7 @@ use crate::branch::Branch;
 use crate::engine::{AttemptJob, Effect, Engine, Input, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
 use crate::id::ExecutionId;
-use crate::merge_queue::{self, LineNo};
+use crate::merge_queue;
 use crate::refinery::{Build, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
 use crate::workspace::Workspace;
@@ -68,11 +68,10 @@ impl Context {
             }
             Effect::Queue(id, inner) => {
                 let job = engine.queue_job(id, inner)?;
-                let line = inner.line;
                 let failed = move |text| {
-                    vec![Input::Queue(id, merge_queue::Input::Report(line, merge_queue::Report::Failed(text)))]
+                    vec![Input::Queue(id, merge_queue::Input::Report(inner, merge_queue::Report::Failed(text)))]
                 };
-                tokio::spawn(context.answer(effect, async move |c: &Self| vec![c.queue(id, line, job).await], failed))
+                tokio::spawn(context.answer(effect, async move |c: &Self| vec![c.queue(id, inner, job).await], failed))
             }
         })
     }
@@ -205,7 +204,7 @@ impl Context {
         job.judge(end, captured)
     }
 
-    async fn queue(&self, id: QueueId, line: LineNo, job: QueueJob) -> Input {
+    async fn queue(&self, id: QueueId, effect: merge_queue::Effect, job: QueueJob) -> Input {
         if let QueueJob::Look(target) = &job {
             let seen = self.backends.refinery.inspect(target, None).await;
             return Input::Queue(
@@ -222,7 +221,7 @@ impl Context {
             Ok(report) => report,
             Err(error) => merge_queue::Report::Failed(error.to_string()),
         };
-        Input::Queue(id, merge_queue::Input::Report(line, report))
+        Input::Queue(id, merge_queue::Input::Report(effect, report))
     }
 
     async fn mechanism(&self, job: QueueJob) -> Result<merge_queue::Report, RefineryError> {

@@ -207,6 +207,12 @@ impl Engine {
             }
             merge_queue::Event::Ejected { request, reason, .. } => self.report_refused(request, reason, now),
             merge_queue::Event::QueuePaused { why } => self.report_trouble(id, &why, now),
+            merge_queue::Event::Queued(_) => {
+                // It waits for the same thing as the others, and has to say so.
+                if let Some(why) = self.queues.get(&id).and_then(|slot| slot.machine.paused()).cloned() {
+                    self.report_trouble(id, &why, now);
+                }
+            }
             _ => {}
         }
     }

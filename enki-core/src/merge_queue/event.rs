@@ -26,8 +26,8 @@ pub enum Input {
     Pause(QueuePause),
     /// Go on.
     Resume,
-    /// A mechanism answers, about that line.
-    Report(LineNo, Report),
+    /// A mechanism answers, about that effect.
+    Report(Effect, Report),
     /// The target's head as it is, asked for when it was not known.
     Seen(Option<CommitId>),
 }

@@ -6,6 +6,8 @@
 //! before the target moves, so that a crash at any instant is finished or undone by proof (R3).
 
 mod event;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Effect, EffectKind, Eject, Entry, Event, Input, LineNo, QueuePause, Rejected, Report};
 
@@ -27,6 +29,8 @@ pub struct MergeQueue {
     target: Branch,
     head: Option<CommitId>,
     head_tree: Option<TreeId>,
+    /// Whether the target may have moved since `head` was known: it is looked at before a line is formed.
+    unsure: bool,
     waiting: BTreeMap<(Priority, u64), Entry>,
     places: BTreeMap<RequestId, (Priority, u64)>,
     arrivals: u64,
@@ -76,6 +80,7 @@ impl MergeQueue {
             target,
             head,
             head_tree: None,
+            unsure: false,
             waiting: BTreeMap::new(),
             places: BTreeMap::new(),
             arrivals: 0,
@@ -178,14 +183,15 @@ impl MergeQueue {
             Input::Pause(_) => Ok(vec![]),
             Input::Resume if self.paused.is_some() => Ok(vec![Event::QueueResumed]),
             Input::Resume => Ok(vec![]),
-            Input::Seen(Some(head)) if self.head == Some(*head) => Ok(vec![]),
-            Input::Seen(Some(head)) if self.line.is_none() => Ok(vec![Event::TargetSeen { head: *head }]),
-            Input::Seen(Some(_)) => Ok(vec![]),
-            Input::Seen(None) if self.paused.is_some() => Ok(vec![]),
+            Input::Seen(_) if !self.looks() => Err(Rejected::Stale(LineNo(0))),
+            Input::Seen(Some(head)) => Ok(vec![Event::TargetSeen { head: *head }]),
             Input::Seen(None) => Ok(vec![Event::QueuePaused { why: QueuePause::TargetGone }]),
-            Input::Report(no, report) => match &self.line {
-                Some(line) if line.no == *no => self.report(line, report, now, limits).ok_or(Rejected::Stale(*no)),
-                _ => Err(Rejected::Stale(*no)),
+            Input::Report(of, report) => match &self.line {
+                // A second answer about an earlier try must not be taken for the answer about this one.
+                Some(line) if line.no == of.line && line.tries == of.attempt => {
+                    self.report(line, report, now, limits).ok_or(Rejected::Stale(of.line))
+                }
+                _ => Err(Rejected::Stale(of.line)),
             },
         }
     }
@@ -288,8 +294,9 @@ impl MergeQueue {
     /// The next facts that the state calls for; empty once nothing does.
     #[must_use]
     pub fn settle(&self) -> Vec<Event> {
+        let head = self.head.filter(|_| !self.unsure);
         let (None, None, Some(base), Some((_, entry))) =
-            (&self.line, &self.paused, self.head, self.waiting.first_key_value())
+            (&self.line, &self.paused, head, self.waiting.first_key_value())
         else {
             return Vec::new();
         };
@@ -301,6 +308,8 @@ impl MergeQueue {
         match event {
             Event::Opened { target, head } => *self = Self::new(target.clone(), *head),
             Event::Queued(entry) => {
+                // Whoever else writes to the target had all the time since the last change to do so.
+                self.unsure |= self.is_empty();
                 self.arrivals += 1;
                 let place = (entry.priority, self.arrivals);
                 self.places.insert(entry.change.request, place);
@@ -313,7 +322,9 @@ impl MergeQueue {
                 if let Some(place) = self.places.remove(request) {
                     self.waiting.remove(&place);
                 }
-                self.line.take_if(|line| line.entry.change.request == *request);
+                if self.line.take_if(|line| line.entry.change.request == *request).is_some() {
+                    self.unsure = true;
+                }
             }
             Event::QueuePaused { why } => {
                 if *why == QueuePause::TargetGone {
@@ -322,21 +333,26 @@ impl MergeQueue {
                 self.paused = Some(why.clone());
             }
             Event::QueueResumed => {
-                let why = self.paused.take();
-                if matches!(why, Some(QueuePause::BaseRed { .. })) {
-                    // Who mended the base moved the target: look again, and build on what is there.
+                // A person may have mended the target: what is not past the point of no return is built anew on it.
+                self.unsure = true;
+                if let Some(QueuePause::BaseRed { .. }) = self.paused.take() {
                     (self.head, self.head_tree) = (None, None);
-                    if let Some(line) = self.line.take() {
-                        self.waiting.insert(line.place, line.entry);
-                    }
                 }
-                if let Some(line) = &mut self.line {
-                    line.tries += 1;
-                    line.failures = 0;
-                    line.not_before = Timestamp::default();
+                match &mut self.line {
+                    Some(line) if line.stage == Stage::Publishing => {
+                        line.tries += 1;
+                        line.failures = 0;
+                        line.not_before = Timestamp::default();
+                    }
+                    line => {
+                        if let Some(line) = line.take() {
+                            self.waiting.insert(line.place, line.entry);
+                        }
+                    }
                 }
             }
             Event::TargetSeen { head } => {
+                self.unsure = false;
                 if self.head != Some(*head) {
                     (self.head, self.head_tree) = (Some(*head), None);
                 }
@@ -373,7 +389,7 @@ impl MergeQueue {
             }
             Event::Committing { .. } => self.at(Stage::Publishing),
             Event::Merged { commit, .. } => {
-                self.head = Some(*commit);
+                (self.head, self.unsure) = (Some(*commit), false);
                 if let Some(line) = self.line.take() {
                     self.places.remove(&line.entry.change.request);
                     self.head_tree = line.candidate.map(|candidate| candidate.tree);
@@ -383,7 +399,7 @@ impl MergeQueue {
                 }
             }
             Event::Stale { head, .. } => {
-                (self.head, self.head_tree) = (Some(*head), None);
+                (self.head, self.head_tree, self.unsure) = (Some(*head), None, false);
                 if let Some(mut line) = self.line.take() {
                     line.entry.rebuilds += 1;
                     self.waiting.insert(line.place, line.entry);
@@ -425,7 +441,7 @@ impl MergeQueue {
         }
         let Some(line) = &self.line else {
             let look = Effect { line: LineNo(0), kind: EffectKind::Look, attempt: 0 };
-            return (self.head.is_none() && !self.waiting.is_empty()).then_some(look);
+            return self.looks().then_some(look);
         };
         let kind = match line.stage {
             Stage::Importing => EffectKind::Import,
@@ -435,6 +451,12 @@ impl MergeQueue {
             Stage::Publishing => EffectKind::Publish,
         };
         (line.not_before <= now).then_some(Effect { line: line.no, kind, attempt: line.tries })
+    }
+
+    /// Whether it waits to be told where the target is.
+    fn looks(&self) -> bool {
+        let unknown = self.head.is_none() || self.unsure;
+        unknown && self.line.is_none() && self.paused.is_none() && !self.waiting.is_empty()
     }
 
     /// When after `now` the passing of time alone changes something.

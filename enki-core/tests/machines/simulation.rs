@@ -277,8 +277,7 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                 }
                 (job, _) => unreachable!("{job:?}"),
             };
-            let line = inner.line;
-            world.input(report(id, line, answer)).unwrap();
+            world.input(report(id, inner, answer)).unwrap();
         }
     }
 }

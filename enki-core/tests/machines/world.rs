@@ -6,7 +6,7 @@ use enki_core::engine::{Effect, Engine, Event, Input, QueueId, QueueJob, Rejecte
 use enki_core::execution::{self, AttemptEnd, Command, Execution, Outcome, Report, StepState, Submitted, Work};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, StepIx, TreeId};
 use enki_core::limits::Limits;
-use enki_core::merge_queue::{self, LineNo, MergeQueue};
+use enki_core::merge_queue::{self, MergeQueue};
 use enki_core::plan::{External, NeedOn, Plan, PlanLimits};
 use enki_core::record;
 use enki_core::refinery::{Build, Candidate, Check, Gate, TargetState};
@@ -387,22 +387,20 @@ impl World {
             Effect::Queue(id, effect) => {
                 match self.engine.queue_job(id, effect).expect("what is in flight has a job") {
                     QueueJob::Look(branch) => Input::Queue(id, merge_queue::Input::Seen(self.head(&branch))),
-                    QueueJob::Import(line, _) => report(id, line, merge_queue::Report::Imported),
-                    QueueJob::Build(line, base, change, _) => {
+                    QueueJob::Import(..) => report(id, effect, merge_queue::Report::Imported),
+                    QueueJob::Build(_, base, change, _) => {
                         let paths = if self.builds.is_empty() { Vec::new() } else { self.builds.remove(0) };
                         let build = if paths.is_empty() {
                             Build::Candidate(Candidate { commit: self.commit(), tree: self.tree(), base })
                         } else {
                             Build::Conflict { request: change.request, paths }
                         };
-                        report(id, line, merge_queue::Report::Built(build))
+                        report(id, effect, merge_queue::Report::Built(build))
                     }
-                    QueueJob::Check(line, ..) => report(id, line, merge_queue::Report::Checked(self.next_check())),
-                    QueueJob::CheckBase(line, ..) => {
-                        report(id, line, merge_queue::Report::BaseChecked(self.next_check()))
-                    }
-                    QueueJob::Publish(line, branch, expected, candidate) => {
-                        report(id, line, self.publish(&branch, expected, &candidate))
+                    QueueJob::Check(..) => report(id, effect, merge_queue::Report::Checked(self.next_check())),
+                    QueueJob::CheckBase(..) => report(id, effect, merge_queue::Report::BaseChecked(self.next_check())),
+                    QueueJob::Publish(_, branch, expected, candidate) => {
+                        report(id, effect, self.publish(&branch, expected, &candidate))
                     }
                     job => unreachable!("{job:?}"),
                 }
@@ -438,8 +436,8 @@ impl World {
     }
 }
 
-pub(crate) fn report(id: QueueId, line: LineNo, report: merge_queue::Report) -> Input {
-    Input::Queue(id, merge_queue::Input::Report(line, report))
+pub(crate) fn report(id: QueueId, effect: merge_queue::Effect, report: merge_queue::Report) -> Input {
+    Input::Queue(id, merge_queue::Input::Report(effect, report))
 }
 
 /// A step for a plan in JSON.

@@ -198,7 +198,7 @@ fn a_commit_that_fails_after_a_cancel_ends_the_execution_too() {
             world.flying.clear();
             let request = world.engine.queue(&own).unwrap().line().unwrap().entry.change.request;
             let conflict = Build::Conflict { request, paths: vec!["x".to_owned()] };
-            world.input(crate::world::report(queue, inner.line, merge_queue::Report::Built(conflict))).unwrap();
+            world.input(crate::world::report(queue, inner, merge_queue::Report::Built(conflict))).unwrap();
         } else {
             world.answer(effect);
         }

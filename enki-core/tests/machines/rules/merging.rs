@@ -235,7 +235,7 @@ fn a_landing_that_is_blocked_is_a_hold_but_the_work_goes_on() {
             world.flying.retain(|e| *e != effect);
             let (reason, command) = ("main has changes".to_owned(), "git merge x".to_owned());
             let blocked = merge_queue::Report::Blocked { reason, command };
-            world.input(crate::world::report(queue, inner.line, blocked)).unwrap();
+            world.input(crate::world::report(queue, inner, blocked)).unwrap();
             break;
         }
         world.answer(effect);
@@ -274,7 +274,7 @@ fn what_the_target_contains_already_is_done() {
         if inner.kind == EffectKind::Build {
             world.flying.clear();
             let empty = merge_queue::Report::Built(enki_core::refinery::Build::Empty);
-            world.input(crate::world::report(queue, inner.line, empty)).unwrap();
+            world.input(crate::world::report(queue, inner, empty)).unwrap();
         } else {
             world.answer(effect);
         }
