@@ -209,14 +209,14 @@ impl Execution {
         limits: &Limits,
     ) -> Next {
         let (step, plan) = (self.step(ix), self.plan.step(ix));
-        let seed = self
-            .task(ix)
-            .hex()
-            .bytes()
-            .fold(u64::from(attempt.0), |a, b| a.wrapping_mul(31).wrapping_add(u64::from(b)));
+        // A hash, so only where a wait is spread by it.
+        let seed = || {
+            let task = self.task(ix).hex();
+            task.bytes().fold(u64::from(attempt.0), |a, b| a.wrapping_mul(31).wrapping_add(u64::from(b)))
+        };
         let again = |charge: Charge, wait: bool, findings: Option<String>| {
             let failures = if charge == Charge::Infra { step.infra + 1 } else { step.spawns + 1 };
-            let wait = if wait { backoff(&limits.backoff, failures, seed) } else { std::time::Duration::ZERO };
+            let wait = if wait { backoff(&limits.backoff, failures, seed()) } else { std::time::Duration::ZERO };
             let findings = findings.or_else(|| step.findings.as_deref().map(ToOwned::to_owned));
             Next::Run { purpose, not_before: now.plus(wait), charge, findings }
         };
