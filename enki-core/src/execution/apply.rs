@@ -21,12 +21,16 @@ pub struct Touched {
 
 impl Execution {
     /// Changes the state by one event of this execution's log. The first, [`Event::Submitted`], is [`Execution::new`].
+    /// One about a step that is not there changes nothing: none is ever decided, so only a damaged log has one.
     pub fn apply(&mut self, event: &Event) {
         self.apply_noting(event, &mut Touched::default());
     }
 
     /// The same, noting what has to be looked at again.
     pub fn apply_noting(&mut self, event: &Event, touched: &mut Touched) {
+        if event.step().is_some_and(|ix| ix.index() >= self.steps.len()) {
+            return;
+        }
         match event {
             Event::Submitted(submitted) => {
                 *self = Self::new(submitted);
@@ -115,6 +119,7 @@ impl Execution {
             Event::Resumed { step: None } => (self.paused, touched.all) = (false, true),
             Event::Paused { step: Some(step) } => self.change(*step, touched, |s| s.paused = true),
             Event::Resumed { step: Some(step) } => self.change(*step, touched, |s| s.paused = false),
+            Event::StepsAdded { steps } if self.plan.check_stored(steps).is_err() => {}
             Event::StepsAdded { steps } => {
                 let first = self.steps.len();
                 touched.steps.extend(Arc::make_mut(&mut self.plan).extend(steps.clone()));

@@ -10,6 +10,7 @@ use crate::id::{AttemptNo, CommitId, RequestId, StepIx};
 use crate::limits::Limits;
 use crate::plan::{External, NeedOn, Step};
 use crate::retry::backoff;
+use crate::role::RoleOutput;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
 use crate::verdict::{Decision, Verdict};
@@ -30,6 +31,7 @@ impl Execution {
     }
 
     fn grant(&self, ix: StepIx, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+        self.known(ix)?;
         if !matches!(self.demand(ix, now), Demand::Wants { .. }) {
             let state = format!("step {} is {}", self.plan.step(ix).id, self.word(ix));
             return Err(Rejected::InvalidState { action: "start an attempt", state });
@@ -186,10 +188,12 @@ impl Execution {
             end.outcome = Outcome::Changed;
             end.work = Some(**work);
         }
-        // Only a review judges, and it judges only.
+        // Only a review judges, and it judges only. What a step puts out is said by its role.
+        let artifact = self.plan.step(ix).output == RoleOutput::Artifact;
+        let foreign = (end.outcome == Outcome::Changed && artifact) || (end.outcome == Outcome::Artifact && !artifact);
         let judged = matches!(end.outcome, Outcome::Reviewed(_));
         let worked = matches!(end.outcome, Outcome::Changed | Outcome::NoChange | Outcome::Artifact);
-        if (purpose == Purpose::Review && worked) || (purpose != Purpose::Review && judged) {
+        if foreign || (purpose == Purpose::Review && worked) || (purpose != Purpose::Review && judged) {
             end.outcome = Outcome::NoResult;
         }
         // Success needs evidence (S7): without a commit there is nothing to review or to merge.
@@ -266,7 +270,7 @@ impl Execution {
         let review = plan.review.unwrap_or_default();
         match verdict.decide(review.min_score) {
             Decision::Complete if step.work.is_some() => self.merge(ix),
-            Decision::Complete if plan.output == crate::role::RoleOutput::Artifact => Next::Done(DoneKind::Artifact),
+            Decision::Complete if plan.output == RoleOutput::Artifact => Next::Done(DoneKind::Artifact),
             Decision::Complete => Next::Done(DoneKind::NoChanges),
             Decision::Revise => fix(step, review.max_fixes, verdict.text.clone(), now)
                 .unwrap_or(Next::Fail(FailReason::Escalated(Escalation::FixesExhausted))),
@@ -312,12 +316,13 @@ impl Execution {
     fn command(&self, command: &Command) -> Result<Vec<Event>, Rejected> {
         match command {
             Command::AddSteps(steps) => self.add_steps(steps),
-            Command::Pause(None) if self.paused || self.ended.is_some() => self.idempotent("pause"),
+            Command::Pause(None) if self.paused || self.cancelling || self.ended.is_some() => self.idempotent("pause"),
             Command::Pause(None) => Ok(vec![Event::Paused { step: None }]),
             Command::Pause(Some(ix)) => {
                 let step = self.known(*ix)?;
                 self.alive("pause")?;
-                Ok(if step.paused { vec![] } else { vec![Event::Paused { step: Some(*ix) }] })
+                let over = matches!(step.state, StepState::Done(_) | StepState::Cancelled);
+                Ok(if step.paused || over { vec![] } else { vec![Event::Paused { step: Some(*ix) }] })
             }
             Command::Resume(None) => {
                 if self.ended.is_some() {
@@ -337,7 +342,7 @@ impl Execution {
             Command::Retry { step, mode } => self.retry(*step, *mode),
             Command::Decide { hold, answer, committing } => self.answer(*hold, answer, committing),
             Command::Stop => {
-                if self.ended.is_some() {
+                if self.ended.is_some() || self.cancelling {
                     return Ok(vec![]);
                 }
                 let pause = (!self.paused).then_some(Event::Paused { step: None });

@@ -552,6 +552,37 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The step it is about, if it is about one that must be there.
+    #[must_use]
+    pub const fn step(&self) -> Option<StepIx> {
+        match self {
+            Self::AttemptStarted { step, .. }
+            | Self::AttemptLive { step, .. }
+            | Self::AttemptEnded { step, .. }
+            | Self::AttemptStopped { step, .. }
+            | Self::StepMerged { step, .. }
+            | Self::MergeRefused { step, .. }
+            | Self::StepCancelled { step }
+            | Self::StepRetried { step, .. } => Some(*step),
+            Self::Paused { step } | Self::Resumed { step } => *step,
+            Self::Submitted(_)
+            | Self::Opened { .. }
+            | Self::NeedChanged { .. }
+            | Self::PredecessorChanged { .. }
+            | Self::Triggered
+            | Self::LandingRequested { .. }
+            | Self::Landed { .. }
+            | Self::LandingRefused { .. }
+            | Self::HoldOpened { .. }
+            | Self::HoldClosed { .. }
+            | Self::StepsAdded { .. }
+            | Self::CancelRequested
+            | Self::Ended { .. } => None,
+        }
+    }
+}
+
 /// What a step does next, decided once and stored.
 ///
 /// Part of stored format 1: see [`crate::record`] before changing it.

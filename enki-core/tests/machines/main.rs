@@ -3,4 +3,5 @@
 
 mod rules;
 mod simulation;
+mod transitions;
 mod world;

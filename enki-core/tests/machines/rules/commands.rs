@@ -266,3 +266,19 @@ fn what_was_in_flight_is_wanted_again_after_a_crash() {
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
 }
+
+#[test]
+fn an_event_about_a_step_that_is_not_there_changes_nothing() {
+    let (world, id) = running(&[plain("a")]);
+    let mut execution = world.of(id).clone();
+    let mut steps = world.added(id, json!([after("b", "a", "merged")]));
+    steps[0].needs[0].on = enki_core::plan::NeedOn::Step(enki_core::id::StepIx(9));
+    for event in [
+        execution::Event::StepCancelled { step: enki_core::id::StepIx(7) },
+        execution::Event::Paused { step: Some(enki_core::id::StepIx(7)) },
+        execution::Event::StepsAdded { steps },
+    ] {
+        execution.apply(&event);
+    }
+    assert!(execution == *world.of(id));
+}

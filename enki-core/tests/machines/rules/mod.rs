@@ -24,21 +24,21 @@ fn running_plan(plan: Value) -> (World, ExecutionId) {
     (world, id)
 }
 
-fn plain(id: &str) -> Value {
+pub(crate) fn plain(id: &str) -> Value {
     step(id, json!({}))
 }
 
-fn after(id: &str, need: &str, condition: &str) -> Value {
+pub(crate) fn after(id: &str, need: &str, condition: &str) -> Value {
     step(id, json!({"needs": [{"step": need, "condition": condition}]}))
 }
 
-fn reviewed(id: &str, max_fixes: u32) -> Value {
+pub(crate) fn reviewed(id: &str, max_fixes: u32) -> Value {
     step(id, json!({"review": {"max_fixes": max_fixes}}))
 }
 
 impl World {
     /// Works a step off and merges it.
-    fn done(&mut self, id: ExecutionId, step: &str) {
+    pub(crate) fn done(&mut self, id: ExecutionId, step: &str) {
         self.work(id, step);
         self.queues();
         assert_eq!(self.word(id, step), "done");
