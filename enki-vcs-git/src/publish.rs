@@ -1,6 +1,7 @@
 //! The one moment at which a target moves.
 
 use crate::error::GitError;
+use crate::lock::Lock;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::{GitProject, dirty};
 use enki_core::branch::Branch;
@@ -24,25 +25,43 @@ pub(crate) fn publish(
     if let Some(done) = standing(project, &full_ref, expected, commit)? {
         return Ok(done);
     }
+    // A `gc --prune=now` of the person that began before the anchor was there may still take objects away after it.
+    for _ in 0..5 {
+        match anchor_and_move(project, &lock, &refinery, &full_ref, expected, commit) {
+            Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => {}
+            Err(e) => return Err(e),
+            Ok(published) => {
+                project.sync_ref(&full_ref)?;
+                return Ok(published);
+            }
+        }
+    }
+    Err(GitError::Raced(format!("objects of {commit} disappear as they come in: another git cleans up")))
+}
+
+fn anchor_and_move(
+    project: &GitProject,
+    lock: &Lock,
+    refinery: &Path,
+    full_ref: &str,
+    expected: CommitId,
+    commit: CommitId,
+) -> Result<Publish, GitError> {
     // The anchor first: from here on nothing can take the candidate away, whatever becomes of the target.
     let anchor = format!("refs/enki/anchor/{commit}");
-    match project.keep(&lock, &refinery, commit, Some(expected), &anchor)? {
+    match project.keep(lock, refinery, commit, Some(expected), &anchor)? {
         Kept::Yes => {}
         Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
         Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
     }
-    let published = match checked_out_at(project, &full_ref)? {
-        Some(work_tree) => fast_forward(project, &work_tree, &full_ref, expected, commit)?,
-        None => match project.swap(&lock, &full_ref, commit, Old::At(expected))? {
-            Swap::Done => Publish::Published,
-            Swap::Elsewhere => match standing(project, &full_ref, expected, commit)? {
-                Some(standing) => standing,
-                None => return Err(GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
-            },
+    match checked_out_at(project, full_ref)? {
+        Some(work_tree) => fast_forward(project, &work_tree, full_ref, expected, commit),
+        None => match project.swap(lock, full_ref, commit, Old::At(expected))? {
+            Swap::Done => Ok(Publish::Published),
+            Swap::Elsewhere => standing(project, full_ref, expected, commit)?
+                .ok_or_else(|| GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
         },
-    };
-    project.sync_ref(&full_ref)?;
-    Ok(published)
+    }
 }
 
 pub(crate) fn inspect(

@@ -5,15 +5,13 @@ use enki_core::id::EffectId;
 use enki_core::refinery::{Check, Gate, Import, Publish, Refinery};
 use enki_core::workspace::{Expect, Start, WorkspaceProvider};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 /// A program that leaves a mark, and sets everything in a workspace that git may run.
 fn plant(repo: &Repo, work: &Path, canary: &Path) {
     let program = repo.dir.path().join("canary.sh");
-    fs::write(&program, format!("#!/bin/sh\necho \"$0 $*\" >>{}\ncat\n", canary.display())).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&program, &format!("echo \"$0 $*\" >>{}\ncat", canary.display()));
     let run = program.display().to_string();
     let config = work.join(".git/config");
     let hooks = work.join(".git/hooks");

@@ -9,7 +9,6 @@ use enki_core::workspace::{Capture, CaptureSpec, Expect, Start, Workspace, Works
 use enki_vcs_git::{GitError, GitOptions, GitProject, GitRefinery, GitWorkspaces};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -217,8 +216,7 @@ pub(crate) async fn fresh(repo: &Repo, step: &str) -> (GitWorkspaces, WorkspaceS
 pub(crate) fn with_git(repo: &Repo, script: &str) -> GitOptions {
     let bin = repo.dir.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
-    fs::write(bin.join("git"), format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&bin.join("git"), script);
     let mut options = repo.options();
     let mut path = bin.into_os_string();
     path.push(":/usr/local/bin:/usr/bin:/bin");
@@ -229,4 +227,12 @@ pub(crate) fn with_git(repo: &Repo, script: &str) -> GitOptions {
 
 pub(crate) fn which_git() -> PathBuf {
     ["/usr/local/bin/git", "/usr/bin/git", "/bin/git"].iter().map(Into::into).find(|p: &PathBuf| p.exists()).unwrap()
+}
+
+/// Writes a shell script. A child does the writing: with the file open here, another test's child that is just being
+/// started would have it open too, and the program would be "busy".
+#[expect(clippy::disallowed_methods, reason = "a test plays the person")]
+pub(crate) fn write_program(path: &Path, script: &str) {
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"";
+    assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(path).status().unwrap().success());
 }
