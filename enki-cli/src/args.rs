@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Act in that project
-    #[arg(short = 'C', value_name = "DIR", global = true)]
+    #[arg(id = "project", short = 'C', value_name = "DIR", global = true)]
     pub(crate) dir: Option<PathBuf>,
     /// Print one JSON object, or one a line, and nothing else on stdout
     #[arg(long, global = true)]

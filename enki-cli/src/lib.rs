@@ -54,6 +54,7 @@ pub fn run(mut host: Host, backends: Backends) -> Exit {
     out.json = cli.global.json;
     out.quiet = cli.global.quiet;
     let global = cli.global.clone();
+    trace(global.verbose, out.color);
     let mut cx = Context { host, out, global, backends };
     match commands::run(cli, &mut cx) {
         Ok(exit) => exit,
@@ -62,6 +63,18 @@ pub fn run(mut host: Host, backends: Backends) -> Exit {
             error.exit
         }
     }
+}
+
+/// With `-v`: what happens inside, on stderr. A host that has a subscriber of its own keeps it.
+fn trace(verbose: u8, color: bool) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    let made = tracing_subscriber::fmt().with_max_level(level).with_ansi(color).with_writer(std::io::stderr);
+    drop(made.try_init());
 }
 
 /// Help, version, or arguments that fit no command (bad input 1).

@@ -128,7 +128,11 @@ pub(crate) async fn perform(
     };
     decides.decide(execution, make).await?;
     let (status, draining) = decides.state(execution).await?;
-    let message = format!("{execution} {verb}, now {status}");
+    let message = match (verb.as_str(), status.as_str()) {
+        ("cancelled", "done") => format!("{execution} is done; there was nothing to cancel"),
+        (verb, status) if verb == status => format!("{execution} is {status}"),
+        _ => format!("{execution} {verb}, now {status}"),
+    };
     Ok(Done { executions: vec![execution.to_string()], status, draining, message })
 }
 

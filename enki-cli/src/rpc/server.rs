@@ -154,6 +154,7 @@ impl Service {
         let mut notices = self.orchestrator.watch();
         self.orchestrator.load(id).await?;
         let mut follower = look::Follower::new(Arc::clone(&self.store), id);
+        let mut over = false;
         loop {
             let mut new = Vec::new();
             follower
@@ -172,8 +173,13 @@ impl Service {
                     return Err(CliError::pipe_closed());
                 }
             }
-            if self.orchestrator.query(move |engine| engine.at_rest(id)).await? {
+            if over {
                 return Ok(json!({"seen": seen}));
+            }
+            // Read once more after that: what happened meanwhile is told too. A driver that has stopped is at rest.
+            over = self.orchestrator.query(move |engine| engine.at_rest(id)).await.unwrap_or(true);
+            if over {
+                continue;
             }
             loop {
                 match notices.recv().await {
@@ -183,7 +189,10 @@ impl Service {
                         _ => {}
                     },
                     Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return Ok(json!({"seen": seen})),
+                    Err(RecvError::Closed) => over = true,
+                }
+                if over {
+                    break;
                 }
             }
         }

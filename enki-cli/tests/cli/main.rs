@@ -5,3 +5,4 @@
 mod bad_calls;
 mod bad_plans;
 mod common;
+mod runs;
