@@ -173,6 +173,18 @@ impl FakeRepository {
         state.ancestors(state.branches.values().chain(&state.kept).copied()).contains(&commit)
     }
 
+    /// All branches and where they are, in order of their names.
+    #[must_use]
+    pub fn branches(&self) -> Vec<(Branch, CommitId)> {
+        self.state().branches.iter().map(|(branch, commit)| (branch.clone(), *commit)).collect()
+    }
+
+    /// A commit and everything it is built on, in no particular order.
+    #[must_use]
+    pub fn history(&self, of: CommitId) -> Vec<CommitId> {
+        self.state().ancestors([of]).into_iter().collect()
+    }
+
     /// The nearest commit that both have in their history.
     #[must_use]
     pub fn merge_base(&self, one: CommitId, other: CommitId) -> Option<CommitId> {

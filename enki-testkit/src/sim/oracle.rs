@@ -1,0 +1,446 @@
+//! What must be true whatever happens, judged from outside: from what became durable and from what was really done.
+//!
+//! It shares no code with the machines. Its model of an execution is as naive as can be.
+
+use super::Report;
+use crate::fakes::FakeRepository;
+use enki_core::branch::Branch;
+use enki_core::engine::{Event, LogAppend};
+use enki_core::execution::{self, EndStatus, HoldNo, HoldReason, Next, Submitted};
+use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
+use enki_core::merge_queue::{self, Entry, LineNo};
+use enki_core::plan::{External, Need, NeedOn, Step};
+use enki_core::refinery::Candidate;
+use enki_core::spec::Condition;
+use enki_core::store::LogId;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    executions: BTreeMap<ExecutionId, Known>,
+    queues: BTreeMap<LogId, Queue>,
+    /// Runs of the gate that really took place, by tree: failures and passes.
+    gate_runs: BTreeMap<TreeId, (u32, u32)>,
+    /// What the refinery really moved a branch to.
+    published: BTreeSet<(Branch, CommitId)>,
+    captured: BTreeSet<CommitId>,
+    /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
+    pub(super) tampered: BTreeSet<Branch>,
+}
+
+/// An execution as its log tells it.
+#[derive(Debug, Default)]
+struct Known {
+    steps: Vec<KnownStep>,
+    stops: BTreeSet<HoldNo>,
+    paused: bool,
+    opened: bool,
+    ended: bool,
+    status: Option<EndStatus>,
+}
+
+#[derive(Debug, Default)]
+struct KnownStep {
+    needs: Vec<Need>,
+    checkpoint: bool,
+    paused: bool,
+    /// 0 not started, 1 lived, 2 work is done, 3 done.
+    level: u8,
+    running: bool,
+    dead: bool,
+    live: Option<AttemptNo>,
+    attempts: u32,
+    merged: Option<CommitId>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    target: Option<Branch>,
+    entries: BTreeMap<RequestId, Entry>,
+    lines: BTreeMap<LineNo, (RequestId, CommitId)>,
+    candidates: BTreeMap<LineNo, Candidate>,
+    committing: BTreeSet<LineNo>,
+    merged: BTreeMap<RequestId, CommitId>,
+    merged_changes: BTreeSet<CommitId>,
+    withdrawn: BTreeSet<RequestId>,
+}
+
+impl Oracle {
+    /// Looks at what just became durable, as one batch.
+    pub(super) fn appended(&mut self, batch: &[LogAppend], repository: &FakeRepository) -> Result<(), String> {
+        let mut merges: BTreeSet<CommitId> = BTreeSet::new();
+        for append in batch {
+            for event in &append.events {
+                if let Event::Queue(merge_queue::Event::Merged { commit, .. }) = event {
+                    merges.insert(*commit);
+                }
+            }
+        }
+        for append in batch {
+            let mut due: BTreeSet<StepIx> = BTreeSet::new();
+            for event in &append.events {
+                match event {
+                    Event::Execution(event) => {
+                        let id = ExecutionId::new(append.log.id);
+                        self.execution_event(id, event, &merges, &mut due)
+                            .map_err(|broken| format!("{id}: {broken}, by {event:?}"))?;
+                    }
+                    Event::Queue(event) => self
+                        .queue_event(append.log, event, repository)
+                        .map_err(|broken| format!("{}: {broken}, by {event:?}", append.log))?,
+                }
+            }
+            if let Some(step) = due.first() {
+                return Err(format!("R16: checkpoint step {} became done without its hold in the same append", step.0));
+            }
+        }
+        Ok(())
+    }
+
+    fn execution_event(
+        &mut self,
+        id: ExecutionId,
+        event: &execution::Event,
+        merges: &BTreeSet<CommitId>,
+        due: &mut BTreeSet<StepIx>,
+    ) -> Result<(), String> {
+        use execution::Event as E;
+        if let E::AttemptStarted { step, attempt, .. } = event {
+            self.may_start(id, *step, *attempt, due)?;
+        }
+        if let E::AttemptEnded { end, .. } = event {
+            self.captured.extend(end.work.map(|work| work.commit));
+        }
+        let known = self.executions.entry(id).or_default();
+        if known.ended && !matches!(event, E::StepRetried { .. } | E::CancelRequested | E::StepCancelled { .. }) {
+            let revived = matches!(event, E::Ended { .. });
+            if !revived && !known.news_after_the_end(event) {
+                return Err("I8: it had ended".to_owned());
+            }
+        }
+        match event {
+            E::Submitted(submitted) => *known = Known::new(submitted),
+            E::Opened { .. } => known.opened = true,
+            E::AttemptStarted { step, attempt, .. } => {
+                let step = known.step(*step);
+                (step.live, step.attempts, step.running) = (Some(*attempt), attempt.0, true);
+            }
+            E::AttemptLive { step, .. } => known.step(*step).lived(),
+            E::AttemptEnded { step, attempt, next, .. } => {
+                let of = known.step(*step);
+                if of.live.take() != Some(*attempt) {
+                    return Err(format!("I10: attempt {attempt} ended, which was not live"));
+                }
+                of.lived();
+                known.proceed(*step, next, due);
+            }
+            E::AttemptStopped { step, .. } => known.step(*step).live = None,
+            E::StepMerged { step, commit } => {
+                if !merges.contains(commit) {
+                    return Err("R3: a step is merged, but no queue says so in the same append".to_owned());
+                }
+                known.step(*step).merged = Some(*commit);
+                known.done(*step, due);
+            }
+            E::MergeRefused { step, next, .. } => known.proceed(*step, next, due),
+            E::HoldOpened { hold, reason } => {
+                if let HoldReason::Checkpoint { step } = reason {
+                    due.remove(step);
+                }
+                if reason.stops_starts() {
+                    known.stops.insert(*hold);
+                }
+            }
+            E::HoldClosed { hold, .. } => {
+                known.stops.remove(hold);
+            }
+            E::Paused { step: None } => known.paused = true,
+            E::Resumed { step: None } => known.paused = false,
+            E::Paused { step: Some(step) } => known.step(*step).paused = true,
+            E::Resumed { step: Some(step) } => known.step(*step).paused = false,
+            E::StepsAdded { steps } => known.steps.extend(steps.iter().map(KnownStep::new)),
+            E::StepCancelled { step } => {
+                let step = known.step(*step);
+                (step.dead, step.live, step.running, step.level) = (true, None, false, 0);
+                due.clear();
+            }
+            E::StepRetried { step, .. } => {
+                (known.ended, known.status) = (false, None);
+                let step = known.step(*step);
+                (step.dead, step.level, step.running) = (false, 0, false);
+            }
+            E::Ended { status } => {
+                known.ended = true;
+                known.status = Some(*status);
+                known.stops.clear();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Promises R15, R16, I3, I4 and I9 for one start.
+    fn may_start(&self, id: ExecutionId, ix: StepIx, attempt: AttemptNo, due: &BTreeSet<StepIx>) -> Result<(), String> {
+        let known = self.executions.get(&id).ok_or("an attempt of an execution that does not exist")?;
+        let step = &known.steps[ix.index()];
+        if let Some(step) = due.first() {
+            return Err(format!("R16: an attempt starts after checkpoint step {}", step.0));
+        }
+        if known.paused || step.paused || !known.stops.is_empty() || known.ended || !known.opened {
+            return Err(format!("I9: it may not start anything: {known:?}"));
+        }
+        if step.live.is_some() || attempt.0 != step.attempts + 1 {
+            return Err(format!("I4: attempt {attempt} after {} with {:?} live", step.attempts, step.live));
+        }
+        if step.running {
+            return Ok(());
+        }
+        if step.dead || step.level > 0 {
+            return Err(format!("I8: it is over: {step:?}"));
+        }
+        for need in &step.needs {
+            let satisfied = match need.on {
+                NeedOn::Step(on) => known.steps[on.index()].satisfies(need.condition),
+                NeedOn::External(External { execution, step }) => {
+                    self.executions.get(&execution).is_some_and(|of| match step {
+                        Some(on) => of.steps[on.index()].satisfies(need.condition),
+                        None => match need.condition {
+                            Condition::Started => of.opened,
+                            Condition::Completed => of.steps.iter().all(|s| s.level >= 2 || s.dead),
+                            Condition::Merged => of.status == Some(EndStatus::Done),
+                        },
+                    })
+                }
+            };
+            if !satisfied {
+                return Err(format!("R15: it starts before its need {need:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_event(
+        &mut self,
+        log: LogId,
+        event: &merge_queue::Event,
+        repository: &FakeRepository,
+    ) -> Result<(), String> {
+        use merge_queue::Event as E;
+        let queue = self.queues.entry(log).or_default();
+        match event {
+            E::Opened { target, .. } => queue.target = Some(target.clone()),
+            E::Queued(entry) => {
+                let known = queue.entries.insert(entry.change.request, (**entry).clone());
+                known.is_none().then_some(()).ok_or("Q3: the request was here before")?;
+            }
+            E::Withdrawn { request } => {
+                queue.withdrawn.insert(*request);
+            }
+            E::BatchFormed { line, base, members } => {
+                for request in members {
+                    queue.lines.insert(*line, (*request, *base));
+                }
+            }
+            E::Prepared { line, candidate } => {
+                queue.candidates.insert(*line, *candidate);
+            }
+            E::Committing { line } => {
+                let candidate = queue.candidates.get(line).ok_or("Q1: nothing was built")?;
+                let (request, base) = queue.lines.get(line).ok_or("Q1: no such line")?;
+                let gated = queue.entries.get(request).is_some_and(|entry| entry.gate.is_some());
+                let passes = self.gate_runs.get(&candidate.tree).map_or(0, |runs| runs.1);
+                if gated && passes == 0 {
+                    return Err("R2: it commits a tree that never passed".to_owned());
+                }
+                if candidate.base != *base {
+                    return Err("R2: it commits what was built on another base".to_owned());
+                }
+                queue.committing.insert(*line);
+            }
+            E::Merged { line, commit } => {
+                let (request, _) = *queue.lines.get(line).ok_or("Q1: no such line")?;
+                if !queue.committing.contains(line) {
+                    return Err("R3: merged without the point of no return".to_owned());
+                }
+                if queue.withdrawn.contains(&request) {
+                    return Err(format!("{request} was withdrawn"));
+                }
+                let change = queue.entries.get(&request).ok_or("Q2: nobody asked")?.change.commit;
+                let landing =
+                    matches!(queue.entries[&request].change.kind, enki_core::refinery::ChangeKind::Landing { .. });
+                if queue.merged.insert(request, *commit).is_some() || (!landing && !queue.merged_changes.insert(change))
+                {
+                    return Err(format!("Q3: {request} is merged twice"));
+                }
+                let target = queue.target.clone().ok_or("a queue begins with its target")?;
+                let there = repository.head(&target).is_some_and(|head| repository.contains(head, *commit));
+                if !there && !self.published.contains(&(target, *commit)) {
+                    return Err("R3: it says merged, but the branch never was there".to_owned());
+                }
+            }
+            E::Ejected { request, charged: true, .. } => {
+                let line = queue.lines.iter().rev().find(|(_, (of, _))| of == request).map(|(line, _)| *line);
+                let (line, base) =
+                    line.and_then(|line| Some((line, queue.lines.get(&line)?.1))).ok_or("Q2: no line")?;
+                let tree = queue.candidates.get(&line).ok_or("Q4: charged before it was built")?.tree;
+                let failures = self.gate_runs.get(&tree).map_or(0, |runs| runs.0);
+                let base = repository.get(base).ok_or("the base is unknown")?.tree;
+                let green = self.gate_runs.get(&base).is_some_and(|runs| runs.1 > 0);
+                if failures < 2 || !green {
+                    return Err(format!("Q4: charged after {failures} real failures, base green: {green}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The gate really ran on a tree.
+    pub(super) fn gate_ran(&mut self, tree: TreeId, passed: bool) {
+        let runs = self.gate_runs.entry(tree).or_default();
+        *(if passed { &mut runs.1 } else { &mut runs.0 }) += 1;
+    }
+
+    /// The refinery really moved a branch.
+    pub(super) fn moved(
+        &mut self,
+        target: &Branch,
+        from: Option<CommitId>,
+        line: (LogId, LineNo),
+        candidate: &Candidate,
+    ) -> Result<(), String> {
+        let queue = self.queues.get(&line.0).ok_or("R3: moved for a queue nobody recorded")?;
+        if !queue.committing.contains(&line.1) {
+            return Err(format!("R3: {target} moved before the point of no return was durable"));
+        }
+        if from != Some(candidate.base) {
+            return Err(format!("R2: {target} moved from {from:?} to what was built on {}", candidate.base));
+        }
+        self.published.insert((target.clone(), candidate.commit));
+        Ok(())
+    }
+
+    /// Whether the start of that attempt is durable and it has not ended.
+    pub(super) fn is_live(&self, id: ExecutionId, step: StepIx, attempt: AttemptNo) -> bool {
+        let step = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
+        step.is_some_and(|step| step.live == Some(attempt))
+    }
+
+    /// Counts what became of executions.
+    pub(super) fn tally(&self, report: &mut Report) {
+        for known in self.executions.values() {
+            report.executions += 1;
+            report.steps += known.steps.len() as u64;
+            match known.status {
+                Some(EndStatus::Done) => report.done += 1,
+                Some(EndStatus::Failed) => report.failed += 1,
+                Some(EndStatus::Cancelled) => report.cancelled += 1,
+                None => {}
+            }
+        }
+    }
+
+    /// What must be true when all is over.
+    pub(super) fn at_the_end(&self, repository: &FakeRepository) -> Result<(), String> {
+        if let Some(lost) = self.captured.iter().find(|commit| !repository.reachable(**commit)) {
+            return Err(format!("R1: captured commit {lost} is lost"));
+        }
+        for (id, known) in &self.executions {
+            let integration = Branch::integration(*id);
+            let target: Branch = "main".parse().expect("a branch name");
+            for (n, step) in known.steps.iter().enumerate() {
+                let Some(commit) = step.merged.filter(|_| step.level == 3) else { continue };
+                let on = |branch: &Branch| {
+                    self.tampered.contains(branch)
+                        || repository.head(branch).is_some_and(|head| repository.contains(head, commit))
+                };
+                if !on(&integration) {
+                    return Err(format!("R3: step {n} of {id} is done, but not on its integration branch"));
+                }
+                if known.status == Some(EndStatus::Done) && !self.tampered.contains(&integration) && !on(&target) {
+                    return Err(format!("R3: {id} is done, but step {n} is not on the target"));
+                }
+            }
+        }
+        self.merged_once(repository)
+    }
+
+    /// Each attempt's work is in a branch's history at most once (R3).
+    fn merged_once(&self, repository: &FakeRepository) -> Result<(), String> {
+        for (branch, head) in repository.branches() {
+            if self.tampered.contains(&branch) {
+                continue;
+            }
+            let mut seen = BTreeSet::new();
+            for commit in repository.history(head) {
+                let message = repository.get(commit).map(|c| c.message).unwrap_or_default();
+                let trailers: Vec<&str> = message.lines().filter(|line| line.starts_with("Enki-")).collect();
+                if !trailers.is_empty() && !seen.insert(trailers.join(" ")) {
+                    return Err(format!("R3: {branch} has {trailers:?} twice"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    fn new(submitted: &Submitted) -> Self {
+        let mut known = Self::default();
+        known.steps.extend(submitted.plan.steps().iter().map(KnownStep::new));
+        if submitted.approval {
+            known.stops.insert(HoldNo(1));
+        }
+        known
+    }
+
+    fn step(&mut self, ix: StepIx) -> &mut KnownStep {
+        &mut self.steps[ix.index()]
+    }
+
+    fn proceed(&mut self, ix: StepIx, next: &Next, due: &mut BTreeSet<StepIx>) {
+        match next {
+            Next::Done(_) => self.done(ix, due),
+            Next::Merge { .. } => (self.step(ix).level, self.step(ix).running) = (2, false),
+            Next::Run { .. } => (self.step(ix).level, self.step(ix).running) = (1, true),
+            _ => (self.step(ix).level, self.step(ix).running, self.step(ix).dead) = (0, false, true),
+        }
+    }
+
+    fn done(&mut self, ix: StepIx, due: &mut BTreeSet<StepIx>) {
+        let step = self.step(ix);
+        (step.level, step.running) = (3, false);
+        if step.checkpoint {
+            due.insert(ix);
+        }
+    }
+
+    /// What may still be heard after the end, without consequences for its steps.
+    fn news_after_the_end(&self, event: &execution::Event) -> bool {
+        matches!(
+            event,
+            execution::Event::NeedChanged { .. }
+                | execution::Event::PredecessorChanged { .. }
+                | execution::Event::HoldClosed { .. }
+        )
+    }
+}
+
+impl KnownStep {
+    fn new(step: &Step) -> Self {
+        Self { needs: step.needs.clone(), checkpoint: step.checkpoint, ..Self::default() }
+    }
+
+    fn lived(&mut self) {
+        self.level = self.level.max(1);
+    }
+
+    fn satisfies(&self, condition: Condition) -> bool {
+        let wanted = match condition {
+            Condition::Started => 1,
+            Condition::Completed => 2,
+            Condition::Merged => 3,
+        };
+        !self.dead && self.level >= wanted
+    }
+}

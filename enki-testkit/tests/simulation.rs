@@ -1,0 +1,54 @@
+//! Thousands of histories of the real machines, with crashes at every append and everything else that may happen.
+//! One that fails prints the command that replays it; `--example simulate` runs as many as one likes.
+
+use enki_testkit::sim::{Report, simulate, simulate_aloud};
+
+/// Histories, and how many threads share them.
+const HISTORIES: u64 = 2000;
+const THREADS: u64 = 2;
+
+#[test]
+fn two_thousand_histories_keep_every_promise() {
+    let part = |thread: u64| {
+        let seeds = (0..HISTORIES).filter(move |seed| seed % THREADS == thread);
+        let run = |total: Report, seed| match simulate(seed) {
+            Ok(report) => total.plus(report),
+            Err(failure) => panic!("{failure}"),
+        };
+        seeds.fold(Report::default(), run)
+    };
+    let total = std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || part(thread))).collect();
+        let reports = parts.into_iter().map(|part| part.join().unwrap_or_else(|why| std::panic::resume_unwind(why)));
+        reports.fold(Report::default(), Report::plus)
+    });
+    println!("{total:#?}");
+    // A simulation in which nothing happens proves nothing.
+    for (what, number) in [
+        ("executions done", total.done),
+        ("executions failed", total.failed),
+        ("executions cancelled", total.cancelled),
+        ("crashes", total.crashes),
+        ("appends refused by the fence", total.fenced),
+        ("stale reports", total.stale_reports),
+        ("changes by people", total.person_changes),
+        ("clock jumps", total.clock_jumps),
+    ] {
+        assert!(number > 100, "only {number} {what} in {HISTORIES} histories");
+    }
+    assert!(total.merges > HISTORIES && total.attempts > HISTORIES, "{total:#?}");
+}
+
+/// R13: the same seed gives the same history, byte for byte.
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in 0..50 {
+        let (first, second) = (simulate_aloud(seed), simulate_aloud(seed));
+        assert_eq!(first.0, second.0, "seed {seed}");
+        let differs = first.1.iter().zip(&second.1).position(|(a, b)| a != b);
+        if let Some(at) = differs {
+            panic!("seed {seed} differs at line {at}:\n{}\n{}", first.1[at], second.1[at]);
+        }
+        assert_eq!(first.1.len(), second.1.len(), "seed {seed}");
+    }
+}
