@@ -180,12 +180,7 @@ impl Engine {
 
     fn enqueue(&mut self, target: &Branch, entry: Entry, now: Timestamp) {
         // The same request again is the same thing: `Known` is no error.
-        let id = QueueId::of(target);
-        let _ = self.queue_input(id, &merge_queue::Input::Enqueue(Box::new(entry)), now);
-        if let Some(why) = self.queues.get(&id).and_then(|slot| slot.machine.paused().cloned()) {
-            // The newcomer is told what the others know.
-            self.report_trouble(id, &why, now);
-        }
+        let _ = self.queue_input(QueueId::of(target), &merge_queue::Input::Enqueue(Box::new(entry)), now);
     }
 
     fn withdraw(&mut self, target: &Branch, request: RequestId, now: Timestamp) {

@@ -341,7 +341,7 @@ fn execution_states() -> Vec<(&'static str, At)> {
                 w.flying.retain(|e| *e != effect);
                 let (reason, command) = ("x".to_owned(), "git merge x".to_owned());
                 let blocked = merge_queue::Report::Blocked { reason, command };
-                w.input(crate::world::report(queue, inner.line, blocked)).unwrap();
+                w.input(crate::world::report(queue, inner, blocked)).unwrap();
             } else {
                 w.answer(effect);
             }
@@ -473,39 +473,41 @@ fn queue_states() -> Vec<(&'static str, MergeQueue)> {
     let candidate = Candidate { commit: commit(2), tree: "2".repeat(40).parse().unwrap(), base: commit(1) };
     let failed = || Check::Failed { log: "x".to_owned() };
     let empty = MergeQueue::new(target.clone(), Some(commit(1)));
-    let mut states = vec![("head unknown", MergeQueue::new(target, None)), ("empty", empty.clone())];
+    let mut states = vec![("empty", empty.clone())];
     let mut queue = empty;
-    let mut now = Timestamp(0);
-    let mut go = |queue: &mut MergeQueue, input: merge_queue::Input| {
-        now = Timestamp(now.0 + 1_000_000);
-        for event in queue.decide(&input, now, &Limits::default()).unwrap() {
+    let go = |queue: &mut MergeQueue, input: merge_queue::Input| {
+        for event in queue.decide(&input, Timestamp(0), &Limits::default()).unwrap() {
             queue.apply(&event);
         }
         for event in queue.settle() {
             queue.apply(&event);
         }
     };
-    let report = |report| merge_queue::Input::Report(LineNo(1), report);
-    go(&mut states[0].1, merge_queue::Input::Enqueue(Box::new(entry(1))));
+    let answer = |queue: &mut MergeQueue, report| {
+        let effect = queue.effect(Timestamp(0)).unwrap();
+        go(queue, merge_queue::Input::Report(effect, report));
+    };
     go(&mut queue, merge_queue::Input::Enqueue(Box::new(entry(1))));
+    states.push(("looking", queue.clone()));
+    go(&mut queue, merge_queue::Input::Seen(Some(commit(1))));
     states.push(("importing", queue.clone()));
     let mut paused = queue.clone();
     go(&mut paused, merge_queue::Input::Pause(QueuePause::Person));
     states.push(("importing, paused", paused));
-    go(&mut queue, report(Report::Imported));
+    answer(&mut queue, Report::Imported);
     states.push(("building", queue.clone()));
-    go(&mut queue, report(Report::Built(Build::Candidate(candidate))));
+    answer(&mut queue, Report::Built(Build::Candidate(candidate)));
     states.push(("checking", queue.clone()));
     let mut publishing = queue.clone();
-    go(&mut publishing, report(Report::Checked(Check::Passed)));
+    answer(&mut publishing, Report::Checked(Check::Passed));
     let mut deferred = queue.clone();
-    go(&mut deferred, report(Report::Checked(Check::Unknown { reason: "x".to_owned() })));
+    answer(&mut deferred, Report::Checked(Check::Unknown { reason: "x".to_owned() }));
     states.push(("checking, deferred", deferred));
-    go(&mut queue, report(Report::Checked(failed())));
+    answer(&mut queue, Report::Checked(failed()));
     states.push(("confirming", queue.clone()));
-    go(&mut queue, report(Report::Checked(failed())));
+    answer(&mut queue, Report::Checked(failed()));
     states.push(("checking the base", queue.clone()));
-    go(&mut queue, report(Report::BaseChecked(failed())));
+    answer(&mut queue, Report::BaseChecked(failed()));
     states.push(("stopped: base red", queue));
     states.push(("publishing", publishing));
     states
@@ -526,6 +528,7 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
             ("unknown", Check::Unknown { reason: text() }),
         ]
     };
+    let of = |line| merge_queue::Effect { line: LineNo(line), kind: EffectKind::Look, attempt: 0 };
     let mut inputs = vec![
         ("enqueue another", Input::Enqueue(Box::new(entry(2)))),
         ("enqueue the same", Input::Enqueue(Box::new(entry(1)))),
@@ -557,8 +560,8 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
         ("could not be tried".to_owned(), Report::Failed(text())),
     ]);
     let mut all: Vec<(String, Input)> = inputs.drain(..).map(|(name, input)| (name.to_owned(), input)).collect();
-    all.push(("report of another line".to_owned(), Input::Report(LineNo(7), Report::Published)));
-    all.extend(reports.into_iter().map(|(name, report)| (name, Input::Report(LineNo(1), report))));
+    all.push(("report of another line".to_owned(), Input::Report(of(7), Report::Published)));
+    all.extend(reports.into_iter().map(|(name, report)| (name, Input::Report(of(1), report))));
     all
 }
 
@@ -566,7 +569,16 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
 fn the_table_of_a_merge_queue_is_up_to_date() {
     let of = |queue: &MergeQueue, input: &merge_queue::Input| {
         let now = Timestamp(100_000_000);
-        match queue.decide(input, now, &Limits::default()) {
+        // A report names the try it answers, here always the present one.
+        let tries = (0..20).map(|attempt| match input {
+            merge_queue::Input::Report(of, report) => {
+                merge_queue::Input::Report(merge_queue::Effect { attempt, ..*of }, report.clone())
+            }
+            other => other.clone(),
+        });
+        let decided: Vec<_> = tries.map(|input| queue.decide(&input, now, &Limits::default())).collect();
+        let best = decided.iter().find(|decided| decided.is_ok()).unwrap_or(&decided[0]).clone();
+        match best {
             Err(rejected) => format!("*{}*", name(&rejected)),
             Ok(events) if events.is_empty() => "=".to_owned(),
             Ok(events) => {
