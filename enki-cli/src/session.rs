@@ -54,6 +54,16 @@ impl Session {
     ) -> Result<Self, CliError> {
         let enki_dir = git.ensure_enki_dir()?;
         let lock = ProjectLock::require(&enki_dir, &cx.host)?;
+        // Whoever drove before is gone; what it may have left is ended before anything new starts.
+        let marker = wire::marker(git.root())?;
+        let reaped = tokio::task::spawn_blocking(move || enki_process::reap_orphans(&marker)).await;
+        let survivors = reaped.map_or(0, |hunted| hunted.survivors);
+        if survivors > 0 {
+            let message = format!("{survivors} processes of an earlier run do not end");
+            return Err(
+                CliError::environment(message).hint("find them by ENKI_PROJECT in their environment and end them")
+            );
+        }
         let store: Arc<dyn TaskStore> =
             Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
         let workspaces = Arc::new(git.workspaces());

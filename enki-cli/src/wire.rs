@@ -5,11 +5,12 @@ use crate::error::CliError;
 use crate::host::Host;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
 use enki_core::agent::AgentRunner;
+use enki_core::id::EffectId;
 use enki_core::limits::Limits;
 use enki_core::refinery::Gate;
 use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
-use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig};
+use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
 use enki_store_sqlite::OpenOptions;
 use enki_vcs_git::{GitOptions, GitProject};
 use std::collections::BTreeMap;
@@ -53,6 +54,12 @@ pub(crate) struct Agents {
     pub(crate) name: String,
 }
 
+/// The mark of a project's processes.
+pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
+    let tag = EffectId::of("project", &[root.as_os_str().as_encoded_bytes()]).hex();
+    Marker::project(&tag).map_err(|error| CliError::new(crate::Exit::Internal, error.to_string()))
+}
+
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, root: &Path) -> Result<Agents, CliError> {
     let (worker, reviews_itself, name) = agent(backends, config, host, root, "agent")?;
@@ -85,6 +92,7 @@ fn agent(
     if is_claude {
         let base = BaseEnv::with_extra(host_vars(), PASSED_ENV);
         let mut claude = ClaudeConfig::new(base.clone());
+        claude.project = Some(marker(root)?);
         claude.program.clone_from(&program);
         claude.extra_args = args.into_iter().map(OsString::from).collect();
         claude.env = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -96,6 +104,7 @@ fn agent(
     }
     let extra: Vec<&str> = PASSED_ENV.to_vec();
     let mut made = CommandAgentConfig::new(program).args(args).base_env(BaseEnv::with_extra(host_vars(), &extra));
+    made = made.project(marker(root)?);
     for (name, value) in vars {
         made = made.env(name, value)?;
     }

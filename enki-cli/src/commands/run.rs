@@ -52,6 +52,11 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     if args.dry_run {
         return dry(cx, &plan, &target, gate.as_ref().map(|gate| gate.command.as_str()), &agents.name);
     }
+    let advice = file.as_ref().filter(|_| config.on("lint.enabled")).map_or(0, |file| file.advice().list.len());
+    if let (Some(path), 1..) = (&args.plan, advice) {
+        let pieces = if advice == 1 { "1 piece".to_owned() } else { format!("{advice} pieces") };
+        cx.out.note(&format!("{pieces} of advice on the plan: enki plan check {}", path.display()));
+    }
     for warning in &git.facts().warnings {
         cx.out.note(&format!("warning: {warning}"));
     }

@@ -57,13 +57,10 @@ const fn trust(name: &'static str, kind: Kind, default: &'static str, about: &'s
 }
 
 const GATED: Kind = Kind::Word(&[("none", "none"), ("code", "code")]);
-const ASK: Kind = Kind::Word(&[("ask", "ask"), ("auto", "auto"), ("refuse", "refuse")]);
-const HELD: Kind = Kind::Word(&[("ask", "ask"), ("refuse", "refuse")]);
 const LIMIT: Kind = Kind::Int(1, 1000);
 
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
-    key("git.commit_suffix", Kind::Line, "\"created by enki\"", "last line of each commit message"),
     key("workers.max_workers", LIMIT, "10", "agents that live at once"),
     key("workers.max_light", LIMIT, "10", "of them light"),
     key("workers.max_standard", LIMIT, "5", "of them standard"),
@@ -81,30 +78,13 @@ pub const KEYS: &[Key] = &[
     key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
-    key("refinery.max_batch", Kind::Int(1, 64), "1", "changes checked together"),
-    key("workspace.root", Kind::Line, "\".enki/copies\"", "where agents' clones are made"),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),
     key("agent.reviewer.command", Kind::Line, "", "program that reviews, if another one"),
     key("agent.reviewer.args", Kind::List, "", "its arguments"),
     key("agent.reviewer.env", Kind::Table, "", "variables it gets besides those of agent.env"),
-    trust(
-        "approval.preset",
-        Kind::Word(&[
-            ("interactive", "interactive"),
-            ("vibecoding", "interactive"),
-            ("autonomous", "autonomous"),
-            ("justvibes", "autonomous"),
-        ]),
-        "\"interactive\"",
-        "what is asked before it happens",
-    ),
-    trust("approval.decomposition", ASK, "", "plans made by a coordinator"),
-    trust("approval.plan", ASK, "", "a plan that passed its gate"),
-    trust("approval.checkpoint", HELD, "", "a step marked as checkpoint"),
-    trust("approval.temp_promotion", ASK, "", "promotion of a temporary stream"),
-    key("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
+    trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
 ];
 
@@ -114,6 +94,9 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 /// Keys that have a meaning, but not in this version.
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
+    "git.commit_suffix",
+    "refinery.max_batch",
+    "workspace.root",
     "workspace.setup",
     "workspace.share_ignored",
     "documents.commit",
@@ -125,10 +108,7 @@ pub(super) const LATER: &[&str] = &[
     "review.auto_complete",
     "review.require_review",
     "workflows.custom",
-    "approval.stream_choice",
-    "approval.ship_to_main",
-    "approval.finish",
-    "approval.escalation",
+    "approval",
 ];
 
 /// The key of that name or alias.

@@ -139,7 +139,7 @@ fn layers_win_field_by_field_and_tell_where_a_value_comes_from() {
             ("home/.config/enki.toml", "[models]\nlight = \"a\"\nstandard = \"a\"\n"),
             (
                 "home/.config/enki/config.toml",
-                "models.standard = \"b\"\nagent.env = { X = \"1\", Y = \"1\" }\napproval.preset = \"justvibes\"\n",
+                "models.standard = \"b\"\nagent.env = { X = \"1\", Y = \"1\" }\nstore.any_file_system = true\n",
             ),
             ("enki.toml", "verify = \"true\"\n[workers]\nmax_heavy = 2\nmax_light = 2\n[agent.env]\nY = \"2\"\n"),
             (".enki/enki.toml", "[workers]\nmax_light = 3\n[agent]\nargs = [\"-p\", \"x\"]\n"),
@@ -188,9 +188,9 @@ fn bad_input_32_files_that_are_none() {
 
 #[test]
 fn bad_input_35_a_project_cannot_grant_trust() {
-    let answer = shown(&[("enki.toml", "[approval]\npreset = \"autonomous\"\n")], &[]);
+    let answer = shown(&[("enki.toml", "[store]\nany_file_system = true\n")], &[]);
     assert!(answer.exit == Exit::Ok && answer.stderr.contains("only from your own configuration"), "{}", answer.stderr);
-    assert!(answer.stdout.contains("approval.preset = \"interactive\""), "{}", answer.stdout);
+    assert!(answer.stdout.contains("store.any_file_system = false"), "{}", answer.stdout);
 }
 
 #[test]
