@@ -1,7 +1,8 @@
 //! How fast agents that are `/bin/true` come and go, beside bare processes. Run it with `--release`.
 //!
 //! The agents have a log file each and nothing of their trees survives, by marks or by a supervisor; the bare processes
-//! have neither. Linux only.
+//! have neither. Linux only. After many files were deleted ext4 is slow to make new ones, for some seconds: to leave that
+//! out, set `TMPDIR` to a folder in memory.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a measurement reads the clock, and may panic")]
 
 use enki_core::agent::{AgentEvent, AgentRunner, AgentSpec};

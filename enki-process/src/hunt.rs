@@ -97,7 +97,7 @@ const WINDOW: i32 = 256;
 /// So long after a process's start all its descendants surely have numbers between its own and the newest: numbers are
 /// given in a circle, and no machine starts processes and threads faster than this on the average.
 fn fresh() -> Duration {
-    const FASTEST_PER_SECOND: u32 = 500_000;
+    const FASTEST_PER_SECOND: u32 = 250_000;
     Duration::from_secs(1) * procfs::highest_pid() / FASTEST_PER_SECOND
 }
 
