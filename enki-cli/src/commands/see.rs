@@ -156,7 +156,7 @@ fn said(state: &Execution, one: &look::Logged, named: Named, json: bool, paint: 
     if json {
         return Some(event.to_string());
     }
-    let text = render::line(state, &one.event, paint)?;
+    let text = render::line(state, &one.event, one.at, paint)?;
     Some(format!("{} {text}", paint.dim(&render::clock(one.at))))
 }
 

@@ -11,13 +11,14 @@ use enki_core::time::Timestamp;
 use serde_json::{Value, json};
 
 /// What an event says to people; nothing for those that only keep books. `execution` is the state after it.
-pub(crate) fn line(execution: &Execution, event: &Event, paint: Paint) -> Option<String> {
+pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: Paint) -> Option<String> {
     let step = |ix: StepIx| execution.plan().steps().get(ix.index()).map_or("?", |step| step.id.as_str());
     Some(match event {
         Event::Submitted(submitted) => {
             let steps = execution.plan().steps().len();
             let title = visible(&submitted.plan.title);
-            format!("{} {title}: {steps} steps, target {}", paint.bold(&execution.id().to_string()), submitted.target)
+            let word = if steps == 1 { "step" } else { "steps" };
+            format!("{} {title}: {steps} {word}, target {}", paint.bold(&execution.id().to_string()), submitted.target)
         }
         Event::Opened { base } => paint.dim(&format!("branch enki/{} at {}", execution.id(), base.short())),
         Event::AttemptStarted { step: ix, attempt, purpose, .. } => {
@@ -30,7 +31,7 @@ pub(crate) fn line(execution: &Execution, event: &Event, paint: Paint) -> Option
             };
             format!("{} {word}{again}", paint.busy(step(*ix)))
         }
-        Event::AttemptEnded { step: ix, end, next, .. } => return ended(step(*ix), &end.outcome, next, paint),
+        Event::AttemptEnded { step: ix, end, next, .. } => return ended(step(*ix), &end.outcome, next, at, paint),
         Event::StepMerged { step: ix, commit } => {
             let title = visible(&execution.plan().step(*ix).title);
             format!("{} merged as {}  {}", paint.good(step(*ix)), commit.short(), paint.dim(&title))
@@ -81,7 +82,7 @@ pub(crate) fn line(execution: &Execution, event: &Event, paint: Paint) -> Option
     })
 }
 
-fn ended(step: &str, outcome: &Outcome, next: &Next, paint: Paint) -> Option<String> {
+fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint) -> Option<String> {
     let happened = match outcome {
         Outcome::Reviewed(verdict) => {
             let gate = verdict.gate.map_or_else(String::new, |gate| format!(" {gate:?}").to_lowercase());
@@ -114,7 +115,12 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, paint: Paint) -> Option<Str
         Next::Done(DoneKind::Merged { .. }) => format!("{} done", paint.good(step)),
         // What follows at once, the merge or the next attempt, has a line of its own.
         Next::Merge { .. } => return None,
-        Next::Run { .. } => format!("{} {happened}; it goes on", paint.wait(step)),
+        Next::Run { purpose: Purpose::Review, .. } => format!("{} worked; its review follows", paint.busy(step)),
+        Next::Run { purpose: Purpose::Fix, .. } => format!("{} {happened}; a fix follows", paint.wait(step)),
+        Next::Run { not_before, .. } if *not_before > at => {
+            format!("{} {happened}; tried again at {}", paint.wait(step), super::clock(*not_before))
+        }
+        Next::Run { .. } => format!("{} {happened}; tried again", paint.wait(step)),
         Next::Fail(reason) => format!("{} {}: {}", paint.bad(step), paint.bad("failed"), visible(&reason.to_string())),
         _ => format!("{step} {happened}"),
     })

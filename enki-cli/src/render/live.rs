@@ -57,7 +57,7 @@ impl Live {
             Mode::Json => drop(out.object(&to_json(execution, event, at))),
             Mode::Quiet => {}
             Mode::Plain | Mode::Terminal(_) => {
-                if let Some(text) = line(execution, event, self.paint) {
+                if let Some(text) = line(execution, event, at, self.paint) {
                     self.say(out, &format!("{} {text}", self.paint.dim(&clock(at))));
                 }
             }

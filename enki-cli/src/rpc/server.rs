@@ -160,7 +160,7 @@ impl Service {
             follower
                 .advance(|state, one| {
                     if one.version.0 > seen {
-                        let text = render::line(state, &one.event, render::Paint(false));
+                        let text = render::line(state, &one.event, one.at, render::Paint(false));
                         let event = render::to_json(state, &one.event, one.at);
                         new.push(json!({"jsonrpc": "2.0", "method": "event",
                             "params": {"at": render::clock(one.at), "text": text, "event": event}}));
