@@ -190,6 +190,11 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
                 1 => merge_queue::Input::Resume,
                 _ => merge_queue::Input::Seen(world.head(&world.main())),
             };
+            // News of the target that comes while it is looked at is the answer to that.
+            if matches!(input, merge_queue::Input::Seen(_)) {
+                let look = merge_queue::EffectKind::Look;
+                world.flying.retain(|e| !matches!(e, Effect::Queue(q, effect) if *q == id && effect.kind == look));
+            }
             let _ = world.input(Input::Queue(id, input));
         }
         Op::Crash => world.crash(),
