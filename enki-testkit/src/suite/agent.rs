@@ -70,12 +70,13 @@ pub struct Process {
     pub parent: u32,
 }
 
-/// The processes that carry `ENKI_ATTEMPT=<attempt>` in their environment, from `/proc`. `None` where there is none.
+/// The processes that carry `ENKI_RUN=<attempt>` in their environment, from `/proc`, the attempt alone or behind outer
+/// ones and a `:`. `None` where there is no `/proc`.
 ///
 /// For fixtures whose runner marks what it starts in this way.
 #[must_use]
 pub fn processes_marked(attempt: EffectId) -> Option<Vec<Process>> {
-    let marker = format!("ENKI_ATTEMPT={attempt}");
+    let mark = attempt.hex();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -84,7 +85,9 @@ pub fn processes_marked(attempt: EffectId) -> Option<Vec<Process>> {
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         let mut after_name = stat.rsplit(')').next().unwrap_or("").split_whitespace();
         let (state, parent) = (after_name.next(), after_name.next().and_then(|p| p.parse().ok()));
-        let marked = environment.split(|b| *b == 0).any(|variable| variable == marker.as_bytes());
+        let marked = environment
+            .split(|b| *b == 0)
+            .any(|variable| variable.strip_prefix(b"ENKI_RUN=").is_some_and(|value| value.ends_with(mark.as_bytes())));
         if let (true, Some(parent)) = (marked && state != Some("Z"), parent) {
             found.push(Process { pid, parent });
         }
