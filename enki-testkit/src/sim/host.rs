@@ -215,7 +215,12 @@ impl Simulation {
                 let Some(job) = host.engine.queue_job(*queue, *wanted) else {
                     return Err(format!("{} has no job", name(effect)));
                 };
-                let usual = if matches!(job, QueueJob::Check(..) | QueueJob::CheckBase(..)) { 30_000 } else { 200 };
+                let usual = match job {
+                    QueueJob::Check(..) | QueueJob::CheckBase(..) => 30_000,
+                    // Longer than in life: most of what can go wrong goes wrong in here.
+                    QueueJob::Publish(..) => 10_000,
+                    _ => 200,
+                };
                 let delay = self.some_time(usual);
                 self.after(delay, Task::Mechanism(id, *queue, *wanted, Box::new(job)));
             }

@@ -5,7 +5,7 @@
 use super::Report;
 use crate::fakes::FakeRepository;
 use enki_core::branch::Branch;
-use enki_core::engine::{Event, LogAppend};
+use enki_core::engine::{Event, LogAppend, QueueId};
 use enki_core::execution::{self, EndStatus, HoldNo, HoldReason, Next, Submitted};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
 use enki_core::merge_queue::{self, Entry, LineNo};
@@ -51,6 +51,8 @@ struct KnownStep {
     live: Option<AttemptNo>,
     attempts: u32,
     merged: Option<CommitId>,
+    /// Its request, while it merges.
+    request: Option<RequestId>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,8 @@ struct Queue {
     lines: BTreeMap<LineNo, (RequestId, CommitId)>,
     candidates: BTreeMap<LineNo, Candidate>,
     committing: BTreeSet<LineNo>,
+    /// The request past the point of no return, until its end is known.
+    no_return: Option<RequestId>,
     merged: BTreeMap<RequestId, CommitId>,
     merged_changes: BTreeSet<CommitId>,
     withdrawn: BTreeSet<RequestId>,
@@ -108,6 +112,13 @@ impl Oracle {
         if let E::AttemptStarted { step, attempt, .. } = event {
             self.may_start(id, *step, *attempt, due)?;
         }
+        if let E::StepCancelled { step } = event {
+            let merging = self.executions.get(&id).and_then(|known| known.steps.get(step.index())?.request);
+            let queue = self.queues.get(&QueueId::of(&Branch::integration(id)).log());
+            if merging.is_some() && queue.and_then(|queue| queue.no_return) == merging {
+                return Err("a step is cancelled whose merge is being committed".to_owned());
+            }
+        }
         if let E::AttemptEnded { end, .. } = event {
             self.captured.extend(end.work.map(|work| work.commit));
         }
@@ -139,7 +150,7 @@ impl Oracle {
                 if !merges.contains(commit) {
                     return Err("R3: a step is merged, but no queue says so in the same append".to_owned());
                 }
-                known.step(*step).merged = Some(*commit);
+                (known.step(*step).merged, known.step(*step).request) = (Some(*commit), None);
                 known.done(*step, due);
             }
             E::MergeRefused { step, next, .. } => known.proceed(*step, next, due),
@@ -255,9 +266,11 @@ impl Oracle {
                 if candidate.base != *base {
                     return Err("R2: it commits what was built on another base".to_owned());
                 }
+                queue.no_return = Some(*request);
                 queue.committing.insert(*line);
             }
             E::Merged { line, commit } => {
+                queue.no_return = None;
                 let (request, _) = *queue.lines.get(line).ok_or("Q1: no such line")?;
                 if !queue.committing.contains(line) {
                     return Err("R3: merged without the point of no return".to_owned());
@@ -278,7 +291,9 @@ impl Oracle {
                     return Err("R3: it says merged, but the branch never was there".to_owned());
                 }
             }
+            E::Stale { .. } | E::Ejected { charged: false, .. } => queue.no_return = None,
             E::Ejected { request, charged: true, .. } => {
+                queue.no_return = None;
                 let line = queue.lines.iter().rev().find(|(_, (of, _))| of == request).map(|(line, _)| *line);
                 let (line, base) =
                     line.and_then(|line| Some((line, queue.lines.get(&line)?.1))).ok_or("Q2: no line")?;
@@ -399,6 +414,7 @@ impl Known {
     }
 
     fn proceed(&mut self, ix: StepIx, next: &Next, due: &mut BTreeSet<StepIx>) {
+        self.step(ix).request = if let Next::Merge { request } = next { Some(*request) } else { None };
         match next {
             Next::Done(_) => self.done(ix, due),
             Next::Merge { .. } => (self.step(ix).level, self.step(ix).running) = (2, false),
