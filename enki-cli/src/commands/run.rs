@@ -114,6 +114,9 @@ pub(super) fn configured(cx: &mut Context, git: &GitProject, overrides: &Overrid
         let mut words = agent.split_whitespace();
         let command = words.next().ok_or_else(|| CliError::usage("--agent is empty").hint("name a program"))?;
         let rest: Vec<&str> = words.collect();
+        // A path given by hand is one of the folder it was given in.
+        let path = cx.start_dir()?.join(command);
+        let command = if command.contains('/') { path.to_str().unwrap_or(command) } else { command };
         if command != config.text("agent.command") || !rest.is_empty() {
             config.flag("agent.args", "--agent", &json!(rest).to_string())?;
         }

@@ -37,21 +37,26 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
     }
     let project = Project::require(&cx.start_dir()?)?;
     let driver = lock::holder(&project.state_dir());
-    let all = match open_to_read(&project.state_dir())? {
-        Some(store) => store.list(&look::listed(false, LISTED)).await?,
-        None => Vec::new(),
-    };
+    let (mut all, mut open) = (Vec::new(), BTreeMap::new());
+    if let Some(store) = open_to_read(&project.state_dir())? {
+        all = store.list(&look::listed(false, LISTED)).await?;
+        for summary in all.iter().filter(|summary| summary.open) {
+            let view = ExecutionView::of(&look::load(store.as_ref(), summary.execution).await?);
+            open.insert(summary.execution, view);
+        }
+    }
     if cx.out.json {
         let one = |s: &enki_core::store::Summary| {
             json!({"id": s.execution.to_string(), "title": s.title, "status": s.status, "open": s.open, "counts": s.counts,
-                "created": render::time(s.created), "updated": render::time(s.updated)})
+                "created": render::time(s.created), "updated": render::time(s.updated),
+                "holds": open.get(&s.execution).map(|view| &view.holds)})
         };
         let driver = driver.map(|d| json!({"pid": d.pid, "host": d.host, "since": render::time(d.since)}));
         let value = json!({"schema": "enki.status.v1", "project": project.root.display().to_string(), "driver": driver,
             "executions": all.iter().map(one).collect::<Vec<_>>()});
         cx.out.object(&value)?;
     } else {
-        let text = render::list(&all, driver.as_ref(), Paint(cx.out.color_out));
+        let text = render::list(&all, &open, driver.as_ref(), Paint(cx.out.color_out));
         cx.out.write(&text)?;
     }
     Ok(Exit::Ok)

@@ -3,11 +3,18 @@
 use super::{Paint, short};
 use crate::source::visible;
 use crate::view::{ExecutionView, StepView};
+use enki_core::id::ExecutionId;
 use enki_core::store::{Holder, Summary};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The executions of a project and who drives them.
-pub(crate) fn list(all: &[Summary], driver: Option<&Holder>, paint: Paint) -> String {
+pub(crate) fn list(
+    all: &[Summary],
+    open: &BTreeMap<ExecutionId, ExecutionView>,
+    driver: Option<&Holder>,
+    paint: Paint,
+) -> String {
     let mut out = String::new();
     match driver {
         Some(holder) => {
@@ -20,6 +27,10 @@ pub(crate) fn list(all: &[Summary], driver: Option<&Holder>, paint: Paint) -> St
             );
         }
         None => out.push_str("nobody drives this project now\n"),
+    }
+    if driver.is_some() {
+        let count = |word: &str| open.values().flat_map(|view| &view.steps).filter(|step| step.status == word).count();
+        let _ = writeln!(out, "{} steps at work, {} in merge queues", count("running"), count("merging"));
     }
     if all.is_empty() {
         out.push_str("no executions yet; start one with `enki run PLAN`\n");
@@ -41,6 +52,10 @@ pub(crate) fn list(all: &[Summary], driver: Option<&Holder>, paint: Paint) -> St
             visible(&summary.title),
             pad = 9usize.saturating_sub(summary.status.len()),
         );
+        for hold in open.get(&summary.execution).iter().flat_map(|view| &view.holds) {
+            let (reason, answer) = (visible(&hold.reason), visible(&hold.answer));
+            let _ = writeln!(out, "    {} {reason}; answer with: {answer}", paint.wait("waits:"));
+        }
     }
     out
 }

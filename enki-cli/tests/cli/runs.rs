@@ -26,8 +26,12 @@ esac
 
 impl Place {
     fn new() -> Self {
+        Self::below("project")
+    }
+
+    fn below(path: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = repository(&dir.path().join("project"));
+        let root = repository(&dir.path().join(path));
         fs::write(dir.path().join("agent.sh"), AGENT).unwrap();
         fs::create_dir_all(dir.path().join("home")).unwrap();
         let place = Self { dir, root };
@@ -157,6 +161,16 @@ fn one_task_needs_no_plan() {
     let output = place.enki(&["run", "--task", "Make a file", "-d", "Make task.txt."]);
     assert_eq!(code(&output), 0, "{}", both(&output));
     assert!(place.log().starts_with("Make a file\n"));
+
+    // An agent given as a path is one of the folder the call is made in.
+    let sub = place.root.join("sub");
+    fs::create_dir(&sub).unwrap();
+    fs::write(sub.join("mine.sh"), "#!/bin/sh\ncat >/dev/null\necho y >y.txt\n").unwrap();
+    fs::set_permissions(sub.join("mine.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output =
+        place.command(&["run", "--task", "Another", "--agent", "./mine.sh"]).current_dir(&sub).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert!(place.root.join("y.txt").exists());
 }
 
 #[test]
@@ -199,6 +213,8 @@ fn a_checkpoint_holds_until_it_is_answered() {
     let output = place.enki(&["run", plan.to_str().unwrap()]);
     assert!(code(&output) == 8 && both(&output).contains("enki resume exec-"), "{}", both(&output));
     assert!(place.root.join("a.txt").exists(), "what was done before it has landed");
+    let status = both(&place.enki(&["status"]));
+    assert!(status.contains("waits: checkpoint after step a; answer with: enki resume exec-"), "{status}");
     // The same plan again is the same execution, and still waits.
     let again = place.enki(&["run", plan.to_str().unwrap()]);
     assert!(code(&again) == 8 && both(&again).contains("is this plan already"), "{}", both(&again));
@@ -384,6 +400,17 @@ fn others_steer_a_running_orchestrator_and_get_a_real_answer() {
     let followed = following.wait_with_output().unwrap();
     assert!(both(&followed).contains("c merged as"), "{}", both(&followed));
     assert_eq!(place.log().lines().count(), 4);
+}
+
+#[test]
+fn a_long_path_is_no_obstacle_for_the_socket() {
+    let place = Place::below(&"a-folder-with-a-long-name/".repeat(6));
+    let plan = place.plan("p.json", &["slow"]);
+    let child = place.start(&["run", plan.to_str().unwrap()]);
+    assert_eq!(place.json(&["pause", &place.newest()])["driven"], true);
+    assert_eq!(place.json(&["resume"])["status"], "running");
+    place.open_gate();
+    assert_eq!(code(&child.wait_with_output().unwrap()), 0);
 }
 
 #[test]
