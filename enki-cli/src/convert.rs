@@ -68,17 +68,12 @@ impl From<GitError> for CliError {
     fn from(error: GitError) -> Self {
         // What to do stands behind the colon or semicolon of these errors already.
         let exit = if matches!(error, GitError::NoSuchBranch { .. }) { Exit::Usage } else { Exit::Environment };
-        let text = chain_git(&error);
+        let text = error.to_string();
         match text.split_once(": ").filter(|_| has_remedy(&error)) {
             Some((what, remedy)) => Self::new(exit, what).hint(remedy),
             None => Self::new(exit, text),
         }
     }
-}
-
-/// The source of an input or output error is in its text already.
-fn chain_git(error: &GitError) -> String {
-    error.to_string()
 }
 
 const fn has_remedy(error: &GitError) -> bool {
@@ -95,7 +90,7 @@ const fn has_remedy(error: &GitError) -> bool {
 
 impl From<SpawnError> for CliError {
     fn from(error: SpawnError) -> Self {
-        Self::environment(chain(&error)).hint("set `agent.command`, or pass --agent")
+        Self::environment(error.to_string()).hint("set `agent.command`, or pass --agent")
     }
 }
 

@@ -140,7 +140,9 @@ async fn git_in(cx: &Context, project: &Path, args: &[&str]) -> Result<String, C
     let vars = cx.host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     let run = EffectId::of("demo", &[project.as_os_str().as_encoded_bytes(), args.join(" ").as_bytes()]);
     let spawn = Spawn::new("git", run).args(args).directory(project).base_env(BaseEnv::from_vars(vars));
-    let ended = spawn.timeout(Duration::from_secs(30)).start().await?.wait().await;
+    let child = spawn.timeout(Duration::from_secs(30)).start().await;
+    let child = child.map_err(|error| CliError::environment(error.to_string()).hint("install git 2.38 or newer"))?;
+    let ended = child.wait().await;
     if ended.status != Status::Code(0) {
         let said = String::from_utf8_lossy(&ended.stderr_tail).trim().to_owned();
         return Err(
