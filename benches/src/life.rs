@@ -95,7 +95,7 @@ fn answer(engine: &Engine, id: ExecutionId, effect: Effect, agents: Agents, comm
                 }
                 EffectKind::Check | EffectKind::CheckBase | EffectKind::Publish => merge_queue::Report::Published,
             };
-            Input::Queue(queue, merge_queue::Input::Report(effect.line, report))
+            Input::Queue(queue, merge_queue::Input::Report(effect, report))
         }
     }
 }

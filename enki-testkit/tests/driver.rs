@@ -8,7 +8,8 @@ use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Set
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::memory::MemoryStore;
-use enki_core::store::Holder;
+use enki_core::record;
+use enki_core::store::{Append, Format, Holder, LogId, TaskStore, Version};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
@@ -35,6 +36,10 @@ impl World {
     }
 
     async fn start(&self) -> Driving {
+        self.try_start().await.unwrap()
+    }
+
+    async fn try_start(&self) -> Result<Driving, DriverError> {
         let mut backends = Backends::new(
             self.store.clone(),
             Arc::new(self.workspaces.clone()),
@@ -43,7 +48,7 @@ impl World {
         );
         backends.reviewer = Some(Arc::new(self.agents.clone()));
         let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
-        driver::start(backends, Settings::new(holder, "logs".into())).await.unwrap()
+        driver::start(backends, Settings::new(holder, "logs".into())).await
     }
 }
 
@@ -216,4 +221,30 @@ async fn a_reviewed_step_is_fixed_until_it_passes() {
     let purposes: Vec<Purpose> = world.agents.started().iter().map(|spec| spec.purpose).collect();
     assert_eq!(purposes, [Purpose::Work, Purpose::Review, Purpose::Fix, Purpose::Review]);
     assert!(world.agents.started()[2].prompt.contains("not yet"), "the fix is told the findings");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_of_a_newer_minor_format_is_not_written() {
+    let world = World::new();
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, r#"[{"id": "a", "title": "A", "description": "a", "checkpoint": true}]"#).await;
+    enki.rest(id).await.unwrap();
+    let version = world.store.load(LogId::execution(id), Version(0)).await.unwrap().len() as u64;
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+    let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
+    let lease = world.store.acquire("project", &holder, Timestamp(0), Timestamp(i64::MAX)).await.unwrap();
+    let newer = Append {
+        log: LogId::execution(id),
+        expected: Version(version),
+        at: Timestamp(0),
+        format: Format { minor: record::FORMAT.minor + 1, ..record::FORMAT },
+        events: vec![r#"{"paused":{}}"#.into()],
+        summary: None,
+        tasks: Vec::new(),
+    };
+    world.store.append(&lease, vec![newer]).await.unwrap();
+    world.store.release(lease).await.unwrap();
+    let error = world.try_start().await.unwrap_err();
+    assert!(matches!(error, DriverError::Record { version: v, .. } if v == version + 1), "{error}");
 }

@@ -77,6 +77,8 @@ impl Driver {
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let fail = |reason: String| DriverError::Record { log: log.to_string(), version: row.version.0, reason };
+            // Whoever loads a log here goes on to write it.
+            record::check_writable(row.format).map_err(|e| fail(e.to_string()))?;
             let event = record::decode(log.kind, row.format, &row.body).map_err(|e| fail(e.to_string()))?;
             events.push(of(event).ok_or_else(|| fail("it is of another kind of log".to_owned()))?);
         }
