@@ -110,7 +110,8 @@ impl Execution {
                 touched.all = true;
             }
             Event::HoldClosed { hold, .. } => {
-                if matches!(self.holds.remove(hold), Some(HoldReason::Landing { .. })) {
+                // Whoever answers either wants it to land again.
+                if matches!(self.holds.remove(hold), Some(HoldReason::Landing { .. } | HoldReason::Rewound)) {
                     self.landing.tried = None;
                 }
                 touched.all = true;

@@ -439,7 +439,11 @@ impl Execution {
             return match self.ended {
                 Some(EndStatus::Done) => NeedState::Landed,
                 Some(EndStatus::Failed | EndStatus::Cancelled) => NeedState::Dead,
-                None if self.counts.pending + self.counts.running + self.counts.failed == 0 => NeedState::Completed,
+                None if self.counts.pending + self.counts.running + self.counts.failed == 0
+                    && self.counts.merging + self.counts.done > 0 =>
+                {
+                    NeedState::Completed
+                }
                 None if self.base.is_some() => NeedState::Started,
                 None => NeedState::Waiting,
             };
