@@ -39,6 +39,14 @@ fn two_thousand_histories_keep_every_promise() {
     assert!(total.merges > HISTORIES && total.attempts > HISTORIES, "{total:#?}");
 }
 
+/// Seeds whose histories once broke a promise.
+#[test]
+fn histories_that_failed_once_keep_every_promise() {
+    for seed in [2, 3, 22, 57, 193, 552, 11832, 12436, 14914, 14993] {
+        simulate(seed).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 /// R13: the same seed gives the same history, byte for byte.
 #[test]
 fn the_same_seed_gives_the_same_history() {

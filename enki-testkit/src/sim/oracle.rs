@@ -36,6 +36,7 @@ struct Known {
     paused: bool,
     opened: bool,
     ended: bool,
+    cancelling: bool,
     status: Option<EndStatus>,
 }
 
@@ -154,6 +155,7 @@ impl Oracle {
                 known.done(*step, due);
             }
             E::MergeRefused { step, next, .. } => known.proceed(*step, next, due),
+            E::CancelRequested => known.cancelling = true,
             E::HoldOpened { hold, reason } => {
                 if let HoldReason::Checkpoint { step } = reason {
                     due.remove(step);
@@ -424,9 +426,12 @@ impl Known {
     }
 
     fn done(&mut self, ix: StepIx, due: &mut BTreeSet<StepIx>) {
+        let cancelling = self.cancelling;
         let step = self.step(ix);
         (step.level, step.running) = (3, false);
-        if step.checkpoint {
+        // In an execution that is given up nothing more starts, with a hold or without.
+        let checks = step.checkpoint && !cancelling;
+        if checks {
             due.insert(ix);
         }
     }
