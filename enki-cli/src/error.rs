@@ -1,6 +1,7 @@
 //! What a command that did not succeed says.
 
 use crate::exit::Exit;
+use crate::plan_file::Fault;
 use crate::source::{Problems, visible};
 use serde_json::{Value, json};
 use std::fmt;
@@ -16,13 +17,15 @@ pub struct CliError {
     pub hint: Option<String>,
     /// Problems with a text, drawn before the message.
     pub problems: Option<Box<Problems>>,
+    /// Problems with steps whose text somebody else has. The message tells them too.
+    pub faults: Vec<Fault>,
 }
 
 impl CliError {
     /// An error of that kind.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, problems: None }
+        Self { exit, message: message.into(), hint: None, problems: None, faults: Vec::new() }
     }
 
     /// Wrong arguments, configuration or plan.

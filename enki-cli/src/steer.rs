@@ -2,6 +2,7 @@
 
 use crate::error::CliError;
 use crate::look;
+use crate::plan_file::Fault;
 use enki_core::driver::Orchestrator;
 use enki_core::engine::Engine;
 use enki_core::execution::{Answer, Command, HoldNo, RetryMode, StepState};
@@ -113,7 +114,9 @@ pub(crate) async fn perform(
             let make = move |engine: &Engine| {
                 let Some(execution) = engine.execution(named.execution) else { return Ok(Vec::new()) };
                 let checked = execution.plan().check_added(&steps, &limits, &externals).map_err(|problems| {
-                    CliError::usage(problems.to_string()).hint("fix the steps; nothing was added")
+                    let mut error = CliError::usage(problems.to_string()).hint("fix the steps; nothing was added");
+                    error.faults = Fault::of(&problems);
+                    error
                 })?;
                 Ok(vec![Command::AddSteps(checked)])
             };

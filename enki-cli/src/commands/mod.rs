@@ -133,8 +133,10 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
             steer::run(cx, Action::Retry { id, mode }).await
         }
         Command::Add { id, file } => {
-            let steps = cx.plan_file(&file)?.spec.steps;
-            steer::run(cx, Action::Add { id, steps }).await
+            let file = cx.plan_file(&file)?;
+            let steps = file.spec.steps.clone();
+            let done = steer::run(cx, Action::Add { id, steps }).await;
+            done.map_err(|error| if error.faults.is_empty() { error } else { placed(&file, &error) })
         }
         Command::Decide { id, hold, answer } => {
             let answer = match answer.as_str() {
@@ -153,4 +155,9 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         | Command::Man { .. }
         | Command::Help { .. } => Err(CliError::new(Exit::Internal, "this command needs no orchestrator")),
     }
+}
+
+/// Problems that whoever checked the steps found, drawn in the file that they come from.
+fn placed(file: &PlanFile, error: &CliError) -> CliError {
+    CliError::problems(file.locate_faults(&error.faults), error.hint.as_deref().unwrap_or("fix the steps"))
 }

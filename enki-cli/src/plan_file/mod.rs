@@ -1,12 +1,16 @@
 //! Plans as files: JSON, TOML or YAML becomes a [`PlanSpec`] that remembers where each value was written.
 
+mod fault;
 mod lint;
 
+pub use fault::Fault;
 pub use lint::{Advice, lint};
 
 use crate::source::{self, Format, Node, Problem, Problems, Source, Value};
-use enki_core::plan::{External, PathPart, Plan, PlanLimits, PlanProblem, PlanProblems};
+use enki_core::plan::{External, Plan, PlanLimits, PlanProblems};
 use enki_core::spec::{PlanSpec, StepSpec};
+use fault::Part;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -66,8 +70,11 @@ impl PlanFile {
     #[must_use]
     pub fn advice(&self) -> Problems {
         let one = |advice: Advice| {
-            let span =
-                self.span_of(&[PathPart::Field("steps"), PathPart::Index(advice.step), PathPart::Field(advice.field)]);
+            let span = self.span_of(&[
+                Part::Field("steps".into()),
+                Part::Index(advice.step),
+                Part::Field(advice.field.into()),
+            ]);
             let message = format!("{} [{}]", advice.message, advice.rule);
             let mut problem = Problem::new(span, message).help(advice.suggestion).warning();
             problem.path = format!("steps[{}]", advice.step).into();
@@ -79,11 +86,17 @@ impl PlanFile {
     /// Finds the places that problems are about.
     #[must_use]
     pub fn locate(&self, problems: &PlanProblems) -> Problems {
-        let list = problems.0.iter().map(|problem| self.locate_one(problem)).collect();
+        self.locate_faults(&Fault::of(problems))
+    }
+
+    /// Finds the places of problems that another process found in these steps.
+    #[must_use]
+    pub fn locate_faults(&self, faults: &[Fault]) -> Problems {
+        let list = faults.iter().map(|fault| self.locate_one(fault)).collect();
         Problems { source: self.source.clone(), list }
     }
 
-    fn locate_one(&self, problem: &PlanProblem) -> Problem {
+    fn locate_one(&self, problem: &Fault) -> Problem {
         let mut found = Problem::new(self.span_of(&problem.path), &problem.message).help(problem.help.as_str());
         found.path = path_text(&problem.path).into();
         if let Some(also) = &problem.also {
@@ -93,13 +106,13 @@ impl PlanFile {
     }
 
     /// The span of the value at that path, of the default it came from, or of the innermost table on the way to it.
-    fn span_of(&self, path: &[PathPart]) -> Range<usize> {
+    fn span_of(&self, path: &[Part]) -> Range<usize> {
         let (mut node, mut span) = (&self.tree, &self.tree.span);
         for (n, part) in path.iter().enumerate() {
             let next = match part {
-                PathPart::Index(index) => node.at(*index).map(|node| (node, &node.span)),
-                PathPart::Field(name) => lookup(node, name).or_else(|| {
-                    let step = n == 2 && path[0] == PathPart::Field("steps");
+                Part::Index(index) => node.at(*index).map(|node| (node, &node.span)),
+                Part::Field(name) => lookup(node, name).or_else(|| {
+                    let step = n == 2 && path[0] == Part::Field(Cow::Borrowed("steps"));
                     step.then(|| self.tree.get("defaults").and_then(|(_, node)| lookup(node, name)))?
                 }),
             };
@@ -119,15 +132,15 @@ fn lookup<'n>(node: &'n Node, name: &str) -> Option<(&'n Node, &'n Range<usize>)
     })
 }
 
-fn path_text(path: &[PathPart]) -> String {
+fn path_text(path: &[Part]) -> String {
     let mut out = String::new();
     for part in path {
         match part {
-            PathPart::Field(name) if out.is_empty() => out.push_str(name),
-            PathPart::Field(name) => {
+            Part::Field(name) if out.is_empty() => out.push_str(name),
+            Part::Field(name) => {
                 let _ = write!(out, ".{name}");
             }
-            PathPart::Index(index) => {
+            Part::Index(index) => {
                 let _ = write!(out, "[{index}]");
             }
         }

@@ -73,7 +73,7 @@ fn answer(id: u64, result: Result<Value, CliError>) -> Value {
     match result {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
         Err(error) => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": error.message,
-            "data": {"exit": error.exit.code(), "hint": error.hint}}}),
+            "data": {"exit": error.exit.code(), "hint": error.hint, "faults": error.faults}}}),
     }
 }
 
@@ -81,7 +81,9 @@ fn answer(id: u64, result: Result<Value, CliError>) -> Value {
 fn error_of(error: &Value) -> CliError {
     let code = error["data"]["exit"].as_u64().unwrap_or(1);
     let exit = Exit::ALL.into_iter().find(|exit| u64::from(exit.code()) == code).unwrap_or(Exit::Internal);
-    let made = CliError::new(exit, error["message"].as_str().unwrap_or("the orchestrator refused"));
+    let mut made = CliError::new(exit, error["message"].as_str().unwrap_or("the orchestrator refused"));
+    // Those of an orchestrator of another version may look different; the message says the same.
+    made.faults = serde_json::from_value(error["data"]["faults"].clone()).unwrap_or_default();
     match error["data"]["hint"].as_str() {
         Some(hint) => made.hint(hint),
         None => made,

@@ -469,6 +469,44 @@ fn bad_input_29_steps_that_cannot_be_added() {
 }
 
 #[test]
+fn problems_of_steps_to_add_are_drawn_in_their_file() {
+    let place = Place::new();
+    let plan = place.plan("p.json", &["slow", "a"]);
+    let child = place.start(&["run", plan.to_str().unwrap()]);
+    let id = place.newest();
+    let more = place.root.join("more.toml");
+    let text = "[[steps]]\nid = \"a\"\ntitle = \"A\"\ndescription = \"D\"\n\n\
+                [[steps]]\ntask_id = \"b\"\ntitle = \"B\"\ndescription = \"D\"\ndepends_on = [\"slow\", \"slwo\"]\n";
+    fs::write(&more, text).unwrap();
+    let drawn = |driven: &str| {
+        let output = place.enki(&["add", &id, "more.toml"]);
+        let text = both(&output);
+        assert_eq!(code(&output), 2, "{driven}: {text}");
+        for word in [
+            "--> more.toml:2:6",
+            "steps[0].id: the execution has a step \"a\" already",
+            "help: rename the new one",
+            "--> more.toml:10:23",
+            "depends_on = [\"slow\", \"slwo\"]",
+            "help: it must be a step of this plan",
+            "error: more.toml: 2 errors\nhint: fix the steps; nothing was added",
+        ] {
+            assert!(text.contains(word), "{driven}: {word}: {text}");
+        }
+        let json = place.json(&["add", &id, "more.toml"]);
+        let second = &json["problems"][1];
+        let place = (&second["path"], &second["line"], &second["column"]);
+        assert_eq!(place, (&"steps[1].needs[1]".into(), &10.into(), &23.into()), "{driven}: {json}");
+        text
+    };
+    let over_the_socket = drawn("driven");
+    place.open_gate();
+    assert_eq!(code(&child.wait_with_output().unwrap()), 0);
+    assert_eq!(drawn("nobody drives"), over_the_socket);
+    assert_eq!(place.json(&["status", &id])["steps"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn bad_input_30_the_same_request_with_another_plan() {
     let place = Place::new();
     let plan = |title: &str| {
