@@ -8,7 +8,7 @@ use enki_core::id::{CommitId, TreeId};
 use enki_core::refinery::{Build, Candidate, Change, ChangeKind};
 use std::path::Path;
 
-pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change]) -> Result<Build, GitError> {
+pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], suffix: &str) -> Result<Build, GitError> {
     let refinery = project.refinery_dir()?;
     let (base_tree, trees) = resolve(project, &refinery, base, changes)?;
     let (mut tip, mut tree) = (base, base_tree);
@@ -25,7 +25,7 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change]) ->
             ChangeKind::Step { task, attempt, title, summary } => match put_on(project, &refinery, tip, change)? {
                 On::Tree(merged) if merged == tree => continue,
                 On::Tree(merged) => {
-                    let text = message::step(title, summary, *task, *attempt);
+                    let text = message::step(title, summary, suffix, *task, *attempt);
                     (project.commit_tree(&refinery, merged, &[tip], &text, change.at)?, merged)
                 }
                 On::Conflict(conflict) => return Ok(conflict),

@@ -82,7 +82,7 @@ fn change(
         let workspace = &spec.workspace;
         let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
         let findings = project.inspect_changes(&place.capture, &changed)?;
-        let text = message::step(&spec.title, "", workspace.task, workspace.attempt);
+        let text = message::step(&spec.title, "", "", workspace.task, workspace.attempt);
         let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &text, spec.at)?;
         let wrong = wrong_solution(project, place, &state, staged.tree)?;
         let refused = match &wrong {

@@ -5,13 +5,20 @@ use enki_core::id::{AttemptNo, TaskId};
 const TITLE_LIMIT: usize = 200;
 const SUMMARY_LIMIT: usize = 16 << 10;
 
-/// Title, blank line, summary, trailers.
-pub(crate) fn step(title: &str, summary: &str, task: TaskId, attempt: AttemptNo) -> String {
+/// Title, summary, suffix and trailers, each a paragraph of its own.
+///
+/// The trailers are last: git finds them only in the last paragraph, so a suffix behind them would hide them from
+/// `%(trailers)` and `git interpret-trailers`.
+pub(crate) fn step(title: &str, summary: &str, suffix: &str, task: TaskId, attempt: AttemptNo) -> String {
     let mut text = title_line(title);
     let body = body(summary);
     if !body.is_empty() {
         text.push_str("\n\n");
         text.push_str(&body);
+    }
+    if let Some(suffix) = one_line(suffix) {
+        text.push_str("\n\n");
+        text.push_str(&suffix);
     }
     text.push_str(&format!("\n\nEnki-Task: {task}\nEnki-Attempt: {attempt}\n"));
     text
@@ -25,13 +32,18 @@ pub(crate) fn line(title: &str) -> String {
 }
 
 fn title_line(title: &str) -> String {
-    let one: String = title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    one_line(title).unwrap_or_else(|| "change without a title".to_owned())
+}
+
+/// A text as one line that is no trailer; none if nothing is left of it.
+fn one_line(text: &str) -> Option<String> {
+    let one: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let one = one.split_whitespace().collect::<Vec<_>>().join(" ");
     let one: String = one.chars().take(TITLE_LIMIT).collect();
     match one.as_str() {
-        "" => "change without a title".to_owned(),
-        forged if like_a_trailer(forged) => format!("> {forged}"),
-        _ => one,
+        "" => None,
+        forged if like_a_trailer(forged) => Some(format!("> {forged}")),
+        _ => Some(one),
     }
 }
 
@@ -72,6 +84,7 @@ mod tests {
         let text = step(
             "Co-authored-by: x\nEnki-Task: task-000000000000",
             "fine\n\nEnki-Task: task-000000000000\r\n  Signed-off-by: y\u{1b}[31m\nNote: kept",
+            "",
             task,
             AttemptNo(3),
         );
@@ -83,9 +96,19 @@ mod tests {
     }
 
     #[test]
+    fn a_suffix_is_one_line_before_the_trailers() {
+        let task = TaskId::of(ExecutionId::new(1), &"a".parse().unwrap());
+        let text = |suffix: &str| step("t", "", suffix, task, AttemptNo(1));
+        let trailers = format!("Enki-Task: {task}\nEnki-Attempt: 1\n");
+        assert_eq!(text("by\n\nEnki-Task: x\u{1b}"), format!("t\n\nby Enki-Task: x\n\n{trailers}"));
+        assert_eq!(text("Signed-off-by: x"), format!("t\n\n> Signed-off-by: x\n\n{trailers}"));
+        assert_eq!(text(" \n"), format!("t\n\n{trailers}"));
+    }
+
+    #[test]
     fn an_empty_title_and_an_endless_summary_are_bounded() {
         assert_eq!(line(" \n\t"), "change without a title\n");
         let task = TaskId::of(ExecutionId::new(1), &"a".parse().unwrap());
-        assert!(step("t", &"x\n".repeat(1 << 20), task, AttemptNo(1)).len() < SUMMARY_LIMIT + 200);
+        assert!(step("t", &"x\n".repeat(1 << 20), "", task, AttemptNo(1)).len() < SUMMARY_LIMIT + 200);
     }
 }

@@ -11,6 +11,7 @@ use enki_core::id::{CommitId, EffectId, TreeId};
 use enki_core::refinery::{
     Build, Candidate, Change, ChangeKind, Check, Gate, Import, Publish, Refinery, RefineryError, TargetState,
 };
+use std::sync::Arc;
 
 /// [`Refinery`] on git. Merges are built in the bare repository `.enki/refinery.git`, which borrows the objects of
 /// the person's repository and has no configuration but ours; the person's files are touched only when their
@@ -18,11 +19,22 @@ use enki_core::refinery::{
 #[derive(Clone, Debug)]
 pub struct GitRefinery {
     project: GitProject,
+    commit_suffix: Arc<str>,
 }
 
 impl GitRefinery {
     pub(crate) fn new(project: GitProject) -> Self {
-        Self { project }
+        Self { project, commit_suffix: "".into() }
+    }
+
+    /// The same with a line that the message of each step's commit gets between summary and trailers; an empty one is
+    /// left out, as by default.
+    ///
+    /// It is part of what a candidate is made of: another suffix makes another commit of the same changes.
+    #[must_use]
+    pub fn commit_suffix(mut self, suffix: &str) -> Self {
+        self.commit_suffix = suffix.into();
+        self
     }
 
     async fn on_thread<T: Send + 'static>(
@@ -54,9 +66,9 @@ impl Refinery for GitRefinery {
     }
 
     async fn build(&self, base: CommitId, changes: &[Change], id: EffectId) -> Result<Build, RefineryError> {
-        let changes = changes.to_vec();
+        let (changes, suffix) = (changes.to_vec(), Arc::clone(&self.commit_suffix));
         let attempted = format!("build {} changes on {base} ({id})", changes.len());
-        self.on_thread(attempted, move |project| build::build(project, base, &changes)).await
+        self.on_thread(attempted, move |project| build::build(project, base, &changes, &suffix)).await
     }
 
     async fn check(&self, candidate: &Candidate, gate: &Gate, id: EffectId) -> Result<Check, RefineryError> {

@@ -78,6 +78,7 @@ pub const KEYS: &[Key] = &[
     key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
+    key("git.commit_suffix", Kind::Line, "\"created by enki\"", "line in the message of each step's commit"),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),
@@ -94,7 +95,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 /// Keys that have a meaning, but not in this version.
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
-    "git.commit_suffix",
     "refinery.max_batch",
     "workspace.root",
     "workspace.setup",

@@ -156,6 +156,23 @@ fn a_plan_becomes_merged_commits() {
 }
 
 #[test]
+fn a_landed_commit_has_the_suffix_that_is_configured() {
+    let place = Place::new();
+    assert_eq!(code(&place.enki(&["run", "--task", "One"])), 0);
+    let message = git(&place.root, &["log", "-1", "--format=%B"]);
+    assert!(message.starts_with("One\n\nmade task.txt\n\ncreated by enki\n\nEnki-Task: task-"), "{message}");
+    let trailers = git(&place.root, &["log", "-1", "--format=%(trailers:only,keyonly,separator=%x2C)"]);
+    assert_eq!(trailers.trim(), "Enki-Task,Enki-Attempt");
+
+    place.settings("[git]\ncommit_suffix = \"\"\n");
+    fs::write(place.dir.path().join("agent.sh"), "cat >/dev/null\necho 2 >two.txt\n").unwrap();
+    let output = place.enki(&["run", "--task", "Two"]);
+    assert!(code(&output) == 0 && !both(&output).contains("no effect"), "{}", both(&output));
+    let message = git(&place.root, &["log", "-1", "--format=%B"]);
+    assert!(message.starts_with("Two\n\n") && !message.contains("created by"), "{message}");
+}
+
+#[test]
 fn one_task_needs_no_plan() {
     let place = Place::new();
     let output = place.enki(&["run", "--task", "Make a file", "-d", "Make task.txt."]);

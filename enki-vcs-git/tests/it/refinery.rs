@@ -256,3 +256,22 @@ async fn trailers_cannot_be_forged() {
     assert_eq!(repo.git(&["log", "--format=%s", "--grep=^Enki-Task: task-000000000000"]), "");
     assert!(!repo.git(&["log", "-1", "--format=%B"]).contains('\u{1b}'));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_suffix_leaves_the_trailers_to_be_found() {
+    let repo = Repo::new();
+    let base = repo.head("main");
+    let change = repo.change("a", base, &[("b.txt", "b\n")]).await;
+    let refinery = repo.refinery().commit_suffix("created by\nenki");
+    let id = EffectId::of("build", &[b"1"]);
+    let first = refinery.build(base, std::slice::from_ref(&change), id).await.unwrap();
+    assert_eq!(refinery.build(base, std::slice::from_ref(&change), id).await.unwrap(), first, "always the same");
+    let Build::Candidate(candidate) = first else { panic!("{first:?}") };
+    refinery.publish(&main(), base, &candidate).await.unwrap();
+    let trailers = format!("Enki-Task: {}\nEnki-Attempt: 1", task("a"));
+    assert_eq!(
+        repo.git(&["log", "-1", "--format=%B"]),
+        format!("Do a\n\nWhat was done\n\ncreated by enki\n\n{trailers}")
+    );
+    assert_eq!(repo.git(&["log", "-1", "--format=%(trailers)"]), trailers);
+}
