@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
 
+use enki_core::branch::Branch;
 use enki_core::driver::{self, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
 use enki_core::engine::{Engine, Input};
 use enki_core::execution::Submitted;
@@ -10,6 +11,7 @@ use enki_core::limits::Limits;
 use enki_core::memory::MemoryStore;
 use enki_core::plan::{Plan, PlanLimits};
 use enki_core::record;
+use enki_core::refinery::Gate;
 use enki_core::store::{Append, Holder, TaskStore};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
@@ -268,6 +270,22 @@ async fn status_counts_steps_permits_and_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn status_tells_the_length_of_merge_queues_and_why_one_is_paused() {
+    let (enki, _driver) = World::new().start().await;
+    let spec = json!({"steps": [{"id": "a", "title": "A", "description": "a"}]});
+    let mut submission = Submission::new(serde_json::from_value(spec).unwrap(), "main".parse().unwrap());
+    // Not even the target passes it: nobody is blamed, the queue pauses with the change in it.
+    submission.gate = Some(Gate { command: "false".into(), timeout: Duration::from_secs(1) });
+    let id = enki.submit(submission).await.unwrap().execution;
+    enki.rest(id).await.unwrap();
+    let (text, status) = Client::new(&enki).await.call("enki_status", json!({"execution_id": id.hex()})).await;
+    assert_eq!(status["merge_queue_length"], 1, "{text}");
+    assert_eq!(status["merge_queues"][0]["target"], Branch::integration(id).to_string());
+    assert!(text.contains("merge queue: 1 change\n"), "{text}");
+    assert!(text.contains(": 1, paused: the target itself fails its check: false said no"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tasks_are_listed_by_status_execution_and_limit() {
     let world = World::new();
     world.seed(&[7]).await;
@@ -372,6 +390,8 @@ async fn an_execution_that_ended_earlier_is_found_by_its_full_id() {
     assert!(text.contains("no execution is open"), "{text}");
     let (_, status) = client.call("enki_status", json!({"execution_id": id.hex()})).await;
     assert_eq!(status["steps"]["done"], 4);
+    let (_, status) = client.call("enki_status", json!({})).await;
+    assert_eq!(status["executions"], json!([]), "it is here now, but not open");
 }
 
 #[tokio::test(start_paused = true)]
