@@ -67,7 +67,11 @@ impl From<DriverError> for CliError {
 impl From<GitError> for CliError {
     fn from(error: GitError) -> Self {
         // What to do stands behind the colon or semicolon of these errors already.
-        let exit = if matches!(error, GitError::NoSuchBranch { .. }) { Exit::Usage } else { Exit::Environment };
+        let exit = if matches!(error, GitError::NoSuchBranch { .. } | GitError::UnfitRoot { .. }) {
+            Exit::Usage
+        } else {
+            Exit::Environment
+        };
         let text = error.to_string();
         match text.split_once(": ").filter(|_| has_remedy(&error)) {
             Some((what, remedy)) => Self::new(exit, what).hint(remedy),

@@ -66,7 +66,7 @@ impl Session {
         }
         let store: Arc<dyn TaskStore> =
             Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
-        let workspaces = Arc::new(git.workspaces());
+        let workspaces = Arc::new(agents.workspaces.clone());
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
         driven.reviewer.clone_from(&agents.reviewer);

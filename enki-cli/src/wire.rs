@@ -12,7 +12,7 @@ use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
 use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
 use enki_store_sqlite::OpenOptions;
-use enki_vcs_git::{GitOptions, GitProject};
+use enki_vcs_git::{GitError, GitOptions, GitProject, GitWorkspaces};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -52,6 +52,8 @@ pub(crate) struct Agents {
     pub(crate) reviews: bool,
     /// What works, for people.
     pub(crate) name: String,
+    /// Where they work.
+    pub(crate) workspaces: GitWorkspaces,
 }
 
 /// The mark of a project's processes.
@@ -61,13 +63,26 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 }
 
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
-pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, root: &Path) -> Result<Agents, CliError> {
+pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
+    let (root, workspaces) = (git.root(), workspaces(config, git)?);
     let (worker, reviews_itself, name) = agent(backends, config, host, root, "agent")?;
     let command = config.text("agent.reviewer.command");
     let reviewer =
         if command.is_empty() { None } else { Some(agent(backends, config, host, root, "agent.reviewer")?.0) };
     let reviews = reviewer.is_some() || reviews_itself;
-    Ok(Agents { worker, reviewer, reviews, name })
+    Ok(Agents { worker, reviewer, reviews, name, workspaces })
+}
+
+fn workspaces(config: &Config, git: &GitProject) -> Result<GitWorkspaces, CliError> {
+    git.workspaces_in(Path::new(config.text("workspace.root"))).map_err(|error| match error {
+        GitError::UnfitRoot { root, reason } => {
+            let from = config.origin("workspace.root").map_or_else(String::new, |origin| format!(" ({origin})"));
+            let (why, remedy) = reason.split_once(": ").unwrap_or((&reason, "name another folder"));
+            CliError::usage(format!("workspace.root = {:?}{from} cannot be used: {why}", root.display().to_string()))
+                .hint(remedy)
+        }
+        error => error.into(),
+    })
 }
 
 fn agent(

@@ -18,9 +18,9 @@ use std::path::Path;
 /// Largest artifact that is taken, in bytes.
 pub(crate) const ARTIFACT_LIMIT: u64 = 10 << 20;
 
-pub(crate) fn capture(project: &GitProject, spec: &CaptureSpec) -> Result<Capture, GitError> {
+pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> Result<Capture, GitError> {
     let workspace = &spec.workspace;
-    let place = Place::of(project, workspace.task)?;
+    let place = Place::of(project, root, workspace.task)?;
     let state = State::load(&place.capture)
         .filter(|state| state.ready)
         .ok_or_else(|| GitError::Gone(format!("there is no workspace of {}", workspace.task)))?;

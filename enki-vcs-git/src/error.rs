@@ -61,6 +61,14 @@ pub enum GitError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Workspaces cannot be where they shall be.
+    #[error("workspaces cannot be in {}: {reason}", root.display())]
+    UnfitRoot {
+        /// Where they shall be.
+        root: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// There is no local branch of that name.
     #[error("there is no local branch {name:?}; {}", candidates_text(candidates))]
     NoSuchBranch {

@@ -63,6 +63,7 @@ mod publish;
 mod refinery;
 mod remove;
 mod resolve;
+mod root;
 mod scan;
 mod stage;
 mod workspaces;

@@ -26,13 +26,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Waits until nobody else is at this workspace.
-    pub(crate) fn of(project: &GitProject, task: TaskId) -> Result<Self, GitError> {
+    pub(crate) fn of(project: &GitProject, root: &Path, task: TaskId) -> Result<Self, GitError> {
         let enki = project.ensure_enki_dir()?;
         let capture_root = enki.join("capture");
         let lock = Lock::acquire(&capture_root.join(format!("{task}.lock")))?;
         let place = Self {
             task,
-            work: enki.join("copies").join(task.to_string()),
+            work: root.join(task.to_string()),
             capture: capture_root.join(format!("{task}.git")),
             aside: enki.join("aside"),
             lock,

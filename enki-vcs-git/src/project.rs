@@ -3,6 +3,7 @@
 use crate::error::GitError;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::lock::Lock;
+use crate::root;
 use crate::{GitRefinery, GitWorkspaces};
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
@@ -183,7 +184,18 @@ impl GitProject {
     /// The workspaces of this project.
     #[must_use]
     pub fn workspaces(&self) -> GitWorkspaces {
-        GitWorkspaces::new(self.clone())
+        GitWorkspaces::new(self.clone(), root::usual(self))
+    }
+
+    /// The workspaces of this project in another folder than `.enki/copies`, a path in the project or an absolute one.
+    /// Workspaces that are in another folder already stay there, and are not found.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError::UnfitRoot`] if the folder is among the person's files, holds the repository, has another use, or is
+    /// on another file system.
+    pub fn workspaces_in(&self, root: &Path) -> Result<GitWorkspaces, GitError> {
+        Ok(GitWorkspaces::new(self.clone(), root::find(self, root)?))
     }
 
     /// The refinery of this project.
@@ -212,7 +224,7 @@ impl GitProject {
             fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
             self.exclude_enki()?;
         }
-        for name in ["git", "git/hooks", "tmp", "copies", "capture", "aside", "checks", "logs"] {
+        for name in ["git", "git/hooks", "tmp", "capture", "aside", "checks", "logs"] {
             let dir = enki.join(name);
             if !dir.is_dir() {
                 private_dir(&dir)?;

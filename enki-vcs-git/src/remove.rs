@@ -9,13 +9,14 @@ use crate::workspaces::{base_ref, prepare_capture_dir};
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, ExecutionId, TaskId};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Removes the workspaces of a task. Gives the reason if something would be lost; then nothing was removed.
 ///
 /// What was captured last must be on a branch. Captures of earlier attempts and of workspaces kept aside were
 /// superseded: the refs that keep them stay.
-pub(crate) fn remove(project: &GitProject, task: TaskId) -> Result<Option<String>, GitError> {
-    let place = Place::of(project, task)?;
+pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<Option<String>, GitError> {
+    let place = Place::of(project, root, task)?;
     let state = State::load(&place.capture);
     if let Some(state) = &state {
         if place.has_work() && state.ready {

@@ -6,7 +6,7 @@ use crate::project::{GitProject, private_dir};
 use crate::resolve::{Merged, announce};
 use crate::scan::show_all;
 use crate::stage::{reset, stage};
-use crate::{agent_git, beneath, capture};
+use crate::{agent_git, beneath, capture, root};
 use enki_core::async_trait;
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use enki_core::tier::Purpose;
@@ -17,7 +17,8 @@ use enki_core::workspace::{
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// [`WorkspaceProvider`] on git: each task has a clone of its own at `.enki/copies/<task>/`.
 ///
@@ -27,11 +28,18 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct GitWorkspaces {
     project: GitProject,
+    root: Arc<Path>,
 }
 
 impl GitWorkspaces {
-    pub(crate) fn new(project: GitProject) -> Self {
-        Self { project }
+    pub(crate) fn new(project: GitProject, root: PathBuf) -> Self {
+        Self { project, root: root.into() }
+    }
+
+    /// The folder that holds the workspaces, absolute and without links. It may not be there yet.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 }
 
@@ -39,28 +47,28 @@ impl GitWorkspaces {
 #[async_trait]
 impl WorkspaceProvider for GitWorkspaces {
     async fn create(&self, spec: &WorkspaceSpec) -> Result<Workspace, WorkspaceError> {
-        let (project, spec) = (self.project.clone(), spec.clone());
+        let (project, root, spec) = (self.project.clone(), Arc::clone(&self.root), spec.clone());
         let attempted = format!("make the workspace of {}, attempt {}", spec.task, spec.attempt);
-        on_thread(attempted, move || create(&project, &spec)).await
+        on_thread(attempted, move || create(&project, &root, &spec)).await
     }
 
     async fn capture(&self, spec: &CaptureSpec) -> Result<Capture, WorkspaceError> {
-        let (project, spec) = (self.project.clone(), spec.clone());
+        let (project, root, spec) = (self.project.clone(), Arc::clone(&self.root), spec.clone());
         let attempted = format!("capture the workspace of {}, attempt {}", spec.workspace.task, spec.workspace.attempt);
-        on_thread(attempted, move || capture::capture(&project, &spec)).await
+        on_thread(attempted, move || capture::capture(&project, &root, &spec)).await
     }
 
     async fn remove(&self, task: TaskId) -> Result<(), WorkspaceError> {
-        let project = self.project.clone();
+        let (project, root) = (self.project.clone(), Arc::clone(&self.root));
         let attempted = format!("remove the workspaces of {task}");
         let said = attempted.clone();
-        let loss = on_thread(attempted.clone(), move || crate::remove::remove(&project, task)).await?;
+        let loss = on_thread(attempted.clone(), move || crate::remove::remove(&project, &root, task)).await?;
         loss.map_or(Ok(()), |reason| Err(WorkspaceError::new(WorkspaceErrorKind::Unmerged, said, reason)))
     }
 
     async fn list(&self) -> Result<Vec<WorkspaceInfo>, WorkspaceError> {
-        let project = self.project.clone();
-        on_thread("list the workspaces".to_owned(), move || list(&project)).await
+        let (project, root) = (self.project.clone(), Arc::clone(&self.root));
+        on_thread("list the workspaces".to_owned(), move || list(&project, &root)).await
     }
 }
 
@@ -74,8 +82,8 @@ async fn on_thread<T: Send + 'static>(
     }
 }
 
-fn create(project: &GitProject, spec: &WorkspaceSpec) -> Result<Workspace, GitError> {
-    let place = Place::of(project, spec.task)?;
+fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Workspace, GitError> {
+    let place = Place::of(project, root, spec.task)?;
     let old = State::load(&place.capture);
     let start = StartState::from(spec.start);
     if let Some(state) = &old
@@ -303,10 +311,11 @@ fn open_up(work: &Path) -> Result<(), GitError> {
     fs::set_permissions(work, fs::Permissions::from_mode(0o700)).map_err(|e| GitError::io("open", work, e))
 }
 
-fn list(project: &GitProject) -> Result<Vec<WorkspaceInfo>, GitError> {
+fn list(project: &GitProject, root: &Path) -> Result<Vec<WorkspaceInfo>, GitError> {
     let enki = project.enki_dir();
     let mut found = Vec::new();
-    for (folder, aside) in [(enki.join("copies"), false), (enki.join("aside"), true)] {
+    let shared = root != root::usual(project);
+    for (folder, aside) in [(root.to_owned(), false), (enki.join("aside"), true)] {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
@@ -324,6 +333,10 @@ fn list(project: &GitProject) -> Result<Vec<WorkspaceInfo>, GitError> {
             } else {
                 enki.join("capture").join(format!("{name}.git"))
             };
+            if shared && !aside && !capture.is_dir() {
+                // A folder outside the project may hold those of other projects too.
+                continue;
+            }
             let head = State::load(&capture).and_then(|state| state.captured).map(|captured| captured.commit);
             found.push(WorkspaceInfo::new(task.parse().ok(), entry.path(), head));
         }

@@ -39,7 +39,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     };
     override_plan(&mut spec, &args.overrides)?;
     let target = target(&git, spec.target.as_deref())?;
-    let agents = wire::agents(&cx.backends, &config, &cx.host, git.root())?;
+    let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let gate = wire::gate(&config, &cx.host, git.root())?;
     let store = open_to_read(&git.enki_dir())?;
     let plan = checked(file.as_ref(), &spec, store.as_ref()).await?;
@@ -87,7 +87,7 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     let named = look::find(store.as_ref(), id.as_deref()).await?;
     drop(store);
     let config = configured(cx, &git, overrides)?;
-    let agents = wire::agents(&cx.backends, &config, &cx.host, git.root())?;
+    let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let orchestrator = session.orchestrator.clone();
     orchestrator.load(named.execution).await?;

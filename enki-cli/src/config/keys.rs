@@ -79,6 +79,12 @@ pub const KEYS: &[Key] = &[
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
     key("git.commit_suffix", Kind::Line, "\"created by enki\"", "line in the message of each step's commit"),
+    key(
+        "workspace.root",
+        Kind::Line,
+        "\".enki/copies\"",
+        "folder of the agents' clones: below .enki or outside the project",
+    ),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),
@@ -96,7 +102,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
     "refinery.max_batch",
-    "workspace.root",
     "workspace.setup",
     "workspace.share_ignored",
     "documents.commit",

@@ -173,6 +173,34 @@ fn a_landed_commit_has_the_suffix_that_is_configured() {
 }
 
 #[test]
+fn agents_work_in_the_folder_that_is_configured() {
+    let place = Place::new();
+    let root = place.dir.path().canonicalize().unwrap().join("work");
+    place.settings(&format!("[workspace]\nroot = {root:?}\n"));
+    fs::write(place.dir.path().join("agent.sh"), "cat >/dev/null\npwd >where.txt\n").unwrap();
+    let output = place.enki(&["run", "--task", "T"]);
+    assert!(code(&output) == 0 && !both(&output).contains("no effect"), "{}", both(&output));
+    let worked_in = fs::read_to_string(place.root.join("where.txt")).unwrap();
+    assert!(worked_in.starts_with(&format!("{}/task-", root.display())), "{worked_in}");
+    assert!(!place.root.join(".enki/copies").exists());
+
+    let before = place.log();
+    for (wish, word) in [("src/copies", "among the files"), (".enki/logs", "something else"), ("..", "is in it")] {
+        place.settings(&format!("[workspace]\nroot = {wish:?}\n"));
+        for args in [&["run", "--task", "U"][..], &["run", "--task", "U", "--dry-run"], &["resume"]] {
+            let output = place.enki(args);
+            let text = both(&output);
+            assert_eq!(code(&output), 2, "{args:?}: {text}");
+            for word in [word, "workspace.root", "enki.toml:6", "hint: "] {
+                assert!(text.contains(word), "{wish}: {word}: {text}");
+            }
+        }
+    }
+    assert_eq!(place.log(), before);
+    assert_eq!(place.json(&["status"])["executions"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn one_task_needs_no_plan() {
     let place = Place::new();
     let output = place.enki(&["run", "--task", "Make a file", "-d", "Make task.txt."]);

@@ -222,3 +222,56 @@ async fn submodules_of_the_base_are_left_alone() {
     let commit = committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
     assert_eq!(repo.git(&["diff", "--name-only", "main", &commit.to_string()]), "a.txt");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workspaces_may_be_in_another_folder() {
+    let repo = Repo::new();
+    let project = repo.try_open().unwrap();
+    let folder = repo.dir.path().canonicalize().unwrap().join("else/where");
+    fs::create_dir_all(folder.join("not-ours")).unwrap();
+    for wish in [folder.clone(), "../else/where".into()] {
+        assert_eq!(project.workspaces_in(&wish).unwrap().root(), folder);
+    }
+    let workspaces = project.workspaces_in(&folder).unwrap();
+    let first = spec("a", 1, Start::Fresh { base: repo.head("main") });
+    let made = workspaces.create(&first).await.unwrap();
+    assert_eq!(made.path, folder.join(task("a").to_string()));
+    write(&made.path, "new.txt", "new\n");
+    committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
+    write(&made.path, "left.txt", "left\n");
+    assert_eq!(workspaces.create(&spec("a", 2, first.start)).await.unwrap().path, made.path);
+    let listed: Vec<_> = workspaces.list().await.unwrap().into_iter().map(|one| one.path).collect();
+    let aside = repo.root.join(format!(".enki/aside/{}-1", task("a")));
+    assert_eq!(listed, [made.path.clone(), aside.clone()], "a folder of others is not listed");
+    assert_eq!(fs::read_to_string(aside.join("left.txt")).unwrap(), "left\n");
+    assert_eq!(repo.status(), "");
+    assert!(!repo.root.join(".enki/copies").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workspaces_are_never_among_the_files_of_the_person() {
+    let repo = Repo::new();
+    let project = repo.try_open().unwrap();
+    std::os::unix::fs::symlink(&repo.root, repo.dir.path().join("link")).unwrap();
+    for (wish, word) in [
+        ("", "the repository is in it"),
+        (".", "the repository is in it"),
+        ("..", "the repository is in it"),
+        ("/", "the repository is in it"),
+        ("src", "among the files"),
+        ("build/copies", "among the files"),
+        ("../link/build", "among the files"),
+        (".enki/../build", "`..`"),
+        (".git/copies", "among the files"),
+        (".enki", "something else"),
+        (".enki/capture/x", "something else"),
+        ("a.txt", "not a folder"),
+        ("a.txt/x", "not a folder"),
+        ("/proc/self/x", "another file system"),
+    ] {
+        let error = project.workspaces_in(wish.as_ref()).unwrap_err().to_string();
+        assert!(error.contains(word), "{wish}: {error}");
+    }
+    assert_eq!(repo.status(), "");
+    assert!(!repo.root.join(".enki").exists() && !repo.root.join("build").exists());
+}

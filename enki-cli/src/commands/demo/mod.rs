@@ -53,7 +53,7 @@ pub(super) async fn run(cx: &mut Context, dir: Option<&Path>) -> Result<Exit, Cl
     let mut config = configured(cx, &git, &Overrides::default())?;
     // The demo's store is thrown away with its folder, so it need not survive a crash of the machine.
     config.flag("store.any_file_system", "demo", "true")?;
-    let agents = wire::agents(&cx.backends, &config, &cx.host, git.root())?;
+    let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let mut spec = file.spec.clone();
     wire::default_reviews(&mut spec, &config, agents.reviews);
     let main: Branch =
