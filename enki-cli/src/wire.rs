@@ -64,11 +64,11 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
-    let (root, workspaces) = (git.root(), workspaces(config, git)?);
-    let (worker, reviews_itself, name) = agent(backends, config, host, root, "agent")?;
+    let workspaces = workspaces(config, git)?;
+    let at = (git.root(), workspaces.root());
+    let (worker, reviews_itself, name) = agent(backends, config, host, at, "agent")?;
     let command = config.text("agent.reviewer.command");
-    let reviewer =
-        if command.is_empty() { None } else { Some(agent(backends, config, host, root, "agent.reviewer")?.0) };
+    let reviewer = if command.is_empty() { None } else { Some(agent(backends, config, host, at, "agent.reviewer")?.0) };
     let reviews = reviewer.is_some() || reviews_itself;
     Ok(Agents { worker, reviewer, reviews, name, workspaces })
 }
@@ -89,7 +89,7 @@ fn agent(
     backends: &Backends,
     config: &Config,
     host: &Host,
-    root: &Path,
+    (root, workspaces): (&Path, &Path),
     key: &str,
 ) -> Result<(Arc<dyn AgentRunner>, bool, String), CliError> {
     let command = config.text(&format!("{key}.command")).to_owned();
@@ -97,8 +97,13 @@ fn agent(
         return Ok((Arc::clone(runner), true, command));
     }
     let args = config.list(&format!("{key}.args"));
-    let mut vars = config.table("agent.env");
-    vars.extend(config.table("agent.reviewer.env").into_iter().filter(|_| key == "agent.reviewer"));
+    // An agent that removes its own `.git` must not find the person's repository above it.
+    let mut vars: BTreeMap<OsString, OsString> = [("GIT_CEILING_DIRECTORIES".into(), workspaces.into())].into();
+    let named = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
+    vars.extend(config.table("agent.env").into_iter().map(named));
+    if key == "agent.reviewer" {
+        vars.extend(config.table("agent.reviewer.env").into_iter().map(named));
+    }
     let is_claude = Path::new(&command).file_stem().is_some_and(|stem| stem == "claude");
     // A path is one of the project, whatever folder an attempt runs in.
     let program: OsString =
@@ -110,7 +115,7 @@ fn agent(
         claude.project = Some(marker(root)?);
         claude.program.clone_from(&program);
         claude.extra_args = args.into_iter().map(OsString::from).collect();
-        claude.env = vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        claude.env = vars;
         let standard = model(config, Tier::Standard);
         (claude.models.light, claude.models.heavy) = (model(config, Tier::Light), model(config, Tier::Heavy));
         claude.models.standard = standard;

@@ -201,6 +201,19 @@ fn agents_work_in_the_folder_that_is_configured() {
 }
 
 #[test]
+fn an_agent_without_its_git_does_not_find_the_repository_around_it() {
+    let place = Place::new();
+    let script = "cat >/dev/null\ngit rev-parse --show-toplevel >own.txt || exit 4\nrm -rf .git\n\
+                  if git rev-parse --show-toplevel >above.txt 2>&1; then exit 5; fi\n";
+    fs::write(place.dir.path().join("agent.sh"), script).unwrap();
+    let output = place.enki(&["run", "--task", "T"]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    let read = |name: &str| fs::read_to_string(place.root.join(name)).unwrap();
+    assert!(read("own.txt").contains("/.enki/copies/task-"), "{}", read("own.txt"));
+    assert!(read("above.txt").contains("not a git repository"), "{}", read("above.txt"));
+}
+
+#[test]
 fn one_task_needs_no_plan() {
     let place = Place::new();
     let output = place.enki(&["run", "--task", "Make a file", "-d", "Make task.txt."]);
