@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// A project whose agent is a script: what a step does follows from its id.
 struct Place {
@@ -411,6 +412,55 @@ fn a_killed_orchestrator_is_taken_up_at_once() {
     let output = place.enki(&["resume"]);
     assert_eq!(code(&output), 0, "{}", both(&output));
     assert_eq!(place.log().lines().count(), 4);
+}
+
+#[test]
+fn killed_five_times_each_task_lands_exactly_once() {
+    let place = Place::new();
+    let script = "cat >/dev/null\nsleep 0.05\necho \"by $ENKI_STEP_ID\" >\"$ENKI_STEP_ID.txt\"\n";
+    fs::write(place.dir.path().join("agent.sh"), script).unwrap();
+    let steps = ["s1", "s2: s1", "s3: s1", "s4: s2 s3", "s5", "s6: s5", "s7: s4 s6", "s8"];
+    let plan = place.plan("p.json", &steps);
+    let args = ["run", plan.to_str().unwrap(), "--json"];
+    let (mut random, mut seen, mut kills) = (20_u64, 0, 0);
+    for _ in 0..5 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (more, pause) = (1 + (random >> 33 & 7), Duration::from_micros(random >> 40 & 0x3fff));
+        let mut child = place.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Each run tells what happened so far; it is killed a few events and some milliseconds after that.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let told = lines.by_ref().take(seen + usize::try_from(more).unwrap()).count();
+        let (_open, silence) = std::sync::mpsc::channel::<()>();
+        let _ = silence.recv_timeout(pause);
+        kills += i32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        seen = told + lines.count();
+    }
+    assert_eq!(kills, 5, "every run was killed while it worked");
+
+    let end = last_line(&place.enki(&args));
+    assert_eq!((&end["status"], &end["steps"]["done"]), (&"done".into(), &8.into()), "{end}");
+    let mut subjects: Vec<_> = place.log().lines().map(str::to_owned).collect();
+    subjects.sort();
+    assert_eq!(subjects.join(" "), "Step s1 Step s2 Step s3 Step s4 Step s5 Step s6 Step s7 Step s8 begin");
+    let tasks = git(&place.root, &["log", "--format=%(trailers:key=Enki-Task,valueonly)", "main"]);
+    let tasks: Vec<&str> = tasks.split_whitespace().collect();
+    let different: std::collections::BTreeSet<_> = tasks.iter().collect();
+    assert_eq!((tasks.len(), different.len()), (8, 8), "{tasks:?}");
+    assert_eq!(git(&place.root, &["fsck", "--strict", "--no-dangling"]), "");
+    assert_eq!(git(&place.root, &["status", "--porcelain"]), "");
+    #[cfg(target_os = "linux")]
+    {
+        // Every agent, and what it starts, has the path of the gate in its environment.
+        let gate = place.gate().into_os_string().into_encoded_bytes();
+        let with_it = |process: &fs::DirEntry| {
+            let environ = fs::read(process.path().join("environ")).unwrap_or_default();
+            environ.windows(gate.len()).any(|window| window == gate)
+        };
+        let alive: Vec<_> = fs::read_dir("/proc").unwrap().flatten().filter(with_it).map(|p| p.path()).collect();
+        assert!(alive.is_empty(), "{alive:?}");
+    }
 }
 
 #[test]
