@@ -10,6 +10,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+/// How often objects are brought in again that a `gc` of the person took away. One that runs in an endless loop wins
+/// about every third time, so that this many losses in a row mean something else.
+pub(crate) const RACES: u32 = 25;
+
 /// Packs of fewer objects are unpacked, as git's own fetch does: else each step would leave a pack behind.
 const UNPACK_LIMIT: u32 = 100;
 
@@ -52,7 +56,7 @@ impl GitProject {
         full_ref: &str,
     ) -> Result<Kept, GitError> {
         // A `gc --prune=now` of the person may take new objects away until a ref names them: look again afterwards.
-        for _ in 0..5 {
+        for _ in 0..RACES {
             match self.transfer(from, commit, not) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => return Ok(Kept::Refused(refusal)),

@@ -2,6 +2,7 @@
 
 use crate::error::GitError;
 use crate::lock::Lock;
+use crate::objects::RACES;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::{GitProject, dirty};
 use enki_core::branch::Branch;
@@ -26,7 +27,7 @@ pub(crate) fn publish(
         return Ok(done);
     }
     // A `gc --prune=now` of the person that began before the anchor was there may still take objects away after it.
-    for _ in 0..5 {
+    for _ in 0..RACES {
         match anchor_and_move(project, &lock, &refinery, &full_ref, expected, commit) {
             Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => {}
             Err(e) => return Err(e),

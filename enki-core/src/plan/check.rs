@@ -62,11 +62,12 @@ impl Check<'_> {
         }
         let resolve =
             |id: &str| index.get(id).map(|n| first + n).or_else(|| old.find(id).map(StepIx::index)).map(StepIx::at);
+        let names = || index.keys().copied().chain(old.steps.iter().map(|step| step.id.as_str()));
         let mut steps: Vec<Step> = Vec::with_capacity(specs.len());
         for (n, spec) in specs.iter().enumerate() {
             let mut step = self.step(n, spec, plan);
             for (m, need) in spec.needs.iter().enumerate() {
-                step.needs.extend(self.need(&resolve, at!["steps", n, "needs", m], need, spec, index.keys().copied()));
+                step.needs.extend(self.need(&resolve, at!["steps", n, "needs", m], need, spec, names()));
             }
             steps.push(step);
         }

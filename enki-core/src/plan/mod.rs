@@ -434,6 +434,15 @@ mod tests {
     }
 
     #[test]
+    fn added_steps_are_told_the_nearest_old_step() {
+        let old = plan(&[("slow", &[])]).unwrap();
+        let needs = vec![NeedSpec { step: Some("slwo".into()), ..NeedSpec::default() }];
+        let new = StepSpec { id: "b".into(), title: "t".into(), description: "d".into(), needs, ..StepSpec::default() };
+        let error = old.check_added(&[new], &PlanLimits::default(), &HashMap::new()).unwrap_err();
+        assert!(error.to_string().contains("did you mean \"slow\"?"), "{error}");
+    }
+
+    #[test]
     fn duplicates_name_both_places() {
         let error = plan(&[("a", &[]), ("a", &[])]).unwrap_err();
         assert_eq!(error.0[0].also, Some(at!["steps", 0, "id"]));
