@@ -58,8 +58,6 @@ pub enum Input {
     Queue(QueueId, merge_queue::Input),
     /// An agent that was to be stopped is gone.
     Stopped(Place),
-    /// The service asked to wait: nothing starts before that.
-    Quota(Timestamp),
 }
 
 /// A fact of one of the machines.
@@ -269,6 +267,7 @@ impl Engine {
         for event in events {
             machine.apply(&event);
             version.0 += 1;
+            self.note_quota(&event);
         }
         let id = machine.id();
         self.watch(&machine);
@@ -278,6 +277,15 @@ impl Engine {
         self.dirty.executions.insert(id);
         self.executions.insert(id, Slot { machine, version });
         Some(id)
+    }
+
+    /// The service asked one agent to wait: the others share its credential.
+    fn note_quota(&mut self, event: &execution::Event) {
+        if let execution::Event::AttemptEnded { end, .. } = event
+            && let execution::Outcome::RateLimited { until } = end.outcome
+        {
+            self.dispatcher.wait_until(until);
+        }
     }
 
     /// Takes up a queue from its log.
@@ -356,10 +364,6 @@ impl Engine {
                     self.dispatcher.stopped(place);
                     self.dirty.steps.insert(place);
                 }
-                Ok(())
-            }
-            Input::Quota(until) => {
-                self.dispatcher.wait_until(until);
                 Ok(())
             }
         }

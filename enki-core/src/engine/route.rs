@@ -90,6 +90,7 @@ impl Engine {
         if touched.all || matches!(event, execution::Event::Submitted(_)) {
             self.dirty.executions.insert(id);
         }
+        self.note_quota(&event);
         let routes = self.routes(id, &event, merging, trouble);
         self.batch.push((crate::store::LogId::execution(id), Event::Execution(event)));
         for route in routes {

@@ -98,9 +98,6 @@ impl Simulation {
             }
             Stage::Work => {
                 let end = self.agent_works(&attempt);
-                if let AgentExit::RateLimited { until } = end.exit {
-                    self.answer(host, Input::Quota(until));
-                }
                 attempt.end = Some(end);
                 attempt.stage = Stage::Capture;
                 self.processes.remove(&place);

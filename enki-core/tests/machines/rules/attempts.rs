@@ -1,6 +1,6 @@
 //! Model section 3.3: ends of attempts and what they are charged to.
 
-use super::{plain, reviewed, running, running_plan};
+use super::{after, plain, reviewed, running, running_plan};
 use crate::world::{World, step};
 use enki_core::agent::Usage;
 use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report};
@@ -60,6 +60,16 @@ fn a_rate_limit_is_not_charged_and_nothing_starts_before_its_time() {
         assert_eq!(until_next(&mut world, id, "a"), 600);
     }
     assert_eq!(world.of(id).step(world.ix(id, "a")).infra, 0);
+}
+
+#[test]
+fn a_rate_limit_of_one_step_makes_the_others_wait_too() {
+    let (mut world, id) = running(&[plain("a"), plain("b"), after("c", "b", "merged")]);
+    let until = world.now.plus(Duration::from_secs(600));
+    world.end(id, "a", Outcome::RateLimited { until });
+    world.end(id, "b", Outcome::NoChange);
+    assert_eq!(world.attempt(id, "c"), None, "c is ready, but the credential has to wait");
+    assert_eq!(until_next(&mut world, id, "c"), 600);
 }
 
 #[test]
