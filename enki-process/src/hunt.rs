@@ -198,8 +198,8 @@ impl Hunt {
     /// Kills until nothing is found or time is up.
     pub(crate) fn run(&mut self, deadline: Instant) -> Hunted {
         let mut killed: HashSet<Identity> = HashSet::new();
-        // Nobody stays in the middle of `exec`; what has no environment after five looks was given none.
-        let mut doubts = 5;
+        // Nobody stays in the middle of `exec`; what has no environment after ten looks was given none.
+        let mut doubts = 10;
         loop {
             let search = self.search();
             let killed_count = |killed: &HashSet<Identity>| u32::try_from(killed.len()).unwrap_or(u32::MAX);
@@ -260,10 +260,10 @@ impl Hunt {
         }
     }
 
-    /// Whether a process without an environment may be one of the tree. Our own children are not: they are the main
-    /// processes of other trees.
+    /// Whether a process without an environment may be one of the tree. In the hunt for the tree of one child our other
+    /// children are not: they are the main processes of other trees. In a hunt by marks alone they may be.
     fn may_be_ours(&mut self, stat: &Stat) -> bool {
-        let is_sibling = u32::try_from(stat.parent) == Ok(std::process::id());
+        let is_sibling = self.leader != 0 && u32::try_from(stat.parent) == Ok(std::process::id());
         let reader = &mut self.reader;
         let born = *self.born.get_or_insert_with(|| reader.stat(self.leader).map_or(0, |s| s.id.start));
         !stat.is_kernel && !stat.is_dead && !is_sibling && stat.id.start >= born
