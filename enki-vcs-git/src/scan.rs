@@ -49,6 +49,11 @@ impl GitProject {
     /// What of these changes is against the policy: the rule and the path, one line each.
     pub(crate) fn inspect_changes(&self, git_dir: &Path, changed: &[Changed]) -> Result<Vec<String>, GitError> {
         let mut findings = Vec::new();
+        // What steers Enki or an agent is not an agent's to change, or to take away (bad input 34).
+        for change in changed.iter().filter(|change| is_settings(&change.path)) {
+            findings
+                .push(format!("{} is settings of Enki or of an agent; only a person changes it", show(&change.path)));
+        }
         for change in changed.iter().filter(|change| change.mode != 0) {
             let name = show(&change.path);
             if change.mode == SUBMODULE {
@@ -92,6 +97,12 @@ impl GitProject {
         }
         Ok(blobs)
     }
+}
+
+/// Whether a path at the top of the project steers Enki or an agent.
+fn is_settings(path: &[u8]) -> bool {
+    let top = path.split(|b| *b == b'/').next().unwrap_or_default();
+    top == b".enki" || top == b".claude" || path == b"enki.toml" || path == b".mcp.json"
 }
 
 /// A path for people: control characters escaped, what is not UTF-8 replaced.

@@ -140,7 +140,7 @@ async fn a_nested_repository_is_refused_and_the_files_beside_it_are_kept() {
     assert_eq!(repo.git(&["ls-tree", "-r", "--name-only", &commit.to_string()]).lines().count(), 6);
 }
 
-/// Bad inputs 64, 65, 66, 71.
+/// Bad inputs 34, 64, 65, 66, 71.
 #[tokio::test(flavor = "multi_thread")]
 async fn content_against_the_policy_is_refused_with_rule_and_path() {
     let repo = Repo::new();
@@ -148,7 +148,20 @@ async fn content_against_the_policy_is_refused_with_rule_and_path() {
     options.max_file_bytes = 1000;
     let workspaces = GitProject::open(&repo.root, options).unwrap().workspaces();
     type Hurt = fn(&std::path::Path);
-    let cases: [(&str, Hurt, &str); 7] = [
+    let cases: [(&str, Hurt, &str); 9] = [
+        (
+            "server",
+            |p| fs::write(p.join(".mcp.json"), "{}").unwrap(),
+            ".mcp.json is settings of Enki or of an agent; only a person changes it",
+        ),
+        (
+            "trust",
+            |p| {
+                fs::create_dir(p.join(".claude")).unwrap();
+                fs::write(p.join(".claude/settings.json"), "{}").unwrap();
+            },
+            ".claude/settings.json is settings of Enki or of an agent; only a person changes it",
+        ),
         (
             "root",
             |p| symlink("/etc/passwd", p.join("l")).unwrap(),
