@@ -596,7 +596,7 @@ fn problems_of_steps_to_add_are_drawn_in_their_file() {
             "help: rename the new one",
             "--> more.toml:10:23",
             "depends_on = [\"slow\", \"slwo\"]",
-            "help: it must be a step of this plan",
+            "help: did you mean \"slow\"?",
             "error: more.toml: 2 errors\nhint: fix the steps; nothing was added",
         ] {
             assert!(text.contains(word), "{driven}: {word}: {text}");
