@@ -1,5 +1,6 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
-//! `cargo run --release -p enki-benches --bin ratios`, with `V1`, `V2`, `V3` or `V4` after `--` for one group.
+//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V5` after `--` for one group. `V5` runs only
+//! alone: it is the peak of the whole process.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time and starts its baseline")]
 
@@ -31,6 +32,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if wanted("V4") {
         recovery()?;
+    }
+    if only.as_deref() == Some("V5") {
+        memory()?;
+    }
+    Ok(())
+}
+
+/// Peak memory of this process, which ran one plan end to end.
+fn memory() -> Result<(), Box<dyn std::error::Error>> {
+    durable_seconds(Shape::Layers(10), 10_000, 10)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    match peak {
+        Some(kilobytes) => {
+            row("V5 peak memory of 10k steps end to end (MB), against make", kilobytes / 1024.0, 22.0, "<= 1.0")
+        }
+        None => println!("skipped: the peak of memory cannot be read here"),
     }
     Ok(())
 }
