@@ -134,6 +134,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         }
         Command::Add { id, file } => {
             let file = cx.plan_file(&file)?;
+            steer::only_steps(&file.spec)?;
             let steps = file.spec.steps.clone();
             let done = steer::run(cx, Action::Add { id, steps }).await;
             done.map_err(|error| if error.faults.is_empty() { error } else { placed(&file, &error) })

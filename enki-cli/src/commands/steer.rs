@@ -12,6 +12,7 @@ use crate::session::store_path;
 use crate::steer::{self, Action, Done};
 use crate::wire;
 use enki_core::plan::PlanLimits;
+use enki_core::spec::{DefaultsSpec, PlanSpec};
 use enki_core::store::TaskStore;
 use enki_store_sqlite::SqliteStore;
 use serde_json::json;
@@ -64,4 +65,26 @@ pub(super) fn say(cx: &mut Context, done: &Done, driven: bool) -> Result<Exit, C
         cx.out.note("nobody drives this project now; `enki resume` does");
     }
     Ok(Exit::Ok)
+}
+
+/// What a file of added steps may not say: the execution has it already, and it would be ignored in silence.
+pub(super) fn only_steps(spec: &PlanSpec) -> Result<(), CliError> {
+    let said = [
+        ("target", spec.target.is_some()),
+        ("area", spec.area.is_some()),
+        ("land", spec.land.is_some()),
+        ("recipe", spec.recipe.is_some()),
+        ("priority", spec.priority.is_some()),
+        ("at", spec.at.is_some()),
+        ("after", spec.after.is_some()),
+        ("request_id", spec.request_id.is_some()),
+        ("defaults", spec.defaults != DefaultsSpec::default()),
+        ("budget", spec.budget.is_some()),
+    ];
+    let said: Vec<&str> = said.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    let message = format!("added steps cannot change the execution's {}", said.join(", "));
+    Err(CliError::usage(message).hint("leave it out, or say it in each step; nothing was added"))
 }

@@ -615,6 +615,17 @@ fn problems_of_steps_to_add_are_drawn_in_their_file() {
 }
 
 #[test]
+fn added_steps_say_nothing_of_the_whole_execution() {
+    let place = Place::new();
+    let text = "target = \"main\"\ndefaults = { tier = \"light\" }\n\
+                [[steps]]\nid = \"b\"\ntitle = \"B\"\ndescription = \"D\"\n";
+    fs::write(place.root.join("more.toml"), text).unwrap();
+    let output = place.enki(&["add", "exec-0123456789ab", "more.toml"]);
+    assert_eq!(code(&output), 2);
+    assert!(both(&output).contains("added steps cannot change the execution's target, defaults"), "{}", both(&output));
+}
+
+#[test]
 fn bad_input_30_the_same_request_with_another_plan() {
     let place = Place::new();
     let plan = |title: &str| {
