@@ -87,11 +87,9 @@ fn answer(engine: &Engine, id: ExecutionId, effect: Effect, agents: Agents, comm
                 EffectKind::Build => {
                     *commits += 1;
                     let base = engine.queue_base(queue).unwrap_or_else(|| commit(0));
-                    merge_queue::Report::Built(Build::Candidate(Candidate {
-                        commit: commit(*commits),
-                        tree: tree(*commits),
-                        base,
-                    }))
+                    let candidate = Candidate { commit: commit(*commits), tree: tree(*commits), base };
+                    let commits = vec![Some(candidate.commit)];
+                    merge_queue::Report::Built(Build::Candidate { candidate, commits })
                 }
                 EffectKind::Check | EffectKind::CheckBase | EffectKind::Publish => merge_queue::Report::Published,
             };

@@ -164,7 +164,7 @@ pub(crate) fn gate(config: &Config, host: &Host, root: &Path) -> Result<Option<G
     let command = config.text("refinery.check").to_owned();
     let path = host.env.get(std::ffi::OsStr::new("PATH")).map(OsString::as_os_str);
     verify_command(&command, root, path)?;
-    Ok(Some(Gate { command, timeout: Duration::from_secs(config.int("refinery.check_timeout")) }))
+    Ok(Some(Gate::new(command, Duration::from_secs(config.int("refinery.check_timeout")))))
 }
 
 /// How the store is opened.

@@ -38,6 +38,16 @@ pub trait Refinery: fmt::Debug + Send + Sync {
     /// [`RefineryError`] if it could not be tried.
     async fn build(&self, base: CommitId, changes: &[Change], id: EffectId) -> Result<Build, RefineryError>;
 
+    /// Whether the commits of each pair conflict with each other, in the order of the pairs. Only advice: it decides
+    /// what is tried first, never what is published. A backend that cannot tell says that none do.
+    ///
+    /// # Errors
+    ///
+    /// [`RefineryError`] if it could not be tried; the queue goes on without.
+    async fn predict(&self, pairs: &[(CommitId, CommitId)]) -> Result<Vec<bool>, RefineryError> {
+        Ok(vec![false; pairs.len()])
+    }
+
     /// Runs the gate on exactly the candidate's tree.
     ///
     /// # Errors
@@ -123,13 +133,20 @@ pub enum Import {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Build {
     /// What would be published.
-    Candidate(Candidate),
+    Candidate {
+        /// Its tip.
+        candidate: Candidate,
+        /// The commit of each change, in order; `None` for one that changes nothing on top of those before it.
+        commits: Vec<Option<CommitId>>,
+    },
     /// The first change that does not merge, and where.
     Conflict {
         /// Which change.
         request: RequestId,
         /// Files in conflict, relative.
         paths: Vec<String>,
+        /// What conflicts in them, for whoever resolves it; at most 16 KiB.
+        hunks: String,
     },
     /// The tree would equal the base: nothing to publish.
     Empty,
@@ -158,6 +175,25 @@ pub struct Gate {
     /// Wall-clock limit.
     #[serde(with = "millis")]
     pub timeout: Duration,
+    /// Digest of everything else that an answer depends on: settings, versions of tools, files outside the tree. An
+    /// answer is used again only for the same tree, command and environment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub environment: String,
+}
+
+impl Gate {
+    /// That command, with that limit.
+    #[must_use]
+    pub fn new(command: impl Into<String>, timeout: Duration) -> Self {
+        Self { command: command.into(), timeout, environment: String::new() }
+    }
+
+    /// The same, with that digest of what its answers depend on beside tree and command.
+    #[must_use]
+    pub fn in_environment(mut self, digest: impl Into<String>) -> Self {
+        self.environment = digest.into();
+        self
+    }
 }
 
 /// Answer of [`Refinery::check`].

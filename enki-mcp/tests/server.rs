@@ -275,7 +275,7 @@ async fn status_tells_the_length_of_merge_queues_and_why_one_is_paused() {
     let spec = json!({"steps": [{"id": "a", "title": "A", "description": "a"}]});
     let mut submission = Submission::new(serde_json::from_value(spec).unwrap(), "main".parse().unwrap());
     // Not even the target passes it: nobody is blamed, the queue pauses with the change in it.
-    submission.gate = Some(Gate { command: "false".into(), timeout: Duration::from_secs(1) });
+    submission.gate = Some(Gate::new("false", Duration::from_secs(1)));
     let id = enki.submit(submission).await.unwrap().execution;
     enki.rest(id).await.unwrap();
     let (text, status) = Client::new(&enki).await.call("enki_status", json!({"execution_id": id.hex()})).await;

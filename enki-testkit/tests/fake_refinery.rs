@@ -39,7 +39,7 @@ impl RefineryFixture for InMemory {
             Wish::FileIs { path, content } => format!("is {path} {}", content.trim_end()),
             other => format!("{other:?}"),
         };
-        Ok(Gate { command, timeout: Duration::from_secs(1) })
+        Ok(Gate::new(command, Duration::from_secs(1)))
     }
 }
 

@@ -12,10 +12,14 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
     let refinery = project.refinery_dir()?;
     let (base_tree, trees) = resolve(project, &refinery, base, changes)?;
     let (mut tip, mut tree) = (base, base_tree);
+    let mut commits = Vec::with_capacity(changes.len());
     for (change, own_tree) in changes.iter().zip(trees) {
         let (next, next_tree) = match &change.kind {
             ChangeKind::Landing { .. } => match relation(project, &refinery, tip, change.commit)? {
-                Relation::Contained => continue,
+                Relation::Contained => {
+                    commits.push(None);
+                    continue;
+                }
                 Relation::Ahead => (change.commit, own_tree),
                 Relation::Apart => match put_on(project, &refinery, tip, change)? {
                     On::Tree(merged) => (merge_commit(project, &refinery, tip, change, merged)?, merged),
@@ -23,7 +27,10 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
                 },
             },
             ChangeKind::Step { task, attempt, title, summary } => match put_on(project, &refinery, tip, change)? {
-                On::Tree(merged) if merged == tree => continue,
+                On::Tree(merged) if merged == tree => {
+                    commits.push(None);
+                    continue;
+                }
                 On::Tree(merged) => {
                     let text = message::step(title, summary, suffix, *task, *attempt);
                     (project.commit_tree(&refinery, merged, &[tip], &text, change.at)?, merged)
@@ -32,11 +39,12 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
             },
         };
         (tip, tree) = (next, next_tree);
+        commits.push(Some(tip));
     }
     if tree == base_tree && !changes.is_empty() {
         Ok(Build::Empty)
     } else {
-        Ok(Build::Candidate(Candidate { commit: tip, tree, base }))
+        Ok(Build::Candidate { candidate: Candidate { commit: tip, tree, base }, commits })
     }
 }
 
@@ -64,7 +72,7 @@ fn put_on(project: &GitProject, refinery: &Path, tip: CommitId, change: &Change)
         return Ok(On::Tree(merged.tree));
     }
     let paths = show_all(merged.paths());
-    Ok(On::Conflict(Build::Conflict { request: change.request, paths }))
+    Ok(On::Conflict(Build::Conflict { request: change.request, paths, hunks: String::new() }))
 }
 
 fn merge_commit(

@@ -129,7 +129,7 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
 fn refusal(reason: &Refusal) -> String {
     match reason {
         Refusal::Check { log } => format!("its check failed: {}", visible(log.lines().last().unwrap_or("no output"))),
-        Refusal::Conflict { paths } => format!("conflict in {}", visible(&paths.join(", "))),
+        Refusal::Conflict { paths, .. } => format!("conflict in {}", visible(&paths.join(", "))),
         Refusal::Empty => "it is contained already".to_owned(),
         Refusal::Policy { reason } => visible(reason),
         Refusal::Moved => "the target moved too often".to_owned(),

@@ -240,7 +240,7 @@ impl Context {
             }
             QueueJob::CheckBase(_, base, gate, id) => {
                 merge_queue::Report::BaseChecked(match refinery.build(base, &[], id).await? {
-                    Build::Candidate(candidate) => refinery.check(&candidate, &gate, id).await?,
+                    Build::Candidate { candidate, .. } => refinery.check(&candidate, &gate, id).await?,
                     Build::Conflict { .. } | Build::Empty => {
                         Check::Unknown { reason: "the base could not be looked at".to_owned() }
                     }

@@ -229,7 +229,7 @@ impl Engine {
         let Some(id) = self.requests.remove(&request) else { return };
         let reason = match reason {
             Eject::Failed { log } => Refusal::Check { log },
-            Eject::Conflict { paths } => Refusal::Conflict { paths },
+            Eject::Conflict { paths, hunks } => Refusal::Conflict { paths, hunks },
             Eject::Refused { policy } => Refusal::Policy { reason: policy },
             Eject::Empty => Refusal::Empty,
             Eject::Moved => Refusal::Moved,

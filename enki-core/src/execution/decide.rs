@@ -122,7 +122,7 @@ impl Execution {
             // Contained already: that is what landing means.
             Refusal::Empty => return self.landed_events(request, self.head.expect("only a head asks to land")),
             Refusal::Blocked { reason, command } => (reason.clone(), command.clone()),
-            Refusal::Conflict { paths } => {
+            Refusal::Conflict { paths, .. } => {
                 (format!("it conflicts with {} in {}", self.target, paths.join(", ")), merge)
             }
             Refusal::Check { log } => {
@@ -287,7 +287,7 @@ impl Execution {
                 .review
                 .and_then(|review| fix(step, review.max_fixes, format!("the check failed:\n{log}"), now))
                 .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() })),
-            Refusal::Conflict { paths } if step.resolutions < limits.resolutions && !self.resolved_in_vain(ix) => {
+            Refusal::Conflict { paths, .. } if step.resolutions < limits.resolutions && !self.resolved_in_vain(ix) => {
                 Next::Run {
                     purpose: Purpose::Resolve,
                     not_before: now,
@@ -295,7 +295,7 @@ impl Execution {
                     findings: Some(format!("conflict in {}", paths.join(", "))),
                 }
             }
-            Refusal::Conflict { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
+            Refusal::Conflict { paths, .. } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
             Refusal::Policy { reason } | Refusal::Blocked { reason, .. } => {
                 Next::Fail(FailReason::Workspace { reason: reason.clone() })
             }

@@ -285,6 +285,9 @@ pub enum Refusal {
     Conflict {
         /// Files in conflict.
         paths: Vec<String>,
+        /// What conflicts in them.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        hunks: String,
     },
     /// It is contained already.
     Empty,

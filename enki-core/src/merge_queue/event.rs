@@ -251,6 +251,9 @@ pub enum Eject {
     Conflict {
         /// Files in conflict.
         paths: Vec<String>,
+        /// What conflicts in them.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        hunks: String,
     },
     /// It is against the policy.
     Refused {

@@ -203,9 +203,9 @@ impl MergeQueue {
             (Stage::Importing, Report::ImportRefused(policy)) => {
                 vec![eject(line, Eject::Refused { policy: policy.clone() })]
             }
-            (Stage::Building, Report::Built(Build::Candidate(candidate))) => self.built(line, candidate),
-            (Stage::Building, Report::Built(Build::Conflict { paths, .. })) => {
-                vec![eject(line, Eject::Conflict { paths: paths.clone() })]
+            (Stage::Building, Report::Built(Build::Candidate { candidate, .. })) => self.built(line, candidate),
+            (Stage::Building, Report::Built(Build::Conflict { paths, hunks, .. })) => {
+                vec![eject(line, Eject::Conflict { paths: paths.clone(), hunks: hunks.clone() })]
             }
             (Stage::Building, Report::Built(Build::Empty)) => vec![eject(line, Eject::Empty)],
             (Stage::Checking, Report::Checked(check)) => self.checked(line, check, now, limits),

@@ -19,7 +19,7 @@ fn entry(n: u32) -> Entry {
     };
     let request = RequestId::of(execution, Some(StepIx(0)), n);
     let change = Change { request, kind, commit: commit(100), at: Timestamp(0) };
-    let gate = Gate { command: "test".into(), timeout: Duration::from_secs(1) };
+    let gate = Gate::new("test", Duration::from_secs(1));
     Entry { change, priority: Priority::Normal, gate: Some(gate), passed: None, rebuilds: 0 }
 }
 
@@ -55,7 +55,8 @@ fn to_the_check(queue: &mut MergeQueue) {
     answer(queue, Report::Imported);
     let tree = format!("{:040x}", 7).parse().unwrap();
     let base = queue.line().unwrap().base;
-    answer(queue, Report::Built(Build::Candidate(Candidate { commit: commit(50), tree, base })));
+    let candidate = Candidate { commit: commit(50), tree, base };
+    answer(queue, Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }));
 }
 
 #[test]

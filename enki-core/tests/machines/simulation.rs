@@ -265,7 +265,7 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                 (QueueJob::Import(..), _) => merge_queue::Report::ImportRefused(text()),
                 (QueueJob::Build(.., change, _), 1 | 2) => {
                     let (request, paths) = (change.request, vec![text()]);
-                    merge_queue::Report::Built(Build::Conflict { request, paths })
+                    merge_queue::Report::Built(Build::Conflict { request, paths, hunks: text() })
                 }
                 (QueueJob::Build(..), _) => merge_queue::Report::Built(Build::Empty),
                 (QueueJob::Check(..), 1) => merge_queue::Report::Checked(Check::Unknown { reason: text() }),

@@ -181,7 +181,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
     let text = || "x".to_owned();
     vec![
         ("check", Refusal::Check { log: text() }),
-        ("conflict", Refusal::Conflict { paths: vec![text()] }),
+        ("conflict", Refusal::Conflict { paths: vec![text()], hunks: text() }),
         ("empty", Refusal::Empty),
         ("policy", Refusal::Policy { reason: text() }),
         ("moved", Refusal::Moved),
@@ -461,7 +461,7 @@ fn entry(n: u32) -> Entry {
     Entry {
         change: Change { request, kind, commit: commit(n + 10), at: Timestamp(0) },
         priority: Priority::Normal,
-        gate: Some(Gate { command: "make check".to_owned(), timeout: Duration::from_secs(60) }),
+        gate: Some(Gate::new("make check", Duration::from_secs(60))),
         passed: None,
         rebuilds: 0,
     }
@@ -496,7 +496,7 @@ fn queue_states() -> Vec<(&'static str, MergeQueue)> {
     states.push(("importing, paused", paused));
     answer(&mut queue, Report::Imported);
     states.push(("building", queue.clone()));
-    answer(&mut queue, Report::Built(Build::Candidate(candidate)));
+    answer(&mut queue, Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }));
     states.push(("checking", queue.clone()));
     let mut publishing = queue.clone();
     answer(&mut publishing, Report::Checked(Check::Passed));
@@ -518,7 +518,7 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
     let text = || "x".to_owned();
     let candidate = Candidate { commit: commit(2), tree: "2".repeat(40).parse().unwrap(), base: commit(1) };
     let request = entry(1).change.request;
-    let conflict = Build::Conflict { request, paths: vec![text()] };
+    let conflict = Build::Conflict { request, paths: vec![text()], hunks: text() };
     let moved = |head: Option<CommitId>, contains, was_there| Report::Moved(TargetState { head, contains, was_there });
     let checks = || {
         [
@@ -543,7 +543,10 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
     let mut reports = vec![
         ("imported".to_owned(), Report::Imported),
         ("import refused".to_owned(), Report::ImportRefused(text())),
-        ("built: candidate".to_owned(), Report::Built(Build::Candidate(candidate))),
+        (
+            "built: candidate".to_owned(),
+            Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }),
+        ),
         ("built: conflict".to_owned(), Report::Built(conflict)),
         ("built: empty".to_owned(), Report::Built(Build::Empty)),
     ];

@@ -90,7 +90,7 @@ impl World {
             origin: "cli".to_owned(),
             target: self.main(),
             land: plan.land,
-            gate: Some(Gate { command: "make check".to_owned(), timeout: Duration::from_secs(60) }),
+            gate: Some(Gate::new("make check", Duration::from_secs(60))),
             created: self.now,
             start_at: None,
             after: plan.after,
@@ -391,9 +391,10 @@ impl World {
                     QueueJob::Build(_, base, change, _) => {
                         let paths = if self.builds.is_empty() { Vec::new() } else { self.builds.remove(0) };
                         let build = if paths.is_empty() {
-                            Build::Candidate(Candidate { commit: self.commit(), tree: self.tree(), base })
+                            let candidate = Candidate { commit: self.commit(), tree: self.tree(), base };
+                            Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }
                         } else {
-                            Build::Conflict { request: change.request, paths }
+                            Build::Conflict { request: change.request, paths, hunks: String::new() }
                         };
                         report(id, effect, merge_queue::Report::Built(build))
                     }

@@ -79,31 +79,39 @@ impl Refinery for FakeRefinery {
         let attempted = format!("build on {}", base.short());
         let first = self.files(base, &attempted)?;
         let mut tip = base;
+        let mut commits = Vec::with_capacity(changes.len());
         for change in changes {
             let commit = change.commit;
             if self.repository.contains(tip, commit) {
+                commits.push(None);
                 continue;
             }
             let landing = matches!(change.kind, ChangeKind::Landing { .. });
             if landing && self.repository.contains(commit, tip) {
                 tip = commit;
+                commits.push(Some(tip));
                 continue;
             }
             let files = match self.repository.merge(tip, commit).ok_or_else(|| unknown(commit, &attempted))? {
                 Merge::Clean(files) => files,
-                Merge::Conflict { paths, .. } => return Ok(Build::Conflict { request: change.request, paths }),
+                Merge::Conflict { paths, .. } => {
+                    let hunks = format!("both changed {}", paths.join(" and "));
+                    return Ok(Build::Conflict { request: change.request, paths, hunks });
+                }
             };
             if !landing && files == self.files(tip, &attempted)? {
+                commits.push(None);
                 continue;
             }
             let parents = if landing { vec![tip, commit] } else { vec![tip] };
             tip = self.repository.commit(files, &parents, &message(change), change.at);
+            commits.push(Some(tip));
         }
         if !changes.is_empty() && self.files(tip, &attempted)? == first {
             return Ok(Build::Empty);
         }
         let tree = self.repository.get(tip).ok_or_else(|| unknown(tip, &attempted))?.tree;
-        Ok(Build::Candidate(Candidate { commit: tip, tree, base }))
+        Ok(Build::Candidate { candidate: Candidate { commit: tip, tree, base }, commits })
     }
 
     async fn check(&self, candidate: &Candidate, gate: &Gate, _id: EffectId) -> Result<Check, RefineryError> {

@@ -279,7 +279,7 @@ impl Simulation {
             QueueJob::Build(_, base, change, id) => {
                 let changes: &[Change] = std::slice::from_ref(change);
                 let build = ready(self.refinery.build(*base, changes, *id)).map_err(|e| e.to_string())?;
-                if let Build::Candidate(candidate) = &build
+                if let Build::Candidate { candidate, .. } = &build
                     && candidate.base != *base
                 {
                     return Err("a build is on another base".to_owned());

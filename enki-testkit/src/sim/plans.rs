@@ -47,7 +47,7 @@ pub(super) fn submit(rng: &mut Rng, number: u64, existing: &[&Execution], now: T
     let land = rng.pick(&[Land::Each, Land::Each, Land::End]);
     let spec = PlanSpec { title: Some("a plan".into()), land: Some(land), after, steps, ..PlanSpec::default() };
     let plan = Plan::build(&spec, &PlanLimits::default(), &externals).expect("random plans are acyclic");
-    let gate = Gate { command: "gate".to_owned(), timeout: Duration::from_secs(600) };
+    let gate = Gate::new("gate", Duration::from_secs(600));
     Submitted {
         id,
         target: "main".parse().expect("a branch name"),

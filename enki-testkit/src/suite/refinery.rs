@@ -37,7 +37,7 @@ pub trait RefineryFixture {
             Wish::Hang => ("echo before the hang; sleep 1000".to_owned(), 1),
             Wish::KilledFromOutside => ("kill -KILL $$".to_owned(), 60),
         };
-        Ok(Gate { command, timeout: Duration::from_secs(timeout) })
+        Ok(Gate::new(command, Duration::from_secs(timeout)))
     }
 
     /// Runs a case to its end.
@@ -167,14 +167,14 @@ pub async fn a_conflict_names_the_change_and_the_files(fixture: &impl RefineryFi
     let clash = bed.step(2, &[("a.txt", Some("mine\n")), ("src/b.txt", Some("mine\n"))]).await;
     let edits = [("a.txt", Some("theirs\n")), ("src/b.txt", Some("theirs\n"))];
     let newer = bed.project.commit(&main(), &edits).await;
-    let expected = Build::Conflict { request: clash.request, paths: vec!["a.txt".into(), "src/b.txt".into()] };
-    assert_eq!(bed.build(newer, &[fine.clone(), clash.clone()]).await, expected);
-    assert_eq!(bed.build(newer, &[fine.clone(), clash.clone()]).await, expected, "the same again");
+    let expected = (clash.request, vec!["a.txt".to_owned(), "src/b.txt".to_owned()]);
+    assert_eq!(conflict(bed.build(newer, &[fine.clone(), clash.clone()]).await), expected);
+    assert_eq!(conflict(bed.build(newer, &[fine.clone(), clash.clone()]).await), expected, "the same again");
     // On the old base it clashes with nothing, and a clash between changes names the later one.
-    assert!(matches!(bed.build(bed.base, &[fine, clash.clone()]).await, Build::Candidate(_)));
+    assert!(matches!(bed.build(bed.base, &[fine, clash.clone()]).await, Build::Candidate { .. }));
     let other = bed.step(3, &[("a.txt", Some("of another\n"))]).await;
-    let expected = Build::Conflict { request: other.request, paths: vec!["a.txt".into()] };
-    assert_eq!(bed.build(bed.base, &[clash, other]).await, expected);
+    let expected = (other.request, vec!["a.txt".to_owned()]);
+    assert_eq!(conflict(bed.build(bed.base, &[clash, other]).await), expected);
 }
 
 /// What is on the base already gives an empty build: the same commit, or the same files by another way.
@@ -337,8 +337,8 @@ pub async fn a_landing_that_clashes_names_the_files(fixture: &impl RefineryFixtu
     let bed = Bed::new(fixture).await;
     let (_, landing) = bed.integrated(&[("a.txt", Some("edited\n"))]).await;
     let newer = bed.project.commit(&main(), &[("a.txt", Some("moved on\n"))]).await;
-    let expected = Build::Conflict { request: landing.request, paths: vec!["a.txt".into()] };
-    assert_eq!(bed.build(newer, &[landing]).await, expected);
+    let expected = (landing.request, vec!["a.txt".to_owned()]);
+    assert_eq!(conflict(bed.build(newer, &[landing]).await), expected);
 }
 
 /// What has landed already is an empty landing.
@@ -425,7 +425,7 @@ impl<'a, F: RefineryFixture> Bed<'a, F> {
 
     async fn candidate(&self, base: CommitId, changes: &[Change]) -> Candidate {
         match self.build(base, changes).await {
-            Build::Candidate(candidate) => candidate,
+            Build::Candidate { candidate, .. } => candidate,
             other => panic!("these changes merge, but the build gave {other:?}"),
         }
     }
@@ -452,5 +452,12 @@ impl<'a, F: RefineryFixture> Bed<'a, F> {
 
     async fn file(&self, candidate: Candidate, path: &str) -> Option<String> {
         self.project.file(candidate.commit, path).await
+    }
+}
+
+fn conflict(build: Build) -> (RequestId, Vec<String>) {
+    match build {
+        Build::Conflict { request, paths, .. } => (request, paths),
+        other => panic!("{other:?}"),
     }
 }

@@ -16,7 +16,7 @@ async fn check(refinery: &GitRefinery, candidate: &Candidate, command: &str) -> 
 }
 
 async fn check_for(refinery: &GitRefinery, candidate: &Candidate, command: &str, seconds: u64) -> Check {
-    let gate = Gate { command: command.to_owned(), timeout: Duration::from_secs(seconds) };
+    let gate = Gate::new(command, Duration::from_secs(seconds));
     refinery.check(candidate, &gate, EffectId::of("check", &[command.as_bytes()])).await.unwrap()
 }
 
@@ -125,7 +125,7 @@ async fn a_tree_that_is_not_the_commits_is_never_checked() {
     let repo = Repo::new();
     let mut one = candidate(&repo, "one", &[("one.txt", "1\n")]).await;
     one.tree = repo.git(&["rev-parse", "main^{tree}"]).parse().unwrap();
-    let gate = Gate { command: "true".to_owned(), timeout: Duration::from_secs(9) };
+    let gate = Gate::new("true", Duration::from_secs(9));
     assert!(repo.refinery().check(&one, &gate, EffectId::of("x", &[])).await.is_err());
 }
 

@@ -60,11 +60,12 @@ async fn each_call_starts_a_known_number_of_processes() {
     let change = step_change("a", 1, commit);
     refinery.import(&change).await.unwrap();
     note("import");
-    let Build::Candidate(candidate) = refinery.build(base, &[change], EffectId::of("b", &[])).await.unwrap() else {
+    let Build::Candidate { candidate, .. } = refinery.build(base, &[change], EffectId::of("b", &[])).await.unwrap()
+    else {
         panic!("it builds")
     };
     note("build");
-    let gate = enki_core::refinery::Gate { command: "true".to_owned(), timeout: std::time::Duration::from_secs(9) };
+    let gate = enki_core::refinery::Gate::new("true", std::time::Duration::from_secs(9));
     refinery.check(&candidate, &gate, EffectId::of("c", &[])).await.unwrap();
     note("check, beside the command");
     assert_eq!(refinery.publish(&integration(), base, &candidate).await.unwrap(), Publish::Published);

@@ -169,7 +169,9 @@ async fn what_is_there_already_is_empty() {
     assert_eq!(refinery.build(head, &[landing(base, 1)], id()).await.unwrap(), Build::Empty);
     // Building nothing gives the base, to be checked as it is.
     let built = refinery.build(head, &[], id()).await.unwrap();
-    assert!(matches!(built, Build::Candidate(Candidate { commit, base, .. }) if commit == head && base == head));
+    assert!(
+        matches!(built, Build::Candidate { candidate: Candidate { commit, base, .. }, .. } if commit == head && base == head)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +232,7 @@ async fn every_kind_of_conflict_is_a_value_with_its_files() {
             changes.push(step_change(&step, 1, commit));
         }
         match repo.refinery().build(base, &changes, id()).await.unwrap() {
-            Build::Conflict { request, paths } => {
+            Build::Conflict { request, paths, .. } => {
                 assert_eq!(request, changes[1].request, "{name}");
                 assert!(files.iter().all(|file| paths.iter().any(|path| path.starts_with(file))), "{name}: {paths:?}");
             }
@@ -266,7 +268,7 @@ async fn a_commit_suffix_leaves_the_trailers_to_be_found() {
     let id = EffectId::of("build", &[b"1"]);
     let first = refinery.build(base, std::slice::from_ref(&change), id).await.unwrap();
     assert_eq!(refinery.build(base, std::slice::from_ref(&change), id).await.unwrap(), first, "always the same");
-    let Build::Candidate(candidate) = first else { panic!("{first:?}") };
+    let Build::Candidate { candidate, .. } = first else { panic!("{first:?}") };
     refinery.publish(&main(), base, &candidate).await.unwrap();
     let trailers = format!("Enki-Task: {}\nEnki-Attempt: 1", task("a"));
     assert_eq!(

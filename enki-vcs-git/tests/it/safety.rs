@@ -75,7 +75,7 @@ async fn nothing_that_a_workspace_configures_is_run() {
     let change = step_change("a", 2, commit);
     assert_eq!(refinery.import(&change).await.unwrap(), Import::Imported);
     let candidate = repo.candidate(base, &[change]).await;
-    let gate = Gate { command: "grep -q again a.txt".to_owned(), timeout: Duration::from_secs(60) };
+    let gate = Gate::new("grep -q again a.txt", Duration::from_secs(60));
     assert_eq!(refinery.check(&candidate, &gate, EffectId::of("c", &[])).await.unwrap(), Check::Passed);
     assert_eq!(refinery.publish(&integration(), base, &candidate).await.unwrap(), Publish::Published);
 

@@ -135,7 +135,7 @@ impl Repo {
     /// Makes the candidate of these changes on `base`, and expects one.
     pub(crate) async fn candidate(&self, base: CommitId, changes: &[Change]) -> Candidate {
         match self.refinery().build(base, changes, EffectId::of("build", &[])).await.unwrap() {
-            Build::Candidate(candidate) => candidate,
+            Build::Candidate { candidate, .. } => candidate,
             other => panic!("{other:?}"),
         }
     }

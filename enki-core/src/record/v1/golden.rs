@@ -118,7 +118,7 @@ fn failures() -> Vec<FailReason> {
 fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Check { log: text() },
-        Refusal::Conflict { paths: paths() },
+        Refusal::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned() },
         Refusal::Empty,
         Refusal::Policy { reason: text() },
         Refusal::Moved,
@@ -206,7 +206,7 @@ fn submitted() -> Submitted {
         origin: "cli".to_owned(),
         target: "main".parse().unwrap(),
         land: Land::End,
-        gate: Some(Gate { command: "make check".to_owned(), timeout: Duration::from_millis(1500) }),
+        gate: Some(Gate::new("make check", Duration::from_millis(1500)).in_environment("5eed")),
         created: Timestamp(1_780_000_000_000),
         start_at: Some(Timestamp(1_780_000_060_000)),
         after: Some((id(9), AfterWhen::Success)),
@@ -321,7 +321,7 @@ fn entries() -> Vec<Entry> {
         Entry {
             change: Change { request: request(n), kind, commit: commit(n + 10), at: Timestamp(1_780_000_000_000) },
             priority,
-            gate: (n == 0).then(|| Gate { command: "make check".to_owned(), timeout: Duration::from_secs(60) }),
+            gate: (n == 0).then(|| Gate::new("make check", Duration::from_secs(60))),
             passed: (n == 1).then(|| tree(5)),
             rebuilds: n * 2,
         }
@@ -350,7 +350,7 @@ fn pauses() -> Vec<QueuePause> {
 fn ejects() -> Vec<Eject> {
     vec![
         Eject::Failed { log: text() },
-        Eject::Conflict { paths: paths() },
+        Eject::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned() },
         Eject::Refused { policy: text() },
         Eject::Empty,
         Eject::Moved,

@@ -197,7 +197,7 @@ fn a_commit_that_fails_after_a_cancel_ends_the_execution_too() {
         if inner.kind == EffectKind::Build {
             world.flying.clear();
             let request = world.engine.queue(&own).unwrap().line().unwrap().entry.change.request;
-            let conflict = Build::Conflict { request, paths: vec!["x".to_owned()] };
+            let conflict = Build::Conflict { request, paths: vec!["x".to_owned()], hunks: String::new() };
             world.input(crate::world::report(queue, inner, merge_queue::Report::Built(conflict))).unwrap();
         } else {
             world.answer(effect);
