@@ -126,7 +126,7 @@ impl Dispatcher {
         }
     }
 
-    /// No attempt starts before `until`: the service asked to wait. The later of two such times counts.
+    /// No attempt starts before `until`: the service asked to wait, or the disk is full. The later of two such times counts.
     pub fn wait_until(&mut self, until: Timestamp) {
         self.quota_until = self.quota_until.max(Some(until));
     }

@@ -46,6 +46,16 @@ pub trait WorkspaceProvider: fmt::Debug + Send + Sync {
     ///
     /// [`WorkspaceError`] if the place of workspaces cannot be read.
     async fn list(&self) -> Result<Vec<WorkspaceInfo>, WorkspaceError>;
+
+    /// A hint: up to `wanted` fresh workspaces at `base` will be asked for soon. The latest hint counts.
+    ///
+    /// # Contract
+    ///
+    /// Idempotent, and never an error to anybody: a provider that cannot prepare, or fails to, makes workspaces when
+    /// they are asked for. Returns when nothing is left to prepare; a caller that stops waiting interrupts nothing.
+    async fn prepare(&self, base: CommitId, wanted: u32) {
+        let _ = (base, wanted);
+    }
 }
 
 /// Which workspace is wanted.
@@ -271,4 +281,6 @@ pub enum WorkspaceErrorKind {
     Environment,
     /// Captured work would be lost.
     Unmerged,
+    /// There is less free space than the floor: nothing is begun. Another try helps once there is space.
+    DiskLow,
 }

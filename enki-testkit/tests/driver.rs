@@ -94,6 +94,21 @@ async fn a_diamond_lands_on_the_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn workspaces_to_come_are_announced_at_each_head_of_the_integration_branch() {
+    let world = World::new();
+    let (enki, task) = world.start().await;
+    let base = world.repository.head(&main()).unwrap();
+    let id = submit(&enki, DIAMOND).await;
+    enki.rest(id).await.unwrap();
+    let hints = world.workspaces.hints();
+    assert_eq!(hints.first(), Some(&(base, 3)), "a has begun, three are to come");
+    let head = enki.query(move |engine| engine.execution(id).unwrap().head().unwrap()).await.unwrap();
+    assert_eq!(hints.last(), Some(&(head, 0)), "nothing is to come");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_orchestrator_is_taken_up_where_it_was() {
     let world = World::new();
     world.agents.script("b", Purpose::Work, Script::forever());

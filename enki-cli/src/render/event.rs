@@ -100,6 +100,7 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
         Outcome::Lost => "was lost".to_owned(),
         Outcome::Killed => "was stopped".to_owned(),
         Outcome::RateLimited { until } => format!("has to wait until {}", super::clock(*until)),
+        Outcome::DiskLow { reason, .. } => format!("has to wait: {}", visible(reason)),
         Outcome::OutputLimit => "put out too much".to_owned(),
         Outcome::Void { paths } => format!("changed what it may not: {}", visible(&paths.join(", "))),
         Outcome::NotStarted { reason } => format!("could not start: {}", visible(reason)),

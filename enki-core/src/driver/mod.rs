@@ -4,6 +4,7 @@
 //! is wanted: group commit comes for free. Nothing blocks on it, and it holds no lock. [`start`] takes up what an
 //! earlier process left by the same code.
 
+mod ahead;
 mod clock;
 mod error;
 mod orchestrator;
@@ -116,6 +117,7 @@ pub async fn start(
     let mut driver = Driver {
         engine: Engine::new(settings.limits.clone()),
         perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
+        ahead: ahead::Ahead::start(Arc::clone(&backends.workspaces)),
         backends,
         lease,
         messages,
@@ -140,6 +142,7 @@ struct Driver {
     engine: Engine,
     backends: Backends,
     perform: perform::Context,
+    ahead: ahead::Ahead,
     lease: Lease,
     messages: mpsc::UnboundedReceiver<Message>,
     notices: broadcast::Sender<Notice>,
@@ -229,6 +232,7 @@ impl Driver {
         for reply in self.replies.drain(..) {
             let _ = reply.send(Ok(()));
         }
+        self.ahead.look(&self.engine, &turn.appends);
         self.publish(turn.appends, now);
         for effect in turn.stop {
             if let Some(flight) = self.running.get(&effect) {

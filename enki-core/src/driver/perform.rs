@@ -10,12 +10,16 @@ use crate::id::ExecutionId;
 use crate::merge_queue;
 use crate::refinery::{Build, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+/// How long nothing starts after there was too little free space.
+const DISK_WAIT: Duration = Duration::from_secs(60);
 
 /// Whether an effect shall stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,7 +148,7 @@ impl Context {
         } else {
             let workspace = match self.backends.workspaces.create(&job.workspace).await {
                 Ok(workspace) => workspace,
-                Err(error) => return AttemptEnd::new(Outcome::Workspace { reason: error.to_string() }),
+                Err(error) => return AttemptEnd::new(self.not_made(&error)),
             };
             if *stop.borrow() != Stop::No {
                 return AttemptEnd::new(Outcome::Killed);
@@ -159,6 +163,17 @@ impl Context {
         self.progress(job, None);
         let end = self.follow(job, session, stop).await;
         self.capture(job, end).await
+    }
+
+    fn not_made(&self, error: &WorkspaceError) -> Outcome {
+        match error.kind {
+            WorkspaceErrorKind::DiskLow => {
+                Outcome::DiskLow { until: self.backends.clock.now().plus(DISK_WAIT), reason: error.reason.clone() }
+            }
+            WorkspaceErrorKind::Lost | WorkspaceErrorKind::Environment | WorkspaceErrorKind::Unmerged => {
+                Outcome::Workspace { reason: error.to_string() }
+            }
+        }
     }
 
     fn progress(&self, job: &AttemptJob, session: Option<String>) {

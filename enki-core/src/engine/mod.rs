@@ -279,10 +279,10 @@ impl Engine {
         Some(id)
     }
 
-    /// The service asked one agent to wait: the others share its credential.
+    /// The service asked one agent to wait: the others share its credential. They share the disk too.
     fn note_quota(&mut self, event: &execution::Event) {
         if let execution::Event::AttemptEnded { end, .. } = event
-            && let execution::Outcome::RateLimited { until } = end.outcome
+            && let execution::Outcome::RateLimited { until } | execution::Outcome::DiskLow { until, .. } = end.outcome
         {
             self.dispatcher.wait_until(until);
         }

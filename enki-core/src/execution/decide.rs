@@ -254,7 +254,7 @@ impl Execution {
             Outcome::NoArtifact => Next::Fail(FailReason::NoArtifact),
             Outcome::Unresolved { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
             Outcome::Killed => again(Charge::Repeat, false, None),
-            Outcome::RateLimited { until } => Next::Run {
+            Outcome::RateLimited { until } | Outcome::DiskLow { until, .. } => Next::Run {
                 purpose,
                 not_before: *until,
                 charge: Charge::Repeat,

@@ -238,6 +238,13 @@ pub enum Outcome {
         /// Until when.
         until: Timestamp,
     },
+    /// There was too little free space to begin. Not charged.
+    DiskLow {
+        /// When it is tried again.
+        until: Timestamp,
+        /// How little there was.
+        reason: String,
+    },
     /// It put out too much.
     OutputLimit,
     /// A review or artifact attempt changed source.

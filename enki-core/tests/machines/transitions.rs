@@ -167,6 +167,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("lost", Outcome::Lost),
         ("killed", Outcome::Killed),
         ("rate limited", Outcome::RateLimited { until: Timestamp(i64::MAX) }),
+        ("disk low", Outcome::DiskLow { until: Timestamp(i64::MAX), reason: "8 MB are free".to_owned() }),
         ("output limit", Outcome::OutputLimit),
         ("void", Outcome::Void { paths: vec![text()] }),
         ("not started", Outcome::NotStarted { reason: text() }),

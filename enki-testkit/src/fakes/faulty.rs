@@ -240,6 +240,9 @@ impl<T: WorkspaceProvider> WorkspaceProvider for Faulty<T> {
     async fn list(&self) -> Result<Vec<WorkspaceInfo>, WorkspaceError> {
         faulty!(self, "list", workspace_error, self.inner.list())
     }
+    async fn prepare(&self, base: CommitId, wanted: u32) {
+        self.inner.prepare(base, wanted).await;
+    }
 }
 
 #[async_trait]

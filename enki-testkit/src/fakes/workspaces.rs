@@ -28,6 +28,7 @@ struct State {
     /// What was in the way of a fresh start and had not been captured.
     aside: Vec<(TaskId, Files)>,
     artifacts: Files,
+    hints: Vec<(CommitId, u32)>,
 }
 
 #[derive(Debug)]
@@ -97,6 +98,12 @@ impl FakeWorkspaces {
     /// If there is no such workspace.
     pub fn edit_all(&self, workspace: &Path, edits: &[Edit<'_>]) -> io::Result<()> {
         edits.iter().try_for_each(|(path, content)| self.edit(workspace, path, *content))
+    }
+
+    /// The hints of [`WorkspaceProvider::prepare`], in order.
+    #[must_use]
+    pub fn hints(&self) -> Vec<(CommitId, u32)> {
+        self.state().hints.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -243,6 +250,9 @@ impl WorkspaceProvider for FakeWorkspaces {
             WorkspaceInfo::new(Some(*task), Self::path(*task), folder.captured.last().copied())
         };
         Ok(state.workspaces.iter().map(info).collect())
+    }
+    async fn prepare(&self, base: CommitId, wanted: u32) {
+        self.state().hints.push((base, wanted));
     }
 }
 

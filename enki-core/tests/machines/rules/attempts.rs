@@ -6,6 +6,7 @@ use enki_core::agent::Usage;
 use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report};
 use enki_core::id::ExecutionId;
 use enki_core::limits::Limits;
+use enki_core::time::Timestamp;
 use serde_json::json;
 use std::time::Duration;
 
@@ -70,6 +71,25 @@ fn a_rate_limit_of_one_step_makes_the_others_wait_too() {
     world.end(id, "b", Outcome::NoChange);
     assert_eq!(world.attempt(id, "c"), None, "c is ready, but the credential has to wait");
     assert_eq!(until_next(&mut world, id, "c"), 600);
+}
+
+#[test]
+fn a_full_disk_is_not_charged_and_makes_all_wait() {
+    let (mut world, id) = running(&[plain("a"), plain("b"), after("c", "b", "merged")]);
+    let low = |now: Timestamp| Outcome::DiskLow {
+        until: now.plus(Duration::from_secs(60)),
+        reason: "8 MB are free".to_owned(),
+    };
+    for _ in 0..10 {
+        let outcome = low(world.now);
+        world.end(id, "a", outcome);
+        assert_eq!(until_next(&mut world, id, "a"), 60);
+    }
+    assert_eq!(world.of(id).step(world.ix(id, "a")).infra, 0);
+    let outcome = low(world.now);
+    world.end(id, "a", outcome);
+    world.end(id, "b", Outcome::NoChange);
+    assert_eq!(world.attempt(id, "c"), None, "c is ready, but there is no room for it");
 }
 
 #[test]
