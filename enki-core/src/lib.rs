@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod branch;
+pub mod crash;
 pub mod dispatcher;
 #[cfg(feature = "driver")]
 pub mod driver;

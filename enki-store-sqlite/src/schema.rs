@@ -1,6 +1,8 @@
 //! The tables, and how an older file becomes a newer one.
 
-use rusqlite::Connection;
+use enki_core::crash_point;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+use rusqlite::{Batch, Connection};
 
 /// `ENKI` in ASCII: says that the file is ours.
 pub(crate) const APPLICATION_ID: i32 = 0x454e_4b49;
@@ -21,7 +23,11 @@ pub(crate) fn application_id(db: &Connection) -> rusqlite::Result<i32> {
 pub(crate) fn migrate(db: &Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let found = number(db)? as usize;
     for script in migrations.iter().skip(found) {
-        db.execute_batch(script)?;
+        let mut statements = Batch::new(db, script);
+        while let Some(mut statement) = statements.next()? {
+            statement.execute([])?;
+            crash_point!("migration.statement");
+        }
     }
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
     db.pragma_update(None, "user_version", known(migrations))

@@ -5,6 +5,7 @@ use crate::connection::beside;
 use crate::error::Fault;
 use crate::options::OpenOptions;
 use crate::schema;
+use enki_core::crash_point;
 use enki_core::store::StoreError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -25,8 +26,10 @@ pub(crate) fn upgrade(
     }
     let backup = free_name(path, &format!(".backup-v{found}"));
     backup::copy(path, &backup, options.busy_timeout)?;
+    crash_point!("migration.begin");
     schema::migrate(&tx, migrations).map_err(fault)?;
     tx.commit().map_err(fault)?;
+    crash_point!("migration.commit");
     tracing::info!(store = %path.display(), backup = %backup.display(), from = found, "store has a newer schema now");
     Ok(())
 }

@@ -4,11 +4,13 @@ use crate::error::GitError;
 use crate::message;
 use crate::project::GitProject;
 use crate::scan::show_all;
+use enki_core::crash_point;
 use enki_core::id::{CommitId, TreeId};
 use enki_core::refinery::{Build, Candidate, Change, ChangeKind};
 use std::path::Path;
 
 pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], suffix: &str) -> Result<Build, GitError> {
+    crash_point!("merge.3.before");
     let refinery = project.refinery_dir()?;
     let (base_tree, trees) = resolve(project, &refinery, base, changes)?;
     let (mut tip, mut tree) = (base, base_tree);
@@ -44,6 +46,7 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
     if tree == base_tree && !changes.is_empty() {
         Ok(Build::Empty)
     } else {
+        crash_point!("merge.3.after");
         Ok(Build::Candidate { candidate: Candidate { commit: tip, tree, base }, commits })
     }
 }

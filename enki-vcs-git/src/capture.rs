@@ -9,6 +9,7 @@ use crate::scan::{one_line, show_all};
 use crate::stage::{LeftOut, Staged, reset, stage};
 use crate::workspaces::prepare_capture_dir;
 use crate::{agent_git, beneath, message};
+use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, StepId, TaskId, TreeId};
 use enki_core::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, WorkspaceSpec};
 use std::ffi::OsStr;
@@ -84,6 +85,7 @@ fn change(
         let findings = project.inspect_changes(&place.capture, &changed)?;
         let text = message::step(&spec.title, "", "", workspace.task, workspace.attempt);
         let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &text, spec.at)?;
+        crash_point!("workspace.commit");
         let wrong = wrong_solution(project, place, &state, staged.tree)?;
         let refused = match &wrong {
             None if findings.is_empty() => keep(project, place, commit, &state, workspace.id)?,

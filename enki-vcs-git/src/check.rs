@@ -10,6 +10,7 @@ use crate::error::GitError;
 use crate::git::{Durable, GitCmd};
 use crate::lock::Lock;
 use crate::project::{GitProject, private_dir};
+use enki_core::crash_point;
 use enki_core::id::EffectId;
 use enki_core::refinery::{Candidate, Check, Gate, RefineryError};
 use enki_process::{BaseEnv, Cause, Ended, LogLimits, Marker, Spawn, Status, kill_marked};
@@ -31,6 +32,7 @@ pub(crate) async fn check(
     gate: &Gate,
     id: EffectId,
 ) -> Result<Check, RefineryError> {
+    crash_point!("merge.4.before");
     let attempted = format!("check {} ({id})", candidate.commit);
     let owned = project.clone();
     let prepared = tokio::task::spawn_blocking(move || Slot::prepare(&owned, candidate)).await;
@@ -55,14 +57,18 @@ pub(crate) async fn check(
         Ok(child) => child,
         Err(e) => return Ok(Check::Unknown { reason: format!("the check command cannot be started: {e}") }),
     };
+    crash_point!("gate.start");
     let ended = child.wait().await;
+    crash_point!("gate.end");
     let judged = tokio::task::spawn_blocking(move || {
         let check = judge(&ended, &log, &slot);
         // Only now may the next check have the folder.
         drop(slot);
         check
     });
-    judged.await.map_err(|e| RefineryError::new(attempted, e.to_string(), false))
+    let check = judged.await.map_err(|e| RefineryError::new(attempted, e.to_string(), false))?;
+    crash_point!("merge.4.after");
+    Ok(check)
 }
 
 /// A folder for one check at a time.
@@ -128,6 +134,7 @@ impl Slot {
         agent_git::remove(&tree.join(".git"))?;
         let id = candidate.tree.to_string();
         self.at(project, &git).args(["read-tree", "--reset", "-u", &id]).holding(&self.lock).long().ok()?;
+        crash_point!("git.checkout");
         self.at(project, &git).args(["clean", "-ffdq"]).holding(&self.lock).long().ok()?;
         agent_git::make(project, &tree, None, candidate.commit, &git.join("index"), &borrow)
     }

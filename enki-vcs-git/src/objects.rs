@@ -4,6 +4,7 @@ use crate::error::GitError;
 use crate::git::Durable;
 use crate::lock::{Lock, Patience, lock_named_in};
 use crate::project::GitProject;
+use enki_core::crash_point;
 use enki_core::id::CommitId;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -64,6 +65,7 @@ impl GitProject {
                 Err(GitError::Failed { stderr, .. }) if stderr.contains("No such file or directory") => continue,
                 Err(e) => return Err(e),
             }
+            crash_point!("git.fetch");
             match self.create_ref(lock, full_ref, commit) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Kept::Taken),
@@ -97,6 +99,7 @@ impl GitProject {
         };
         let mut patience = Patience::new();
         loop {
+            crash_point!("git.ref-prepared");
             let output = self
                 .at_person_durably()
                 .args(["update-ref", "--create-reflog", "-m", &format!("enki {new}"), full_ref, &new.to_string(), &old])
@@ -104,6 +107,7 @@ impl GitProject {
                 .let_finish()
                 .run()?;
             if output.code == Some(0) {
+                crash_point!("git.ref-renamed");
                 return Ok(Swap::Done);
             }
             let elsewhere = ["but expected", "reference already exists", "unable to resolve reference"];
@@ -142,6 +146,7 @@ impl GitProject {
         if count == 0 {
             return Ok(None);
         }
+        crash_point!("git.fsck");
         let git = self.at_person_durably().long().let_finish();
         let unpack = if count < UNPACK_LIMIT {
             git.args(["unpack-objects", "-q", "--strict"])
@@ -192,6 +197,7 @@ impl GitProject {
         for folder in file.ancestors().skip(1).take_while(|dir| dir.starts_with(self.common_dir())) {
             sync_folder(folder)?;
         }
+        crash_point!("git.sync");
         Ok(())
     }
 
@@ -209,7 +215,9 @@ impl GitProject {
         for parent in parents {
             cmd = cmd.arg("-p").arg(parent.to_string());
         }
-        cmd.stdin(message).ok()?.id()
+        let commit = cmd.stdin(message).ok()?.id()?;
+        crash_point!("git.commit-tree");
+        Ok(commit)
     }
 }
 

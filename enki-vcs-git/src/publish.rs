@@ -6,6 +6,7 @@ use crate::objects::RACES;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::{GitProject, dirty};
 use enki_core::branch::Branch;
+use enki_core::crash_point;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Candidate, Publish, TargetState};
 use std::ffi::OsStr;
@@ -33,6 +34,7 @@ pub(crate) fn publish(
             Err(e) => return Err(e),
             Ok(published) => {
                 project.sync_ref(&full_ref)?;
+                crash_point!("merge.8.after");
                 return Ok(published);
             }
         }
@@ -49,13 +51,17 @@ fn anchor_and_move(
     commit: CommitId,
 ) -> Result<Publish, GitError> {
     // The anchor first: from here on nothing can take the candidate away, whatever becomes of the target.
+    crash_point!("merge.7.before");
     let anchor = format!("refs/enki/anchor/{commit}");
     match project.keep(lock, refinery, commit, Some(expected), &anchor)? {
         Kept::Yes => {}
         Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
         Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
     }
-    match checked_out_at(project, full_ref)? {
+    crash_point!("merge.7.after");
+    let work_tree = checked_out_at(project, full_ref)?;
+    crash_point!("merge.8.before");
+    match work_tree {
         Some(work_tree) => fast_forward(project, &work_tree, full_ref, expected, commit),
         None => match project.swap(lock, full_ref, commit, Old::At(expected))? {
             Swap::Done => Ok(Publish::Published),

@@ -7,6 +7,7 @@ use crate::scan::one_line;
 use crate::{build, check, publish};
 use enki_core::async_trait;
 use enki_core::branch::Branch;
+use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, TreeId};
 use enki_core::refinery::{
     Build, Candidate, Change, ChangeKind, Check, Gate, Import, Publish, Refinery, RefineryError, TargetState,
@@ -119,6 +120,7 @@ fn first_base(project: &GitProject, full_ref: &str) -> Result<CommitId, GitError
 }
 
 fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
+    crash_point!("merge.2.before");
     let full_ref = format!("refs/enki/kept/{}", change.request.hex());
     let commit = change.commit;
     let mut facts = look(project, commit)?;
@@ -151,6 +153,7 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
     let lock = project.write_lock()?;
     if project.create_ref(&lock, &full_ref, commit)? {
         project.sync_ref(&full_ref)?;
+        crash_point!("merge.2.after");
         Ok(Import::Imported)
     } else {
         Err(GitError::Gone(format!("{full_ref} keeps another commit than {commit}: this request was another's before")))

@@ -5,6 +5,7 @@ use crate::git::Durable;
 use crate::place::Place;
 use crate::project::GitProject;
 use crate::scan::{means_git_dir, show};
+use enki_core::crash_point;
 use enki_core::id::TreeId;
 use std::ffi::OsStr;
 use std::fs;
@@ -80,6 +81,7 @@ pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result
         .holding(&place.lock)
         .long()
         .ok()?;
+    crash_point!("git.checkout");
     Ok(())
 }
 

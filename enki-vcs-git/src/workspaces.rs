@@ -8,6 +8,7 @@ use crate::scan::show_all;
 use crate::stage::{reset, stage};
 use crate::{agent_git, beneath, capture, root};
 use enki_core::async_trait;
+use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
@@ -205,7 +206,10 @@ fn populate(
     prepare_capture_dir(project, place)?;
     plan.state(spec, old.and_then(|state| state.captured), plan.populated).save(&place.capture)?;
     private_dir(&place.work)?;
-    reset(project, place, plan.populated)
+    crash_point!("workspace.populate.before");
+    reset(project, place, plan.populated)?;
+    crash_point!("workspace.populate.after");
+    Ok(())
 }
 
 /// Lets the new attempt have the folder that is there.

@@ -9,6 +9,8 @@ mod clock;
 mod error;
 mod orchestrator;
 mod perform;
+#[cfg(feature = "crash-points")]
+mod points;
 mod recover;
 mod submit;
 
@@ -18,6 +20,7 @@ pub use orchestrator::{Notice, NoticeKind, Orchestrator, Shutdown};
 pub use submit::{Accepted, Submission};
 
 use crate::agent::AgentRunner;
+use crate::crash_point;
 use crate::engine::{Effect, Engine, Event, Input, LogAppend, Rejected};
 use crate::limits::Limits;
 use crate::record;
@@ -112,6 +115,7 @@ pub async fn start(
 ) -> Result<(Orchestrator, tokio::task::JoinHandle<Result<(), DriverError>>), DriverError> {
     let now = backends.clock.now();
     let lease = backends.store.acquire("project", &settings.holder, now, now.plus(LEASE)).await?;
+    crash_point!("lock.epoch");
     let (inbox, messages) = mpsc::unbounded_channel();
     let (notices, _) = broadcast::channel(4096);
     let mut driver = Driver {
@@ -173,6 +177,7 @@ impl Driver {
             // Whoever lost the lease or the store must not go on acting.
             self.stop_all(perform::Stop::Shutdown);
         } else {
+            crash_point!("lock.release");
             // Giving the lease back is a courtesy to the next; it expires by itself.
             let _ = self.backends.store.release(self.lease).await;
         }
@@ -220,6 +225,8 @@ impl Driver {
         let turn = self.engine.turn(now);
         if !turn.appends.is_empty() {
             let batch = turn.appends.iter().map(|append| encode(append, now)).collect();
+            #[cfg(feature = "crash-points")]
+            points::before(&turn.appends);
             if let Err(error) = self.backends.store.append(&self.lease, batch).await {
                 let error = DriverError::from(error);
                 for reply in self.replies.drain(..) {
@@ -228,6 +235,8 @@ impl Driver {
                 }
                 return Err(error);
             }
+            #[cfg(feature = "crash-points")]
+            points::after(&turn.appends);
         }
         for reply in self.replies.drain(..) {
             let _ = reply.send(Ok(()));
@@ -321,6 +330,9 @@ impl Driver {
     fn publish(&mut self, appends: Vec<LogAppend>, now: Timestamp) {
         if self.notices.receiver_count() == 0 {
             return;
+        }
+        if !appends.is_empty() {
+            crash_point!("notice.send");
         }
         for append in appends {
             for event in append.events {

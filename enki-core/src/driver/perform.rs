@@ -4,6 +4,7 @@ use super::orchestrator::Message;
 use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
 use crate::branch::Branch;
+use crate::crash_point;
 use crate::engine::{AttemptJob, Effect, Engine, Input, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
 use crate::id::ExecutionId;
@@ -146,10 +147,12 @@ impl Context {
                 Ok(None) | Err(_) => return self.capture(job, AgentEnd::new(AgentExit::Killed)).await,
             }
         } else {
+            crash_point!("workspace.create.before");
             let workspace = match self.backends.workspaces.create(&job.workspace).await {
                 Ok(workspace) => workspace,
                 Err(error) => return AttemptEnd::new(self.not_made(&error)),
             };
+            crash_point!("workspace.create.after");
             if *stop.borrow() != Stop::No {
                 return AttemptEnd::new(Outcome::Killed);
             }
@@ -160,6 +163,7 @@ impl Context {
                 Err(error) => return AttemptEnd::new(Outcome::NotStarted { reason: error.to_string() }),
             }
         };
+        crash_point!("workspace.spawn");
         self.progress(job, None);
         let end = self.follow(job, session, stop).await;
         self.capture(job, end).await
@@ -216,6 +220,7 @@ impl Context {
     async fn capture(&self, job: &AttemptJob, end: AgentEnd) -> AttemptEnd {
         let spec = job.capture(self.backends.clock.now());
         let captured = self.backends.workspaces.capture(&spec).await.map_err(|error| error.to_string());
+        crash_point!("workspace.collect");
         job.judge(end, captured)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Driver, DriverError};
 use crate::branch::Branch;
+use crate::crash_point;
 use crate::engine::{Effect, Event, QueueId};
 use crate::execution::{self, Effect as Wanted};
 use crate::id::ExecutionId;
@@ -12,14 +13,17 @@ use crate::store::{ListFilter, LogId, Version};
 impl Driver {
     /// Loads every open execution, and what those need.
     pub(super) async fn recover(&mut self) -> Result<(), DriverError> {
+        crash_point!("recovery.start");
         let open = ListFilter { open: true, limit: u32::MAX, ..ListFilter::default() };
         let mut wanted: Vec<ExecutionId> =
             self.backends.store.list(&open).await?.into_iter().map(|summary| summary.execution).collect();
         while let Some(id) = wanted.pop() {
             if !self.engine.holds_execution(id) {
                 wanted.extend(self.load_one(id).await?);
+                crash_point!("recovery.row");
             }
         }
+        crash_point!("recovery.end");
         Ok(())
     }
 
