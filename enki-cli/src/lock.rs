@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::host::Host;
+use enki_core::crash_point;
 use enki_core::store::Holder;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -36,7 +37,7 @@ impl ProjectLock {
         };
         let mut text = String::new();
         let read = (&mut file).take(4096).read_to_string(&mut text);
-        let before: Option<Holder> = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+        let before: Option<Holder> = read.ok().and_then(|_| parse(&text));
         if held {
             return Ok(Err(before));
         }
@@ -47,7 +48,11 @@ impl ProjectLock {
             since: host.now(),
         };
         let json = serde_json::to_string(&holder).expect("a holder is plain data");
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{json}")).map_err(cannot)?;
+        // Over the old one, and cut afterwards: whoever is killed in between leaves an id to go on with.
+        let line = format!("{json}\n");
+        file.rewind().and_then(|()| file.write_all(line.as_bytes())).map_err(cannot)?;
+        crash_point!("lock.acquire");
+        file.set_len(line.len() as u64).map_err(cannot)?;
         Ok(Ok(Self { _file: file, holder }))
     }
 
@@ -66,7 +71,12 @@ pub(crate) fn holder(enki_dir: &Path) -> Option<Holder> {
     }
     let mut text = String::new();
     (&mut file).take(4096).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    parse(&text)
+}
+
+/// What the first line says; after it there may be the end of an older, longer one.
+fn parse(text: &str) -> Option<Holder> {
+    serde_json::from_str(text.lines().next()?).ok()
 }
 
 /// The error of a project that somebody else drives.
