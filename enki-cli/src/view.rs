@@ -72,6 +72,9 @@ pub(crate) struct StepView {
     pub(crate) needs: Vec<String>,
     pub(crate) checkpoint: bool,
     pub(crate) output: Option<String>,
+    /// What a person should know of its attempts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notices: Vec<String>,
     /// What its agent does now, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) activity: Option<String>,
@@ -227,6 +230,7 @@ fn step(execution: &Execution, ix: StepIx) -> StepView {
             .collect(),
         checkpoint: plan.checkpoint,
         output: run.output.as_deref().map(str::to_owned),
+        notices: run.notices.iter().map(|notice| notice.to_string()).collect(),
         activity: None,
     }
 }

@@ -228,6 +228,41 @@ pub enum Capture {
         /// The rule and the paths, in one line for the agent and for people.
         reason: String,
     },
+    /// The person's repository was changed while the attempt ran, in a way that may be the agent's. Nothing of the
+    /// attempt is merged; a person has to look. What it left is a commit that a ref keeps, if it changed anything.
+    Tampered {
+        /// What was changed, from what to what, one line each, at most 50.
+        what: Vec<String>,
+        /// The captured commit and its tree.
+        work: Option<(CommitId, TreeId)>,
+    },
+    /// Another answer, with what a person should know beside it.
+    Noticed {
+        /// One line each, at most 50.
+        notices: Vec<String>,
+        /// The answer; never `Noticed` again.
+        capture: Box<Self>,
+    },
+}
+
+impl Capture {
+    /// The answer apart from what a person should know beside it.
+    #[must_use]
+    pub fn apart(self) -> (Self, Vec<String>) {
+        match self {
+            Self::Noticed { notices, capture } => (*capture, notices),
+            plain => (plain, Vec::new()),
+        }
+    }
+
+    /// The same answer with what a person should know beside it.
+    #[must_use]
+    pub fn noticing(self, mut notices: Vec<String>) -> Self {
+        let (capture, mut before) = self.apart();
+        before.append(&mut notices);
+        before.truncate(50);
+        if before.is_empty() { capture } else { Self::Noticed { notices: before, capture: Box::new(capture) } }
+    }
 }
 
 /// A workspace found by [`WorkspaceProvider::list`].

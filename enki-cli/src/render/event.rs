@@ -31,7 +31,11 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
             };
             format!("{} {word}{again}", paint.busy(step(*ix)))
         }
-        Event::AttemptEnded { step: ix, end, next, .. } => return ended(step(*ix), &end.outcome, next, at, paint),
+        Event::AttemptEnded { step: ix, end, next, .. } => {
+            let notices = end.notices.iter().map(|text| notice(step(*ix), text, paint));
+            let lines: Vec<String> = notices.chain(ended(step(*ix), &end.outcome, next, at, paint)).collect();
+            return (!lines.is_empty()).then(|| lines.join("\n         "));
+        }
         Event::StepMerged { step: ix, commit } => {
             let title = visible(&execution.plan().step(*ix).title);
             format!("{} merged as {}  {}", paint.good(step(*ix)), commit.short(), paint.dim(&title))
@@ -82,6 +86,11 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
     })
 }
 
+/// What a person should know beside how it went.
+fn notice(step: &str, text: &str, paint: Paint) -> String {
+    format!("{} {} {}", paint.wait(step), paint.wait("notice:"), visible(text))
+}
+
 fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint) -> Option<String> {
     let happened = match outcome {
         Outcome::Reviewed(verdict) => {
@@ -106,6 +115,7 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
         Outcome::NotStarted { reason } => format!("could not start: {}", visible(reason)),
         Outcome::Workspace { reason } => format!("workspace: {}", visible(reason)),
         Outcome::Policy { reason } => format!("refused: {}", visible(reason)),
+        Outcome::Tampered { what } => format!("your repository was changed meanwhile: {}", visible(&what.join("; "))),
         Outcome::NoArtifact => "left no result file".to_owned(),
         Outcome::Unresolved { paths } => format!("left conflicts in {}", visible(&paths.join(", "))),
         _ => "ended".to_owned(),

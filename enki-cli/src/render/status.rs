@@ -157,6 +157,9 @@ pub(crate) fn step(view: &ExecutionView, step: &StepView, logs: &[String], paint
         let _ = writeln!(out, "  now       {}", visible(activity));
     }
     let _ = writeln!(out, "  attempts  {}", step.attempts);
+    for notice in &step.notices {
+        let _ = writeln!(out, "  {}    {}", paint.wait("notice"), visible(notice));
+    }
     for log in logs {
         let _ = writeln!(out, "  log       {log}");
     }

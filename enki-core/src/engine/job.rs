@@ -49,8 +49,12 @@ impl AttemptJob {
     #[must_use]
     pub fn judge(&self, end: AgentEnd, captured: Result<Capture, String>) -> AttemptEnd {
         let purpose = self.workspace.purpose;
+        let (captured, notices) = match captured.map(Capture::apart) {
+            Ok((capture, notices)) => (Ok(capture), notices),
+            Err(reason) => (Err(reason), Vec::new()),
+        };
         let work = match &captured {
-            Ok(Capture::Change { commit, tree, .. }) => {
+            Ok(Capture::Change { commit, tree, .. } | Capture::Tampered { work: Some((commit, tree)), .. }) => {
                 Some(Work { base: *commit, commit: *commit, tree: *tree, attempt: self.attempt })
             }
             _ => None,
@@ -58,6 +62,8 @@ impl AttemptJob {
         let verdict = end.verdict;
         let output = end.output.filter(|o| !o.trim().is_empty()).or_else(|| prompt::output(&end.text));
         let outcome = match end.exit {
+            // However the agent ended.
+            _ if let Ok(Capture::Tampered { what, .. }) = &captured => Outcome::Tampered { what: what.clone() },
             AgentExit::Success => match captured {
                 Err(reason) => Outcome::Workspace { reason },
                 Ok(Capture::Refused { reason }) => Outcome::Policy { reason },
@@ -69,7 +75,7 @@ impl AttemptJob {
                 Ok(Capture::NoArtifact) => Outcome::NoArtifact,
                 Ok(Capture::Artifact) => Outcome::Artifact,
                 Ok(Capture::NoChange) => Outcome::NoChange,
-                Ok(Capture::Change { .. }) => Outcome::Changed,
+                Ok(Capture::Change { .. } | Capture::Tampered { .. } | Capture::Noticed { .. }) => Outcome::Changed,
             },
             AgentExit::NoResult => Outcome::NoResult,
             AgentExit::Error { message, transient } => Outcome::AgentError { message, transient },
@@ -80,7 +86,7 @@ impl AttemptJob {
             AgentExit::RateLimited { until } => Outcome::RateLimited { until },
             AgentExit::Killed => Outcome::Killed,
         };
-        AttemptEnd { outcome, work, output, session: end.session, usage: end.usage }
+        AttemptEnd { outcome, work, output, session: end.session, usage: end.usage, notices }
     }
 }
 

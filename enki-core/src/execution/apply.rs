@@ -58,14 +58,18 @@ impl Execution {
                     s.session = Some(session.as_str().into());
                 }
             }),
-            Event::AttemptEnded { step, end, next, .. } => {
+            Event::AttemptEnded { step, attempt, end, next } => {
                 self.usage = self.usage.plus(end.usage);
                 self.change(*step, touched, |s| {
+                    s.notice(end.notices.iter().map(String::as_str));
+                    if let super::Outcome::Policy { reason } = &end.outcome {
+                        s.notice([format!("attempt {attempt} was refused: {reason}").as_str()]);
+                    }
                     s.lived |= !matches!(end.outcome, super::Outcome::NotStarted { .. });
                     if let Some(session) = &end.session {
                         s.session = Some(session.as_str().into());
                     }
-                    if matches!(end.outcome, super::Outcome::Changed) {
+                    if matches!(end.outcome, super::Outcome::Changed) || end.is_tampered_work() {
                         s.work = end.work.map(Box::new);
                     }
                     if let Some(output) = &end.output {
@@ -142,6 +146,7 @@ impl Execution {
                         requests: s.requests,
                         paused: s.paused,
                         findings: s.findings.take().filter(|_| work.is_some()),
+                        notices: std::mem::take(&mut s.notices),
                         work,
                         unmet: s.unmet,
                         dead: s.dead,

@@ -251,6 +251,8 @@ impl Execution {
             Outcome::Declined { message } => Next::Fail(FailReason::Refused { message: message.clone() }),
             Outcome::Workspace { reason } => infra(FailReason::Workspace { reason: reason.clone() }, None),
             Outcome::Policy { reason } => infra(FailReason::Workspace { reason: reason.clone() }, Some(reason.clone())),
+            // Never again by itself: the next agent would find what this one may have put there.
+            Outcome::Tampered { what } => Next::Fail(FailReason::Tampered { what: what.clone() }),
             Outcome::NoArtifact => Next::Fail(FailReason::NoArtifact),
             Outcome::Unresolved { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
             Outcome::Killed => again(Charge::Repeat, false, None),

@@ -167,6 +167,9 @@ pub struct AttemptEnd {
     /// What it cost.
     #[serde(default, skip_serializing_if = "is_free")]
     pub usage: Usage,
+    /// What a person should know of it, one line each: what changed in their repository meanwhile, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 fn is_free(usage: &Usage) -> bool {
@@ -177,7 +180,12 @@ impl AttemptEnd {
     /// An end of that kind, leaving nothing.
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, work: None, output: None, session: None, usage: Usage::default() }
+        Self { outcome, work: None, output: None, session: None, usage: Usage::default(), notices: Vec::new() }
+    }
+
+    /// Whether it left work that only a person may go on with.
+    pub(super) const fn is_tampered_work(&self) -> bool {
+        matches!(self.outcome, Outcome::Tampered { .. }) && self.work.is_some()
     }
 }
 
@@ -266,6 +274,11 @@ pub enum Outcome {
     Policy {
         /// The rule and the paths.
         reason: String,
+    },
+    /// The person's repository was changed while it ran, in a way that may be the agent's.
+    Tampered {
+        /// What was changed, from what to what.
+        what: Vec<String>,
     },
     /// The artifact is missing or empty.
     NoArtifact,

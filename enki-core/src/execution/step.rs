@@ -93,6 +93,7 @@ pub enum FailReason {
     OutputLimit,
     Budget,
     Workspace { reason: String },
+    Tampered { what: Vec<String> },
     NoArtifact,
     Escalated(Escalation),
     Conflict { paths: Vec<String> },
@@ -127,6 +128,12 @@ impl fmt::Display for FailReason {
             Self::OutputLimit => f.write_str("the agent put out too much"),
             Self::Budget => f.write_str("the budget is used up"),
             Self::Workspace { reason } => write!(f, "its workspace: {reason}"),
+            Self::Tampered { what } => write!(
+                f,
+                "your repository was changed while the agent worked, and nothing of it is merged: {}; put right what \
+                 you did not do yourself, then retry",
+                what.join("; ")
+            ),
             Self::NoArtifact => f.write_str("the artifact is missing or empty"),
             Self::Escalated(Escalation::Unparsable) => f.write_str("the review could not be understood"),
             Self::Escalated(Escalation::Replan) => f.write_str("the review asks for another plan"),
@@ -171,6 +178,8 @@ pub struct StepRun {
     pub session: Option<Box<str>>,
     /// What the next attempt is told.
     pub findings: Option<Box<str>>,
+    /// What a person should know of its attempts, the newest last, at most 50.
+    pub notices: Vec<Box<str>>,
     /// Its place among the merges into the integration branch, from 1.
     pub(super) merge_no: u32,
     /// Edges that are not satisfied.
@@ -187,6 +196,17 @@ impl StepRun {
             StepState::Running(Running { run: Run::Live { attempt, .. }, .. }) => Some(*attempt),
             _ => None,
         }
+    }
+
+    /// Keeps what a person should know; the same is said once.
+    pub(super) fn notice<'a>(&mut self, notices: impl IntoIterator<Item = &'a str>) {
+        for notice in notices {
+            if !self.notices.iter().any(|known| **known == *notice) {
+                self.notices.push(notice.into());
+            }
+        }
+        let surplus = self.notices.len().saturating_sub(50);
+        self.notices.drain(..surplus);
     }
 
     pub(super) fn charge(&mut self, charge: Charge) {

@@ -247,6 +247,7 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                 13 => Outcome::Policy { reason: text() },
                 14 => Outcome::NoArtifact,
                 15 => Outcome::Unresolved { paths: vec![text()] },
+                16 => Outcome::Tampered { what: vec![text()] },
                 _ => review,
             };
             let end = world.ending(outcome, attempt);

@@ -173,6 +173,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("not started", Outcome::NotStarted { reason: text() }),
         ("workspace", Outcome::Workspace { reason: text() }),
         ("policy", Outcome::Policy { reason: text() }),
+        ("tampered", Outcome::Tampered { what: vec![text()] }),
         ("no artifact", Outcome::NoArtifact),
         ("unresolved", Outcome::Unresolved { paths: vec![text()] }),
     ]

@@ -88,6 +88,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::NotStarted { reason: text() },
         Outcome::Workspace { reason: text() },
         Outcome::Policy { reason: text() },
+        Outcome::Tampered { what: paths() },
         Outcome::NoArtifact,
         Outcome::Unresolved { paths: paths() },
     ]
@@ -105,6 +106,7 @@ fn failures() -> Vec<FailReason> {
         FailReason::OutputLimit,
         FailReason::Budget,
         FailReason::Workspace { reason: text() },
+        FailReason::Tampered { what: paths() },
         FailReason::NoArtifact,
         FailReason::Escalated(Escalation::Unparsable),
         FailReason::Escalated(Escalation::Replan),
@@ -261,6 +263,7 @@ fn execution_log() -> Vec<E> {
             end.work = Some(Work { base: commit(1), commit: commit(100 + n32), tree: tree(n32), attempt });
             (end.output, end.session) = (Some(text()), Some("session".to_owned()));
             end.usage = Usage { input_tokens: 10, output_tokens: 20, cost_micro_usd: 30 };
+            end.notices = vec![text(), "refs/heads/x was removed".to_owned()];
         }
         run(&mut events, end, again(n));
     }
@@ -570,6 +573,7 @@ fn golden_logs_hold_every_variant() {
             NotStarted,
             Workspace,
             Policy,
+            Tampered,
             NoArtifact,
             Unresolved,
         }
@@ -587,6 +591,7 @@ fn golden_logs_hold_every_variant() {
             OutputLimit,
             Budget,
             Workspace,
+            Tampered,
             NoArtifact,
             Escalated,
             Conflict,

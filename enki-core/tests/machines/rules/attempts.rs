@@ -3,7 +3,7 @@
 use super::{after, plain, reviewed, running, running_plan};
 use crate::world::{World, step};
 use enki_core::agent::Usage;
-use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report};
+use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report, RetryMode, Work};
 use enki_core::id::ExecutionId;
 use enki_core::limits::Limits;
 use enki_core::time::Timestamp;
@@ -196,4 +196,38 @@ fn permits_bound_what_runs_at_once() {
     assert_eq!((running(&world, "g"), running(&world, "p")), (2, 1));
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn an_attempt_beside_which_the_repository_was_changed_is_not_merged_and_waits_for_a_person_with_its_work() {
+    let (mut world, id) = running(&[plain("a")]);
+    let attempt = world.attempt(id, "a").unwrap();
+    let what = vec!["hooks/post-merge was added".to_owned()];
+    let mut end = world.ending(Outcome::Tampered { what: what.clone() }, attempt);
+    let (commit, tree) = (world.commit(), world.tree());
+    end.work = Some(Work { base: commit, commit, tree, attempt });
+    end.notices = vec!["refs/heads/x moved".to_owned(), "refs/heads/x moved".to_owned()];
+    world.ended(id, world.ix(id, "a"), attempt, end).unwrap();
+    world.drain();
+    assert_eq!(*world.failure(id, "a"), FailReason::Tampered { what });
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Failed));
+    assert_eq!(world.of(id).step(world.ix(id, "a")).work.as_ref().map(|work| work.commit), Some(commit));
+
+    let step = world.ix(id, "a");
+    world.command(id, Command::Retry { step, mode: Some(RetryMode::Continue) }).unwrap();
+    world.turn();
+    let run = world.of(id).step(step);
+    assert_eq!(run.work.as_ref().map(|work| work.commit), Some(commit));
+    assert_eq!(run.notices.iter().map(|notice| &**notice).collect::<Vec<_>>(), ["refs/heads/x moved"]);
+}
+
+#[test]
+fn what_the_policy_refused_is_remembered_with_the_step() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.end(id, "a", Outcome::Policy { reason: "ci.sh is part of the check".to_owned() });
+    until_next(&mut world, id, "a");
+    world.work(id, "a");
+    let notices = &world.of(id).step(world.ix(id, "a")).notices;
+    assert_eq!(notices.len(), 1);
+    assert_eq!(&*notices[0], "attempt 1 was refused: ci.sh is part of the check");
 }
