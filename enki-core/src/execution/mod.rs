@@ -459,6 +459,16 @@ impl Execution {
         }
     }
 
+    /// Number of steps that have not started and directly wait for the merge of this one: what merging it first frees.
+    /// Costs as much as it has dependents; theirs are not counted, they wait for more than this merge.
+    #[must_use]
+    pub fn frees(&self, ix: StepIx) -> u32 {
+        let waits = |(dependent, condition): &&(StepIx, Condition)| {
+            *condition == Condition::Merged && self.step(*dependent).state == StepState::Pending
+        };
+        u32::try_from(self.plan.dependents(ix).iter().filter(waits).count()).unwrap_or(u32::MAX)
+    }
+
     /// Whether what a done step changed is on the target.
     #[must_use]
     pub fn has_landed(&self, ix: StepIx) -> bool {

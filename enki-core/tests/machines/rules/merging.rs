@@ -266,6 +266,19 @@ fn with_landing_at_the_end_a_failure_lands_nothing() {
 }
 
 #[test]
+fn a_merge_frees_the_steps_that_have_not_started_and_wait_for_it() {
+    let steps = [plain("a"), after("b", "a", "merged"), after("c", "a", "merged"), after("d", "a", "completed")];
+    let (mut world, id) = running(&steps);
+    let a = world.ix(id, "a");
+    assert_eq!(world.of(id).frees(a), 2, "not the one that waits for its work only");
+    let step = Some(world.ix(id, "c"));
+    world.command(id, Command::Cancel { step, committing: vec![] }).unwrap();
+    assert_eq!(world.of(id).frees(a), 1);
+    world.done(id, "a");
+    assert_eq!((world.of(id).frees(a), world.word(id, "b")), (0, "running"));
+}
+
+#[test]
 fn what_the_target_contains_already_is_done() {
     let (mut world, id) = running(&[plain("a")]);
     world.work(id, "a");
