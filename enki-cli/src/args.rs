@@ -181,7 +181,7 @@ pub(crate) struct Overrides {
     /// Agent: `claude`, or a program with its arguments
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
-    /// Branch to land on
+    /// Branch to land on; `origin:main` pushes to that branch of the remote
     #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
     pub(crate) target: Option<String>,
     /// When merged work lands

@@ -67,7 +67,10 @@ impl From<DriverError> for CliError {
 impl From<GitError> for CliError {
     fn from(error: GitError) -> Self {
         // What to do stands behind the colon or semicolon of these errors already.
-        let exit = if matches!(error, GitError::NoSuchBranch { .. } | GitError::UnfitRoot { .. }) {
+        let exit = if matches!(
+            error,
+            GitError::NoSuchBranch { .. } | GitError::NoSuchRemoteBranch { .. } | GitError::UnfitRoot { .. }
+        ) {
             Exit::Usage
         } else {
             Exit::Environment

@@ -6,8 +6,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-/// A branch by its short name, `main` or `feature/x`. Parsed, so that it can never be taken for an option or leave
-/// `refs/heads/` (bad inputs 5 and 70).
+/// A branch by its short name, `main` or `feature/x`, or a branch of a remote as `origin:main`, which no local branch
+/// can be called because of the colon. Parsed, so that it can never be taken for an option or leave its place below
+/// `refs/` (bad inputs 5 and 70).
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Branch(Box<str>);
@@ -25,33 +26,37 @@ impl Branch {
         &self.0
     }
 
-    /// The full name, `refs/heads/<name>`.
+    /// The name of the remote and that of the branch there; `None` for a local branch.
+    #[must_use]
+    pub fn remote(&self) -> Option<(&str, &str)> {
+        self.0.split_once(':')
+    }
+
+    /// The full name of the local ref: `refs/heads/<name>`, or `refs/enki/remote/<remote>/<name>` for what is known of
+    /// a branch of a remote.
     #[must_use]
     pub fn full_ref(&self) -> String {
-        format!("refs/heads/{}", self.0)
+        match self.remote() {
+            None => format!("refs/heads/{}", self.0),
+            Some((remote, name)) => format!("refs/enki/remote/{remote}/{name}"),
+        }
     }
 }
 
 impl FromStr for Branch {
     type Err = InvalidId;
-    /// Accepts the short or the full name, by the rules of `git check-ref-format --branch` and at most 200 bytes.
+    /// Accepts the short or the full name, by the rules of `git check-ref-format --branch` and at most 200 bytes, and
+    /// `<remote>:<name>` with a remote of letters, digits, `.`, `_` and `-`.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let name = text.strip_prefix("refs/heads/").unwrap_or(text);
-        let bad_char = |c: char| c.is_control() || c == '\u{7f}' || " ~^:?*[\\".contains(c);
-        let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
-        let ok = !name.is_empty()
-            && name.len() <= 200
-            && !name.starts_with('-')
-            && name != "@"
-            && name != "HEAD"
-            && !name.starts_with("refs/")
-            && !name.ends_with('.')
-            && !name.contains("..")
-            && !name.contains("@{")
-            && !name.contains(bad_char)
-            && !name.split('/').any(bad_part);
-        if ok {
-            Ok(Self(name.into()))
+        let (remote, name) = match text.split_once(':') {
+            Some((remote, name)) => (Some(remote), name),
+            None => (None, text),
+        };
+        let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+        let good = remote.is_none_or(is_remote_name) && is_branch_name(name);
+        let whole = remote.map_or_else(|| name.to_owned(), |remote| format!("{remote}:{name}"));
+        if good && whole.len() <= 200 {
+            Ok(Self(whole.into()))
         } else {
             Err(InvalidId {
                 text: text.chars().take(80).collect(),
@@ -60,6 +65,27 @@ impl FromStr for Branch {
             })
         }
     }
+}
+
+fn is_branch_name(name: &str) -> bool {
+    let bad_char = |c: char| c.is_control() || c == '\u{7f}' || " ~^:?*[\\".contains(c);
+    let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+    !name.starts_with('-')
+        && name != "@"
+        && name != "HEAD"
+        && !name.starts_with("refs/")
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains(bad_char)
+        && !name.split('/').any(bad_part)
+}
+
+/// Stricter than git, which takes a slash too: a part of a ref, and never an option or an address.
+fn is_remote_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && is_branch_name(name)
 }
 
 impl fmt::Display for Branch {
@@ -108,5 +134,32 @@ mod tests {
         }
         assert_eq!("refs/heads/main".parse::<Branch>().unwrap().as_str(), "main");
         assert_eq!("feature/x".parse::<Branch>().unwrap().full_ref(), "refs/heads/feature/x");
+    }
+
+    #[test]
+    fn a_branch_of_a_remote_has_a_local_ref_of_its_own() {
+        let branch: Branch = "origin:feature/x".parse().unwrap();
+        assert_eq!((branch.as_str(), branch.remote()), ("origin:feature/x", Some(("origin", "feature/x"))));
+        assert_eq!(branch.full_ref(), "refs/enki/remote/origin/feature/x");
+        assert_eq!("up-2.x:refs/heads/main".parse::<Branch>().unwrap().as_str(), "up-2.x:main");
+        assert_eq!("main".parse::<Branch>().unwrap().remote(), None);
+        let long = format!("{}:{}", "r".repeat(100), "b".repeat(100));
+        for bad in [
+            ":main",
+            "origin:",
+            "a:b:c",
+            "-o:main",
+            "ext::sh -c x",
+            "git@host:main",
+            "https://host/x:main",
+            "../x:main",
+            "x.lock:main",
+            "o..p:main",
+            "origin:-x",
+            "origin:a..b",
+            &long,
+        ] {
+            assert!(bad.parse::<Branch>().is_err(), "{bad:?}");
+        }
     }
 }

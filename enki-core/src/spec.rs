@@ -23,7 +23,8 @@ pub struct PlanSpec {
     /// What it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Branch on which the work lands. Default: the branch checked out in the project.
+    /// Branch on which the work lands; one of a remote as `origin:main`. Default: the branch checked out in the
+    /// project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Stream area on which the work lands, instead of `target`.

@@ -77,6 +77,22 @@ pub enum GitError {
         /// What may have been meant: local branches, then a remote branch or tag of the name.
         candidates: Vec<String>,
     },
+    /// No remote has that branch, or there is no such remote.
+    #[error("there is no branch {name:?} at a remote; {}", remote_candidates_text(candidates))]
+    NoSuchRemoteBranch {
+        /// What was asked for, `<remote>:<branch>`.
+        name: String,
+        /// What may have been meant.
+        candidates: Vec<String>,
+    },
+    /// A remote could not be reached, or its answer got lost.
+    #[error("{attempted} failed: {said}")]
+    Remote {
+        /// What was attempted, with which remote.
+        attempted: String,
+        /// What git said, in one line.
+        said: String,
+    },
     /// A lock of git stays.
     #[error("{} has been there for {} s: another git is at work, or one was killed; see to it that none runs, then try again", file.display(), age.as_secs())]
     Locked {
@@ -146,7 +162,7 @@ impl GitError {
     pub fn is_transient(&self) -> bool {
         use rustix::io::Errno;
         match self {
-            Self::Locked { .. } | Self::TimedOut { .. } | Self::Raced(_) => true,
+            Self::Locked { .. } | Self::TimedOut { .. } | Self::Raced(_) | Self::Remote { .. } => true,
             // No process, descriptor or memory just now.
             Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|errno| {
                 matches!(errno, Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR)
@@ -174,6 +190,14 @@ fn candidates_text(candidates: &[String]) -> String {
         "there is no branch at all".to_owned()
     } else {
         format!("there are: {}", candidates.join(", "))
+    }
+}
+
+fn remote_candidates_text(candidates: &[String]) -> String {
+    if candidates.is_empty() {
+        "there is no remote: `git remote add origin URL` makes one".to_owned()
+    } else {
+        format!("there may be: {}", candidates.join(", "))
     }
 }
 

@@ -3,7 +3,8 @@
 //! [`Git`] knows where git is; [`GitCmd`] is one call of it in the hardened environment: nothing of the caller's
 //! environment, no configuration but our own, no hooks, no helpers, an empty standard input, limits on time and
 //! output. [`Git::as_person`] is the exception: it runs with the person's own configuration, and is used only to ask
-//! whether they trust a folder and to fast-forward a branch they have checked out.
+//! whether they trust a folder, to fast-forward a branch they have checked out, and to fetch from and push to a remote
+//! that they name.
 
 use crate::error::GitError;
 use enki_core::id::CommitId;
@@ -286,6 +287,25 @@ impl GitCmd {
         self
     }
 
+    /// Ends the call by force after that time.
+    pub(crate) fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// For calls as the person that reach a server: whatever would ask somebody fails instead. `ssh` is the command
+    /// line of their ssh, `program` a program to use in its place.
+    pub(crate) fn unattended(mut self, ssh: Option<&str>, program: Option<&OsStr>) -> Self {
+        if let Some(ssh) = ssh {
+            self.cmd.env("GIT_SSH_COMMAND", format!("{ssh} -oBatchMode=yes"));
+        }
+        if let Some(program) = program {
+            self.cmd.env("GIT_SSH", program);
+        }
+        self.cmd.env("GIT_ASKPASS", "").env("SSH_ASKPASS_REQUIRE", "never").env("GCM_INTERACTIVE", "never");
+        self
+    }
+
     /// For calls that look at or write every file.
     pub(crate) fn long(mut self) -> Self {
         self.timeout = LONG_TIMEOUT;
@@ -349,6 +369,12 @@ impl GitCmd {
 }
 
 impl Output {
+    #[cfg(test)]
+    pub(crate) fn of(code: i32, stdout: &str, stderr: &str) -> Self {
+        let attempted = "git".to_owned();
+        Self { code: Some(code), stdout: stdout.into(), stderr: stderr.to_owned(), attempted }
+    }
+
     /// The error that this outcome is.
     pub(crate) fn into_error(self) -> GitError {
         GitError::Failed { attempted: self.attempted, code: self.code, stderr: self.stderr.trim().to_owned() }

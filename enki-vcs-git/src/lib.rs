@@ -15,6 +15,7 @@
 //! refs/enki/kept/<id>         captured and imported commits                       in the person's repository
 //! refs/enki/anchor/<commit>   candidates that were about to be published          in the person's repository
 //! refs/enki/base/<task>       what a workspace was made from                      in the person's repository
+//! refs/enki/remote/<r>/<name> what is known of a target `<r>:<name>`              in the person's repository
 //! ```
 //!
 //! Every git directory of ours borrows the objects of the person's repository. Objects come into that one through
@@ -52,6 +53,7 @@ mod beneath;
 mod build;
 mod capture;
 mod check;
+mod discover;
 mod error;
 mod git;
 mod lock;
@@ -61,6 +63,7 @@ mod place;
 mod project;
 mod publish;
 mod refinery;
+mod remote;
 mod remove;
 mod resolve;
 mod root;

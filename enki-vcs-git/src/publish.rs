@@ -5,6 +5,7 @@ use crate::lock::Lock;
 use crate::objects::RACES;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::{GitProject, dirty};
+use crate::remote;
 use enki_core::branch::Branch;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
@@ -20,6 +21,9 @@ pub(crate) fn publish(
     expected: CommitId,
     candidate: Candidate,
 ) -> Result<Publish, GitError> {
+    if target.remote().is_some() {
+        return remote::publish(project, target, expected, candidate.commit);
+    }
     let full_ref = target.full_ref();
     let refinery = project.refinery_dir()?;
     let lock = project.write_lock()?;
@@ -77,7 +81,10 @@ pub(crate) fn inspect(
     candidate: Option<CommitId>,
 ) -> Result<TargetState, GitError> {
     let full_ref = target.full_ref();
-    let head = project.commit_at(&full_ref)?;
+    let head = match target.remote() {
+        Some(_) => remote::fetch(project, target)?,
+        None => project.commit_at(&full_ref)?,
+    };
     let Some(candidate) = candidate else { return Ok(TargetState { head, contains: false, was_there: false }) };
     let contains = match head {
         Some(head) => project.is_ancestor(candidate, head)?,
@@ -107,7 +114,7 @@ impl GitProject {
 }
 
 /// What is known without moving anything: the target has the candidate, or is elsewhere. `None`: it is as expected.
-fn standing(
+pub(crate) fn standing(
     project: &GitProject,
     full_ref: &str,
     expected: CommitId,

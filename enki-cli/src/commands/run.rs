@@ -145,7 +145,8 @@ fn single(title: &str, description: Option<&str>) -> PlanSpec {
 fn override_plan(spec: &mut PlanSpec, overrides: &Overrides) -> Result<(), CliError> {
     if let Some(target) = &overrides.target {
         let branch: Branch = target.parse().map_err(|error: enki_core::id::InvalidId| {
-            CliError::usage(format!("invalid value for --target: {error}")).hint("name a local branch")
+            CliError::usage(format!("invalid value for --target: {error}"))
+                .hint("name a local branch, or one of a remote as in origin:main")
         })?;
         spec.target = Some(branch.to_string());
     }

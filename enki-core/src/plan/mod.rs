@@ -187,7 +187,9 @@ impl Plan {
             );
         }
         let target = spec.target.as_ref().and_then(|t| {
-            t.parse::<Branch>().map_err(|e| check.problem(at!["target"], e.to_string(), "name a local branch")).ok()
+            t.parse::<Branch>()
+                .map_err(|e| check.problem(at!["target"], e.to_string(), "name a local branch, or `<remote>:<branch>`"))
+                .ok()
         });
         if spec.budget.and_then(|b| b.cost_usd).is_some_and(|usd| !usd.is_finite() || !(0.0..=1e6).contains(&usd)) {
             check.problem(at!["budget", "cost_usd"], "not an amount of money", "use a number from 0 to 1000000");

@@ -11,6 +11,7 @@ mod cost;
 mod project;
 mod publish;
 mod refinery;
+mod remote;
 mod resolve;
 mod safety;
 mod workspaces;

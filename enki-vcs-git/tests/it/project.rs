@@ -107,7 +107,7 @@ fn a_branch_that_is_not_there_comes_with_candidates() {
     assert_eq!(candidates("v1"), "feature/x; main; v1 (a tag, which cannot move)");
     assert_eq!(
         candidates("far"),
-        "feature/x; main; origin/far (at a remote; `git branch far origin/far` makes it a local branch)"
+        "feature/x; main; origin:far (at a remote; `git branch far origin/far` makes it a local branch)"
     );
     for option in ["-x", "--upload-pack=sh", "@{-1}", "HEAD"] {
         candidates(option);
