@@ -1,7 +1,7 @@
 //! The files of a workspace into Enki's own index, without ever asking the agent's git directory (F15).
 
 use crate::error::GitError;
-use crate::git::Durable;
+use crate::git::{Durable, GitCmd};
 use crate::place::Place;
 use crate::project::GitProject;
 use crate::scan::{means_git_dir, show};
@@ -27,7 +27,7 @@ pub(crate) struct LeftOut {
 }
 
 impl LeftOut {
-    fn new(path: &[u8], why: &str) -> Self {
+    pub(crate) fn new(path: &[u8], why: &str) -> Self {
         Self { path: path.to_vec(), why: format!("{} {why}", show(path)) }
     }
 }
@@ -38,7 +38,8 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
     if fs::symlink_metadata(place.work.join(".git")).is_ok_and(|meta| !meta.is_dir()) {
         left_out.push(LeftOut::new(b".git", "of the workspace is not the folder that Enki made"));
     }
-    let Different { changed, added } = list(project, place)?;
+    let files = Files::of(place);
+    let Different { changed, added } = files.list(project)?;
     if changed.len() + added.len() > project.options().max_files {
         let why = format!(
             "{} changed files are more than the limit of {}",
@@ -46,36 +47,25 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
             project.options().max_files
         );
         left_out.push(LeftOut { path: Vec::new(), why });
-        return Ok(Staged { tree: write_tree(project, place)?, left_out });
+        return Ok(Staged { tree: files.write_tree(project)?, left_out });
     }
-    let mut input = Vec::new();
+    let mut fit = Vec::new();
     // What changed goes first: a file that became a folder has to go before what is in the folder can come.
     for path in changed.iter().chain(&added) {
         match unfit(project, &place.work, path) {
             Some(found) => left_out.push(found),
-            None => {
-                input.extend_from_slice(path);
-                input.push(0);
-            }
+            None => fit.push(path),
         }
     }
-    if !input.is_empty() {
-        let output = at(project, place, Durable::Committed)
-            .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
-            .stdin(input)
-            .long()
-            .ok()?;
-        for line in output.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path ")) {
-            left_out.push(LeftOut::new(line.as_bytes(), "has a name that git does not take"));
-        }
-    }
-    Ok(Staged { tree: write_tree(project, place)?, left_out })
+    left_out.extend(files.take_in(project, fit)?);
+    Ok(Staged { tree: files.write_tree(project)?, left_out })
 }
 
 /// Makes the files of a workspace those of `tree`, by difference. Ignored files stay. What is in the way and was not
 /// staged before is overwritten, so stage first.
 pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result<(), GitError> {
-    at(project, place, Durable::No)
+    Files::of(place)
+        .at(project, Durable::No)
         .args(["read-tree", "--reset", "-u"])
         .arg(tree.to_string())
         .holding(&place.lock)
@@ -85,60 +75,99 @@ pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result
     Ok(())
 }
 
-/// A call on the workspace's files through Enki's own git directory. Objects are synced: git would take an empty one,
-/// as a power loss leaves it, for one that is there already.
-fn at(project: &GitProject, place: &Place, durable: Durable) -> crate::git::GitCmd {
-    project
-        .git()
-        .at(&place.capture)
-        .durable(durable)
-        // Several threads write the files of a large tree.
-        .config("checkout.workers=0")
-        .work_tree(&place.work)
+/// The files of a folder, looked at through a git directory of Enki.
+pub(crate) struct Files<'a> {
+    pub(crate) git_dir: &'a Path,
+    pub(crate) work: &'a Path,
 }
 
-fn write_tree(project: &GitProject, place: &Place) -> Result<TreeId, GitError> {
-    at(project, place, Durable::Committed).arg("write-tree").ok()?.id()
+impl<'a> Files<'a> {
+    fn of(place: &'a Place) -> Self {
+        Self { git_dir: &place.capture, work: &place.work }
+    }
+
+    /// A call on the files. Objects are synced: git would take an empty one, as a power loss leaves it, for one that
+    /// is there already.
+    pub(crate) fn at(&self, project: &GitProject, durable: Durable) -> GitCmd {
+        project
+            .git()
+            .at(self.git_dir)
+            .durable(durable)
+            // Several threads write the files of a large tree.
+            .config("checkout.workers=0")
+            .work_tree(self.work)
+    }
+
+    /// What differs from the index. Ignored files and `.enki/` stay out.
+    pub(crate) fn list(&self, project: &GitProject) -> Result<Different, GitError> {
+        let output = self
+            .at(project, Durable::Committed)
+            .args([
+                "ls-files",
+                "-z",
+                "-t",
+                "--modified",
+                "--others",
+                "--exclude-standard",
+                "--",
+                ".",
+                ":(exclude,top).enki",
+            ])
+            .long()
+            .ok()?;
+        let mut different = Different::default();
+        for entry in output.stdout.split(|b| *b == 0) {
+            match entry {
+                [b'?', b' ', path @ ..] => different.added.push(path.to_vec()),
+                [b'C', b' ', path @ ..] => different.changed.push(path.to_vec()),
+                _ => {}
+            }
+        }
+        different.changed.dedup();
+        Ok(different)
+    }
+
+    /// Takes these paths into the index as they are now, gone ones too. Gives what git does not take.
+    pub(crate) fn take_in<'p>(
+        &self,
+        project: &GitProject,
+        paths: impl IntoIterator<Item = &'p Vec<u8>>,
+    ) -> Result<Vec<LeftOut>, GitError> {
+        let mut input = Vec::new();
+        for path in paths {
+            input.extend_from_slice(path);
+            input.push(0);
+        }
+        if input.is_empty() {
+            return Ok(Vec::new());
+        }
+        let output = self
+            .at(project, Durable::Committed)
+            .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
+            .stdin(input)
+            .long()
+            .ok()?;
+        let ignored = output.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path "));
+        Ok(ignored.map(|line| LeftOut::new(line.as_bytes(), "has a name that git does not take")).collect())
+    }
+
+    /// The index as a tree.
+    pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
+        self.at(project, Durable::Committed).arg("write-tree").ok()?.id()
+    }
 }
 
 /// Paths that differ from the index.
 #[derive(Debug, Default)]
-struct Different {
+pub(crate) struct Different {
     /// Tracked ones.
-    changed: Vec<Vec<u8>>,
+    pub(crate) changed: Vec<Vec<u8>>,
     /// New ones. A new repository of its own ends with a slash.
-    added: Vec<Vec<u8>>,
-}
-
-fn list(project: &GitProject, place: &Place) -> Result<Different, GitError> {
-    let output = at(project, place, Durable::Committed)
-        .args([
-            "ls-files",
-            "-z",
-            "-t",
-            "--modified",
-            "--others",
-            "--exclude-standard",
-            "--",
-            ".",
-            ":(exclude,top).enki",
-        ])
-        .long()
-        .ok()?;
-    let mut different = Different::default();
-    for entry in output.stdout.split(|b| *b == 0) {
-        match entry {
-            [b'?', b' ', path @ ..] => different.added.push(path.to_vec()),
-            [b'C', b' ', path @ ..] => different.changed.push(path.to_vec()),
-            _ => {}
-        }
-    }
-    different.changed.dedup();
-    Ok(different)
+    pub(crate) added: Vec<Vec<u8>>,
 }
 
 /// Why a path cannot be taken in, if so. Looked at before git reads it: a file of 5 GB is not stored to be refused.
-fn unfit(project: &GitProject, work: &Path, path: &[u8]) -> Option<LeftOut> {
+pub(crate) fn unfit(project: &GitProject, work: &Path, path: &[u8]) -> Option<LeftOut> {
     if let Some(folder) = path.strip_suffix(b"/") {
         return Some(LeftOut::new(folder, "is a git repository of its own"));
     }
