@@ -363,8 +363,7 @@ impl GitCmd {
 
     /// Runs it and takes any exit but 0 for an error.
     pub(crate) fn ok(self) -> Result<Output, GitError> {
-        let output = self.run()?;
-        if output.code == Some(0) { Ok(output) } else { Err(output.into_error()) }
+        self.run()?.ok()
     }
 }
 
@@ -373,6 +372,11 @@ impl Output {
     pub(crate) fn of(code: i32, stdout: &str, stderr: &str) -> Self {
         let attempted = "git".to_owned();
         Self { code: Some(code), stdout: stdout.into(), stderr: stderr.to_owned(), attempted }
+    }
+
+    /// Takes any exit but 0 for an error.
+    pub(crate) fn ok(self) -> Result<Self, GitError> {
+        if self.code == Some(0) { Ok(self) } else { Err(self.into_error()) }
     }
 
     /// The error that this outcome is.

@@ -58,6 +58,7 @@ mod error;
 mod git;
 mod lock;
 mod message;
+mod moving;
 mod objects;
 mod place;
 mod project;

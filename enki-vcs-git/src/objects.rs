@@ -97,15 +97,14 @@ impl GitProject {
             Old::Absent => self.zero(),
             Old::At(id) => id.to_string(),
         };
+        let id = new.to_string();
         let mut patience = Patience::new();
         loop {
             crash_point!("git.ref-prepared");
-            let output = self
-                .at_person_durably()
-                .args(["update-ref", "--create-reflog", "-m", &format!("enki {new}"), full_ref, &new.to_string(), &old])
-                .holding(lock)
-                .let_finish()
-                .run()?;
+            let message = format!("enki {new}");
+            let git =
+                self.at_person_durably().args(["update-ref", "--create-reflog", "-m", &message, full_ref, &id, &old]);
+            let output = self.move_ref(lock, full_ref, &id, git)?;
             if output.code == Some(0) {
                 crash_point!("git.ref-renamed");
                 return Ok(Swap::Done);
@@ -124,7 +123,8 @@ impl GitProject {
     /// Deletes a ref of the person's repository if it is at that commit.
     pub(crate) fn delete_ref(&self, lock: &Lock, full_ref: &str) -> Result<(), GitError> {
         if self.commit_at(full_ref)?.is_some() {
-            self.at_person().args(["update-ref", "-d", full_ref]).holding(lock).let_finish().ok()?;
+            let output = self.move_ref(lock, full_ref, "", self.at_person().args(["update-ref", "-d", full_ref]))?;
+            output.ok()?;
         }
         Ok(())
     }

@@ -316,7 +316,9 @@ impl GitProject {
 
     /// The lock for git commands that write the person's repository.
     pub(crate) fn write_lock(&self) -> Result<Lock, GitError> {
-        Lock::acquire(&self.ensure_enki_dir()?.join("git.lock"))
+        let lock = Lock::acquire(&self.ensure_enki_dir()?.join("git.lock"))?;
+        self.clear_killed_move()?;
+        Ok(lock)
     }
 
     /// The commit that a full ref names.

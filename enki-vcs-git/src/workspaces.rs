@@ -279,7 +279,8 @@ fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan)
 fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> {
     let full_ref = base_ref(task);
     let lock = project.write_lock()?;
-    project.at_person().args(["update-ref", &full_ref, &plan.parent.to_string()]).holding(&lock).let_finish().ok()?;
+    let id = plan.parent.to_string();
+    project.move_ref(&lock, &full_ref, &id, project.at_person().args(["update-ref", &full_ref, &id]))?.ok()?;
     Ok(())
 }
 

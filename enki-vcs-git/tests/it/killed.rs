@@ -1,0 +1,122 @@
+//! Gits of ours that are killed while they move a ref (F6), and the locks they leave (bad input 59).
+
+use crate::support::*;
+use enki_core::id::CommitId;
+use enki_core::refinery::{Candidate, Publish, Refinery};
+use enki_vcs_git::{GitProject, GitRefinery};
+use std::fs;
+use std::path::PathBuf;
+
+/// A repository whose main is not checked out, and a candidate on it that is anchored already.
+async fn anchored() -> (Repo, CommitId, Candidate) {
+    let repo = Repo::new();
+    repo.git(&["checkout", "-q", "-b", "elsewhere"]);
+    let base = repo.head("main");
+    let change = repo.change("a", base, &[("a.txt", "changed\n"), ("b.txt", "b\n")]).await;
+    repo.refinery().import(&change).await.unwrap();
+    let candidate = repo.candidate(base, &[change]).await;
+    repo.refinery().publish(&main(), base, &candidate).await.unwrap();
+    repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
+    (repo, base, candidate)
+}
+
+/// A refinery whose git runs that line of shell before it becomes an `update-ref` of main.
+fn with_killer(repo: &Repo, line: &str) -> GitRefinery {
+    let git = which_git();
+    let script = format!("case $* in *refs/heads/main*) {line} ;; esac\nexec {} \"$@\"", git.display());
+    GitProject::open(&repo.root, with_git(repo, &script)).unwrap().refinery()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test that can do more at night")]
+fn thorough() -> bool {
+    std::env::var_os("ENKI_CRASH_FULL").is_some()
+}
+
+fn locks(repo: &Repo) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![repo.root.join(".git")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "lock") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_killed_at_any_moment_of_moving_a_ref_is_made_good_by_the_next() {
+    let (repo, base, candidate) = anchored().await;
+    let (mut killed, mut left) = (0, 0);
+    let runs = if thorough() { 60 } else { 20 };
+    for run in 0..runs {
+        let at = format!("(sleep 0.00{}; kill -9 $$) </dev/null >/dev/null 2>&1 &", run % 8);
+        let first = with_killer(&repo, &at).publish(&main(), base, &candidate).await;
+        killed += usize::from(first.is_err());
+        left += locks(&repo).len();
+        let head = repo.head("main");
+        assert!(head == base || head == candidate.commit, "{head}");
+        assert_eq!(repo.git(&["fsck", "--strict", "--no-dangling"]), "");
+
+        let again = repo.refinery().publish(&main(), base, &candidate).await;
+        assert_eq!(again.expect("the next publish works"), Publish::Published);
+        assert_eq!((repo.head("main"), locks(&repo)), (candidate.commit, vec![]));
+        repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
+    }
+    println!("{runs} runs: {killed} killed in flight, {left} locks left behind and removed");
+    assert!(killed > 0, "the kills were too late");
+}
+
+/// The lock of a git that was stopped in the middle, so that its lock is there for certain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_a_dead_git_of_ours_left_is_removed_whatever_it_holds() {
+    let (repo, base, candidate) = anchored().await;
+    for content in ["", &format!("{}\n", candidate.commit)] {
+        let make = format!("printf '{content}' >{}/.git/refs/heads/main.lock; kill -9 $$", repo.root.display());
+        with_killer(&repo, &make).publish(&main(), base, &candidate).await.unwrap_err();
+        assert_eq!((locks(&repo).len(), repo.head("main")), (1, base));
+        assert_eq!(repo.refinery().publish(&main(), base, &candidate).await.unwrap(), Publish::Published);
+        repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_may_be_anothers_stays() {
+    let (repo, base, candidate) = anchored().await;
+    let lock = repo.root.join(".git/refs/heads/main.lock");
+    let make = |content: &str| format!("printf '{content}' >{}; kill -9 $$", lock.display());
+
+    // It holds what ours never wrote.
+    with_killer(&repo, &make(&base.to_string())).publish(&main(), base, &candidate).await.unwrap_err();
+    let error = repo.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+    assert!(error.transient && error.reason.contains("main.lock has been there for "), "{error}");
+
+    // Somebody has it open.
+    with_killer(&repo, &make("")).publish(&main(), base, &candidate).await.unwrap_err();
+    let open = fs::File::open(&lock).unwrap();
+    let error = repo.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+    assert!(error.reason.contains("main.lock has been there for "), "{error}");
+    drop(open);
+
+    // No git of ours was killed at it.
+    let error = repo.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+    assert!(error.reason.contains("main.lock has been there for "), "{error}");
+    assert!(lock.exists() && repo.head("main") == base);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_of_a_move_never_leads_out_of_the_refs() {
+    let (repo, base, candidate) = anchored().await;
+    for name in ["../.git/index", "HEAD", "refs/../index", "/refs/heads/x"] {
+        let lock = repo.root.join(".git/index.lock");
+        fs::write(&lock, "").unwrap();
+        fs::write(repo.root.join(".enki/moving"), format!("{name}\n\n")).unwrap();
+        assert_eq!(repo.refinery().publish(&main(), base, &candidate).await.unwrap(), Publish::Published);
+        assert!(lock.exists(), "{name}");
+        fs::remove_file(&lock).unwrap();
+        repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
+    }
+}
