@@ -16,11 +16,30 @@
 //! refs/enki/anchor/<commit>   candidates that were about to be published          in the person's repository
 //! refs/enki/base/<task>       what a workspace was made from                      in the person's repository
 //! refs/enki/remote/<r>/<name> what is known of a target `<r>:<name>`              in the person's repository
+//! refs/enki/archive/<commit>  work that was superseded or given up                in the person's repository
 //! ```
 //!
 //! Every git directory of ours borrows the objects of the person's repository. Objects come into that one through
 //! git's inspection (`--strict`), and a ref keeps them before anything is said about them. The host runs git on files
 //! of an agent only through git directories of its own, so nothing that a workspace configures is ever run.
+//!
+//! # The life of a ref
+//!
+//! Nothing unmerged is ever deleted. *Landed* means: the target has the commit, or has a commit with its trailers
+//! `Enki-Task` and `Enki-Attempt`, or would not change by merging it.
+//!
+//! | ref | made by | what it keeps | may go | by |
+//! |---|---|---|---|---|
+//! | `kept/<id>` | `capture`, `create` (what was left uncaptured), `import` | an attempt's change, from its capture on | landed; or archived, if superseded or given up | [`GitKeep`], once the execution is over |
+//! | `anchor/<commit>` | `publish`, before the target moves | the candidate | landed, or archived | [`GitKeep`], the same |
+//! | `base/<task>` | `create` | the person's commit that a workspace's files came from | with the workspace | `remove` |
+//! | `heads/enki/<execution>` | `open` | the merged steps until they land | landed; one of a failed execution stays for its retry | [`GitKeep`] |
+//! | `archive/<commit>` | [`GitKeep`], before it deletes a ref whose commit is not landed | superseded captures, work that a person gave up | landed, or named by a person | [`GitKeep::forget`] |
+//!
+//! An archived commit says by its trailers what it is, and its name follows from it, so that archiving twice is
+//! archiving once. A workspace goes when its files are captured and the last capture is on a branch or archived:
+//! `remove`, asked for by the driver as soon as a step is merged. Each deletion is a compare-and-swap, and comes after
+//! the archive entry is durable; a ref that no row of the store knows is shown and stays.
 //!
 //! # What a call costs
 //!
@@ -55,7 +74,9 @@ mod capture;
 mod check;
 mod discover;
 mod error;
+mod gc;
 mod git;
+mod landed;
 mod lock;
 mod message;
 mod moving;
@@ -63,7 +84,9 @@ mod objects;
 mod place;
 mod project;
 mod publish;
+mod recover;
 mod refinery;
+mod refs;
 mod remote;
 mod remove;
 mod resolve;
@@ -73,6 +96,8 @@ mod stage;
 mod workspaces;
 
 pub use error::GitError;
+pub use gc::{Freed, GitKeep, Item, Known, Life, Verdict};
 pub use project::{Facts, GitOptions, GitProject, Head};
+pub use recover::{Pin, Restored, Standing};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;

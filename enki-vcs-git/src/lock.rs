@@ -29,6 +29,11 @@ impl Lock {
         }
     }
 
+    /// A second handle of the same lock, for another place of the same task.
+    pub(crate) fn again(&self) -> std::io::Result<Self> {
+        self.share().map(Self)
+    }
+
     /// A second handle of the same lock, for a child that shall hold it too.
     pub(crate) fn share(&self) -> std::io::Result<File> {
         self.0.try_clone()

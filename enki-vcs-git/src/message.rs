@@ -31,6 +31,11 @@ pub(crate) fn line(title: &str) -> String {
     text
 }
 
+/// What was left in a workspace: it says whose, and names no attempt, because nobody reported it.
+pub(crate) fn left(task: TaskId) -> String {
+    format!("left uncaptured in the workspace of {task}\n\nEnki-Task: {task}\n")
+}
+
 fn title_line(title: &str) -> String {
     one_line(title).unwrap_or_else(|| "change without a title".to_owned())
 }

@@ -77,6 +77,14 @@ impl Place {
         Ok(())
     }
 
+    /// A kept-aside workspace of the task, as a place of its own under the same lock.
+    pub(crate) fn at_aside(&self, work: PathBuf, capture: PathBuf) -> Result<Self, GitError> {
+        let lock = self.lock.again().map_err(|e| GitError::io("lock", &work, e))?;
+        let place = Self { task: self.task, work, capture, aside: self.aside.clone(), lock };
+        place.drop_stale_index_lock()?;
+        Ok(place)
+    }
+
     /// The kept-aside workspaces of the task: folder and git directory.
     pub(crate) fn kept_aside(&self) -> Result<Vec<(PathBuf, PathBuf)>, GitError> {
         let prefix = format!("{}-", self.task);

@@ -10,6 +10,7 @@ use enki_core::branch::Branch;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Candidate, Publish, TargetState};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -130,19 +131,26 @@ pub(crate) fn standing(
 
 /// The work tree that has the branch checked out. A work tree that is gone from the disk has nothing checked out.
 fn checked_out_at(project: &GitProject, full_ref: &str) -> Result<Option<PathBuf>, GitError> {
-    let output = project.at_person().args(["worktree", "list", "--porcelain", "-z"]).ok()?;
-    let mut work_tree = None;
-    for line in output.stdout.split(|b| *b == 0) {
-        if let Some(path) = line.strip_prefix(b"worktree ") {
-            work_tree = Some(PathBuf::from(OsStr::from_bytes(path)));
+    Ok(project.checked_out()?.remove(full_ref))
+}
+
+impl GitProject {
+    /// Branches that are checked out, and where.
+    pub(crate) fn checked_out(&self) -> Result<BTreeMap<String, PathBuf>, GitError> {
+        let output = self.at_person().args(["worktree", "list", "--porcelain", "-z"]).ok()?;
+        let (mut found, mut work_tree) = (BTreeMap::new(), PathBuf::new());
+        for line in output.stdout.split(|b| *b == 0) {
+            if let Some(path) = line.strip_prefix(b"worktree ") {
+                work_tree = PathBuf::from(OsStr::from_bytes(path));
+            }
+            if let Some(branch) = line.strip_prefix(b"branch ")
+                && work_tree.is_dir()
+            {
+                found.entry(String::from_utf8_lossy(branch).into_owned()).or_insert_with(|| work_tree.clone());
+            }
         }
-        if line.strip_prefix(b"branch ") == Some(full_ref.as_bytes())
-            && let Some(path) = work_tree.take_if(|path| path.is_dir())
-        {
-            return Ok(Some(path));
-        }
+        Ok(found)
     }
-    Ok(None)
 }
 
 /// Fast-forwards a checked-out branch, by the person's own git: their filters and hooks are part of their checkout.

@@ -1,11 +1,12 @@
 //! [`GitWorkspaces`]: private clones for attempts.
 
 use crate::error::GitError;
+use crate::gc::{GitKeep, Known};
 use crate::place::{Place, StartState, State};
 use crate::project::{GitProject, private_dir};
 use crate::resolve::{Merged, announce};
 use crate::scan::show_all;
-use crate::stage::{reset, stage};
+use crate::stage::{Staged, reset, stage};
 use crate::{agent_git, beneath, capture, root};
 use enki_core::async_trait;
 use enki_core::crash_point;
@@ -41,6 +42,12 @@ impl GitWorkspaces {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What the project keeps, seen with what the store knows.
+    #[must_use]
+    pub fn keep(&self, known: Known) -> GitKeep {
+        GitKeep::new(self.project.clone(), self.root.to_path_buf(), known)
     }
 }
 
@@ -292,19 +299,30 @@ pub(crate) fn base_ref(task: TaskId) -> String {
 /// Commits what nobody captured, and keeps it by a ref of its own. Gives the tree of the files.
 fn keep_what_is_left(project: &GitProject, place: &Place, state: &State) -> Result<TreeId, GitError> {
     let staged = stage(project, place)?;
-    if [state.last_known(), state.populated].contains(&staged.tree) {
-        return Ok(staged.tree);
+    if ![state.last_known(), state.populated].contains(&staged.tree) {
+        keep_staged(project, place, state, &staged)?;
     }
-    let message = crate::message::line(&format!("left uncaptured in the workspace of {}", place.task));
+    Ok(staged.tree)
+}
+
+/// Commits files that nobody captured. The person's repository keeps the commit unless the policy refuses it; the
+/// private git directory keeps it in any case.
+pub(crate) fn keep_staged(project: &GitProject, place: &Place, state: &State, staged: &Staged) -> Result<(), GitError> {
+    let message = crate::message::left(place.task);
     let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &message, Timestamp(0))?;
-    let id = EffectId::of("left", &[state.attempt.as_bytes(), staged.tree.to_string().as_bytes()]).hex();
+    let id = left_id(state, staged.tree);
     place.write_ref(&format!("refs/enki/in/{id}"), commit)?;
     let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
     if project.inspect_changes(&place.capture, &changed)?.is_empty() {
         let lock = project.write_lock()?;
         project.keep(&lock, &place.capture, commit, Some(state.parent), &format!("refs/enki/kept/{id}"))?;
     }
-    Ok(staged.tree)
+    Ok(())
+}
+
+/// Names what was left in a workspace by an attempt.
+pub(crate) fn left_id(state: &State, tree: TreeId) -> String {
+    EffectId::of("left", &[state.attempt.as_bytes(), tree.to_string().as_bytes()]).hex()
 }
 
 /// An agent may have taken its own rights away; ours are the same user's.

@@ -92,6 +92,16 @@ impl Repo {
         cmd.args(args).output().unwrap()
     }
 
+    /// Runs a script as the person, which must succeed, and gives what it printed.
+    #[expect(clippy::disallowed_methods, reason = "a test plays the person")]
+    pub(crate) fn sh(&self, script: &str) -> String {
+        let output =
+            Command::new("sh").args(["-c", script]).env_clear().envs(self.env()).current_dir(&self.root).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
     pub(crate) fn write(&self, path: &str, content: &str) {
         write(&self.root, path, content);
     }
