@@ -2,7 +2,7 @@
 //!
 //! Everything an agent wrote earlier is passed on as delimited data with a cap; nothing in it is an instruction.
 
-use crate::execution::{DoneKind, Execution, StepState};
+use crate::execution::{ClashKind, DoneKind, Execution, StepState};
 use crate::id::StepIx;
 use crate::plan::NeedOn;
 use crate::role::RoleOutput;
@@ -60,7 +60,13 @@ pub fn task(execution: &Execution, ix: StepIx, purpose: Purpose) -> String {
         Purpose::Work => text.push_str(WORK),
         Purpose::Fix => text.push_str(WORK),
         Purpose::Review => text.push_str(REVIEW),
-        Purpose::Resolve => text.push_str(RESOLVE),
+        Purpose::Resolve => match execution.step(ix).clash.as_ref().map(|clash| &clash.kind) {
+            Some(ClashKind::Interaction { with }) => {
+                text.push_str(INTERACTION);
+                data(&mut text, "The other change", "title", with);
+            }
+            Some(ClashKind::Conflict { .. }) | None => text.push_str(RESOLVE),
+        },
     }
     if purpose != Purpose::Review
         && let Some(findings) = &execution.step(ix).findings
@@ -76,6 +82,10 @@ const REVIEW: &str = "\n## Review\n\nReview the work that is in the current dire
     VERDICT: PASS, REVISE or FAIL\nSCORE: n/10\n";
 const RESOLVE: &str = "\n## Conflict\n\nAnother change landed first. The files in the current directory hold both, with conflict \
     markers where they clash. Solve each conflict so that both intentions are kept, and remove all markers. Change no other file.\n";
+
+const INTERACTION: &str = "\n## Conflict\n\nYour change passed its check alone, but fails together with another change that \
+    landed first. The files in the current directory hold both. Repair them so that the check passes and both intentions \
+    are kept. Do not commit, push or merge: what you leave is committed for you.\n";
 
 fn list<'a>(text: &mut String, title: &str, items: impl IntoIterator<Item = &'a String>) {
     let mut items = items.into_iter().peekable();

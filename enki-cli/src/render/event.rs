@@ -45,8 +45,16 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
             match next {
                 Next::Fail(_) => format!("{} {}: {why}", paint.bad(step(*ix)), paint.bad("failed")),
                 Next::Done(_) => format!("{} done, its change was contained already", paint.good(step(*ix))),
+                Next::Run { purpose: Purpose::Resolve, .. } => {
+                    let waits = execution.resolver().filter(|turn| turn != ix);
+                    let after = waits.map_or_else(String::new, |turn| format!(" after that of {}", step(turn)));
+                    format!("{} came back from the merge queue: {why}; it is resolved{after}", paint.wait(step(*ix)))
+                }
                 _ => format!("{} came back from the merge queue: {why}; it is tried again", paint.wait(step(*ix))),
             }
+        }
+        Event::MergeRequested { step: ix, .. } => {
+            format!("{} asks to be merged on the new head", paint.busy(step(*ix)))
         }
         Event::Landed { commit, .. } => {
             format!("{} on {} at {}", paint.good("landed"), execution.target(), commit.short())
@@ -141,6 +149,7 @@ fn refusal(reason: &Refusal) -> String {
     match reason {
         Refusal::Check { log } => format!("its check failed: {}", visible(log.lines().last().unwrap_or("no output"))),
         Refusal::Conflict { paths, .. } => format!("conflict in {}", visible(&paths.join(", "))),
+        Refusal::Interaction { with, .. } => format!("its check fails together with \"{}\"", visible(with)),
         Refusal::Empty => "it is contained already".to_owned(),
         Refusal::Policy { reason } => visible(reason),
         Refusal::Moved => "the target moved too often".to_owned(),
@@ -161,6 +170,7 @@ pub(crate) fn to_json(execution: &Execution, event: &Event, at: Timestamp) -> Va
         | Event::AttemptEnded { step, .. }
         | Event::StepMerged { step, .. }
         | Event::MergeRefused { step, .. }
+        | Event::MergeRequested { step, .. }
         | Event::StepCancelled { step }
         | Event::AttemptStopped { step, .. }
         | Event::StepRetried { step, .. } => Some(*step),

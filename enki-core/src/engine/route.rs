@@ -113,6 +113,10 @@ impl Engine {
                 self.requests.insert(*request, id);
                 vec![Route::Merge(*step, *request)]
             }
+            execution::Event::MergeRequested { step, request } => {
+                self.requests.insert(*request, id);
+                vec![Route::Merge(*step, *request)]
+            }
             execution::Event::LandingRequested { request, tip } => {
                 self.requests.insert(*request, id);
                 vec![Route::Land(*request, *tip)]

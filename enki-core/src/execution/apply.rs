@@ -1,7 +1,7 @@
 //! How events change the state. Total: it cannot fail, live or on replay.
 
-use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
-use super::step::{DoneKind, Run, Running, StepRun, StepState, View};
+use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, Refusal, RetryMode};
+use super::step::{Clash, ClashKind, DoneKind, Run, Running, StepRun, StepState, View};
 use super::{Execution, Flight};
 use crate::id::StepIx;
 use crate::plan::NeedOn;
@@ -31,6 +31,14 @@ impl Execution {
         if event.step().is_some_and(|ix| ix.index() >= self.steps.len()) {
             return;
         }
+        let resolver = self.resolver();
+        self.apply_known(event, touched);
+        if self.resolver() != resolver {
+            touched.steps.extend(resolver.into_iter().chain(self.resolver()));
+        }
+    }
+
+    fn apply_known(&mut self, event: &Event, touched: &mut Touched) {
         match event {
             Event::Submitted(submitted) => {
                 *self = Self::new(submitted);
@@ -44,6 +52,9 @@ impl Execution {
             Event::NeedChanged { external, state } => self.need_changed(*external as usize, *state, touched),
             Event::AttemptStarted { step, attempt, purpose, start } => {
                 let run = Run::Live { attempt: *attempt, start: *start, confirmed: false };
+                if *purpose == Purpose::Resolve {
+                    self.turn = Some(*step);
+                }
                 self.change(*step, touched, |s| {
                     s.attempts = attempt.0;
                     s.state = StepState::Running(Running { purpose: *purpose, run });
@@ -71,6 +82,7 @@ impl Execution {
                     }
                     if matches!(end.outcome, super::Outcome::Changed) || end.is_tampered_work() {
                         s.work = end.work.map(Box::new);
+                        s.clash = None;
                     }
                     if let Some(output) = &end.output {
                         s.output = Some(output.as_str().into());
@@ -89,7 +101,19 @@ impl Execution {
                 self.steps[step.index()].merge_no = self.landing.merges;
                 self.proceed(*step, &Next::Done(DoneKind::Merged { commit: *commit }), touched);
             }
-            Event::MergeRefused { step, next, .. } => self.proceed(*step, next, touched),
+            Event::MergeRefused { step, reason, next } => {
+                self.note_clash(*step, reason, touched);
+                self.proceed(*step, next, touched);
+            }
+            Event::MergeRequested { step, request } => {
+                self.turn = Some(*step);
+                self.change(*step, touched, |s| {
+                    s.requests += 1;
+                    // The resolution that was charged is not used; it is charged again if the change is refused again.
+                    s.resolutions = s.resolutions.saturating_sub(1);
+                    s.state = StepState::Merging { request: *request };
+                });
+            }
             Event::LandingRequested { request, tip } => {
                 self.landing.requests += 1;
                 self.landing.in_flight = Some(Flight { request: *request, tip: *tip, merges: self.landing.merges });
@@ -146,6 +170,7 @@ impl Execution {
                         requests: s.requests,
                         paused: s.paused,
                         findings: s.findings.take().filter(|_| work.is_some()),
+                        clash: s.clash.take().filter(|_| work.is_some()),
                         notices: std::mem::take(&mut s.notices),
                         work,
                         unmet: s.unmet,
@@ -161,6 +186,21 @@ impl Execution {
         }
     }
 
+    /// Remembers what stands in the way of a change, in the order of such refusals.
+    fn note_clash(&mut self, step: StepIx, reason: &Refusal, touched: &mut Touched) {
+        let kind = match reason {
+            Refusal::Conflict { paths, .. } => Some(ClashKind::Conflict { paths: paths.clone() }),
+            Refusal::Interaction { with, .. } => Some(ClashKind::Interaction { with: with.clone() }),
+            _ => None,
+        };
+        let (at, fresh) = (self.head, self.next_clash);
+        self.next_clash += 1;
+        self.change(step, touched, |s| {
+            let no = s.clash.as_ref().map_or(fresh, |known| known.no);
+            s.clash = kind.map(|kind| Box::new(Clash { kind, no, at }));
+        });
+    }
+
     fn proceed(&mut self, step: StepIx, next: &Next, touched: &mut Touched) {
         if matches!(next, Next::Done(_)) && self.plan.step(step).checkpoint {
             self.due_checkpoints.insert(step);
@@ -168,6 +208,7 @@ impl Execution {
         self.change(step, touched, |s| match next {
             Next::Done(kind) => {
                 s.charge(Charge::Nothing);
+                s.clash = None;
                 s.state = StepState::Done(*kind);
             }
             Next::Merge { request } => {
@@ -245,6 +286,9 @@ impl Execution {
         self.count(ix, false);
         with(&mut self.steps[ix.index()]);
         self.count(ix, true);
+        if self.turn == Some(ix) && !self.steps[ix.index()].keeps_turn() {
+            self.turn = None;
+        }
         touched.steps.push(ix);
         self.spread(ix, before, touched);
     }
@@ -276,13 +320,18 @@ impl Execution {
         }
         let step = &mut self.steps[ix.index()];
         let before = (step.unmet == 0, step.dead > 0);
+        let clash = step.waits_for_turn();
         step.unmet = step.unmet + u32::from(was.0) - u32::from(is.0);
         step.dead = step.dead + u32::from(is.1) - u32::from(was.1);
         let after = (step.unmet == 0, step.dead > 0);
         if before == after {
             return false;
         }
-        if step.state == StepState::Pending {
+        let (step, pending) = (&self.steps[ix.index()], self.steps[ix.index()].state == StepState::Pending);
+        for (no, put) in clash.map(|no| (no, false)).into_iter().chain(step.waits_for_turn().map(|no| (no, true))) {
+            set(&mut self.clashes, (no, ix), put);
+        }
+        if pending {
             self.counts.blocked = self.counts.blocked + u32::from(after.1) - u32::from(before.1);
             if after == (true, false) {
                 self.ready.insert(ix);
@@ -296,6 +345,9 @@ impl Execution {
     /// Takes a step out of the counts and sets, or puts it in, by its state.
     fn count(&mut self, ix: StepIx, put: bool) {
         let step = &self.steps[ix.index()];
+        if let Some(no) = step.waits_for_turn() {
+            set(&mut self.clashes, (no, ix), put);
+        }
         let tally = |n: &mut u32| *n = if put { *n + 1 } else { *n - 1 };
         match &step.state {
             StepState::Pending => {

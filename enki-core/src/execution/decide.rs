@@ -4,7 +4,7 @@ use super::event::{
     Answer, AttemptEnd, Charge, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome, Refusal, Rejected,
     Report, RetryMode,
 };
-use super::step::{DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+use super::step::{ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
 use crate::id::{AttemptNo, CommitId, RequestId, StepIx};
 use crate::limits::Limits;
@@ -40,6 +40,8 @@ impl Execution {
         let step = self.step(ix);
         let purpose = match &step.state {
             StepState::Running(running) => running.purpose,
+            // A retry that continues: what it captured still clashes.
+            _ if step.clash.is_some() && step.work.is_some() => Purpose::Resolve,
             _ => Purpose::Work,
         };
         let start = match (purpose, &step.work) {
@@ -124,6 +126,9 @@ impl Execution {
             Refusal::Blocked { reason, command } => (reason.clone(), command.clone()),
             Refusal::Conflict { paths, .. } => {
                 (format!("it conflicts with {} in {}", self.target, paths.join(", ")), merge)
+            }
+            Refusal::Interaction { with, .. } => {
+                (format!("its check passed, but fails together with \"{with}\", which landed first"), merge)
             }
             Refusal::Check { log } => {
                 (format!("the check fails on the merged tree: {}", log.lines().last().unwrap_or("no output")), merge)
@@ -231,7 +236,8 @@ impl Execution {
             Outcome::Changed | Outcome::Artifact if plan.review.is_some() => run(Purpose::Review, now),
             Outcome::Changed => self.merge(ix),
             Outcome::Artifact => Next::Done(DoneKind::Artifact),
-            Outcome::NoChange if purpose == Purpose::Resolve => Next::Done(DoneKind::NoChanges),
+            // The queue said that it conflicts, so it is not on the target already: the change was thrown away.
+            Outcome::NoChange if purpose == Purpose::Resolve => Next::Fail(self.clashed(ix)),
             Outcome::NoChange if plan.review.is_some() && plan.promises() => run(Purpose::Review, now),
             Outcome::NoChange => Next::Done(DoneKind::NoChanges),
             Outcome::Reviewed(verdict) => self.after_review(ix, verdict, now),
@@ -289,19 +295,44 @@ impl Execution {
                 .review
                 .and_then(|review| fix(step, review.max_fixes, format!("the check failed:\n{log}"), now))
                 .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() })),
-            Refusal::Conflict { paths, .. } if step.resolutions < limits.resolutions && !self.resolved_in_vain(ix) => {
-                Next::Run {
-                    purpose: Purpose::Resolve,
-                    not_before: now,
-                    charge: Charge::Resolution,
-                    findings: Some(format!("conflict in {}", paths.join(", "))),
-                }
+            Refusal::Conflict { paths, hunks } => {
+                let findings = format!("conflict in {}\n\n{hunks}", paths.join(", "));
+                self.resolution(ix, findings, now, limits)
+                    .unwrap_or_else(|| Next::Fail(FailReason::Conflict { paths: paths.clone() }))
             }
-            Refusal::Conflict { paths, .. } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
+            Refusal::Interaction { with, log } => {
+                let findings = format!("the check fails together with \"{with}\":\n{log}");
+                self.resolution(ix, findings, now, limits)
+                    .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() }))
+            }
             Refusal::Policy { reason } | Refusal::Blocked { reason, .. } => {
                 Next::Fail(FailReason::Workspace { reason: reason.clone() })
             }
             Refusal::Moved | Refusal::Rewound | Refusal::Withdrawn => Next::Fail(FailReason::Rewound),
+        }
+    }
+
+    /// An attempt on the new head, if one more is allowed. It is charged to no fix: that others were first is not the
+    /// step's fault.
+    fn resolution(&self, ix: StepIx, findings: String, now: Timestamp, limits: &Limits) -> Option<Next> {
+        let allowed = self.step(ix).resolutions < limits.resolutions && !self.resolved_in_vain(ix);
+        allowed.then_some(Next::Run {
+            purpose: Purpose::Resolve,
+            not_before: now,
+            charge: Charge::Resolution,
+            findings: Some(findings),
+        })
+    }
+
+    /// The reason of a step whose clash stays.
+    fn clashed(&self, ix: StepIx) -> FailReason {
+        let step = self.step(ix);
+        match step.clash.as_ref().map(|clash| &clash.kind) {
+            Some(ClashKind::Conflict { paths }) => FailReason::Conflict { paths: paths.clone() },
+            Some(ClashKind::Interaction { .. }) => {
+                FailReason::Check { log: step.findings.as_deref().unwrap_or_default().to_owned() }
+            }
+            None => FailReason::Conflict { paths: Vec::new() },
         }
     }
 

@@ -309,6 +309,13 @@ pub enum Refusal {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         hunks: String,
     },
+    /// It passed its check alone, on the head before, and fails on top of another change.
+    Interaction {
+        /// That change, in one line.
+        with: String,
+        /// Last lines.
+        log: String,
+    },
     /// It is contained already.
     Empty,
     /// It is against the policy.
@@ -497,6 +504,13 @@ pub enum Event {
         /// What follows.
         next: Next,
     },
+    /// A change that was refused for a conflict asks once more: the head has moved since, and asking costs no agent.
+    MergeRequested {
+        /// Which step.
+        step: StepIx,
+        /// The request.
+        request: RequestId,
+    },
     /// The integration branch asks to land.
     LandingRequested {
         /// The request.
@@ -586,6 +600,7 @@ impl Event {
             | Self::AttemptStopped { step, .. }
             | Self::StepMerged { step, .. }
             | Self::MergeRefused { step, .. }
+            | Self::MergeRequested { step, .. }
             | Self::StepCancelled { step }
             | Self::StepRetried { step, .. } => Some(*step),
             Self::Paused { step } | Self::Resumed { step } => *step,

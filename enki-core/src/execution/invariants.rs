@@ -5,6 +5,7 @@ use crate::id::StepIx;
 use crate::limits::Limits;
 use crate::plan::NeedOn;
 use crate::store::Counts;
+use crate::tier::Purpose;
 use crate::time::Timestamp;
 
 /// Checks the state against itself, recomputing from scratch what is kept incrementally.
@@ -39,6 +40,7 @@ pub fn check(execution: &Execution, limits: &Limits) -> Result<(), String> {
             return Err(format!("the active set is wrong about step {name}"));
         }
         timers(execution, ix, step)?;
+        clash(execution, ix)?;
         bounds(execution, ix, limits)?;
         if execution.ended.is_some() && (running || merging) {
             return Err(format!("I8: the execution has ended while step {name} is {}", execution.word(ix)));
@@ -83,6 +85,24 @@ fn timers(execution: &Execution, ix: StepIx, step: &StepRun) -> Result<(), Strin
     } else {
         Err(format!("timers of step {}: {set:?}", ix.0))
     }
+}
+
+/// Conflicts are resolved one at a time.
+fn clash(execution: &Execution, ix: StepIx) -> Result<(), String> {
+    let (step, name) = (execution.step(ix), &execution.plan.step(ix).id);
+    let known = execution.clashes.iter().find(|(_, of)| *of == ix).map(|(no, _)| *no);
+    if known != step.waits_for_turn() {
+        return Err(format!("step {name} waits at place {known:?}, not {:?}", step.waits_for_turn()));
+    }
+    let resolves =
+        matches!(&step.state, StepState::Running(Running { purpose: Purpose::Resolve, run: Run::Live { .. } }));
+    if resolves && execution.turn != Some(ix) {
+        return Err(format!("step {name} is resolved although it is the turn of {:?}", execution.turn));
+    }
+    if execution.turn == Some(ix) && !step.keeps_turn() {
+        return Err(format!("it is the turn of step {name}, which is {}", execution.word(ix)));
+    }
+    Ok(())
 }
 
 /// I5: budgets are never exceeded.

@@ -16,7 +16,7 @@ pub use event::{
     Answer, AttemptEnd, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome,
     Refusal, Rejected, Report, RetryMode, Submitted, Work,
 };
-pub use step::{DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
 
 use crate::agent::Usage;
 use crate::branch::Branch;
@@ -63,6 +63,11 @@ pub struct Execution {
     timers: BTreeSet<(Timestamp, StepIx)>,
     requests: BTreeMap<RequestId, StepIx>,
     due_checkpoints: BTreeSet<StepIx>,
+    /// Steps that wait for the resolution of a conflict, in the order in which they were refused.
+    clashes: BTreeSet<(u32, StepIx)>,
+    next_clash: u32,
+    /// Whose conflict is being resolved, until it is merged or given up.
+    turn: Option<StepIx>,
 }
 
 /// How far the integration branch has landed.
@@ -161,6 +166,9 @@ impl Execution {
             timers: BTreeSet::new(),
             requests: BTreeMap::new(),
             due_checkpoints: BTreeSet::new(),
+            clashes: BTreeSet::new(),
+            next_clash: 1,
+            turn: None,
         };
         execution.begin_steps(0);
         if submitted.approval {
@@ -357,13 +365,17 @@ impl Execution {
             },
         };
         match &step.state {
-            StepState::Pending if step.unmet == 0 && step.dead == 0 && !step.paused && self.may_start() => wants(true),
+            StepState::Pending
+                if step.unmet == 0 && step.dead == 0 && !step.paused && self.may_start() && self.has_turn(ix) =>
+            {
+                wants(true)
+            }
             StepState::Running(Running { run: Run::Live { .. }, .. }) => Demand::Live { tier: plan.tier, chain },
             StepState::Running(Running { run: Run::Wanted { not_before }, .. }) => {
-                if *not_before <= now && !step.paused && self.may_start() {
+                if *not_before <= now && !step.paused && self.may_start() && self.has_turn(ix) {
                     wants(false)
                 } else if chain {
-                    Demand::Open { yields: self.suspended() }
+                    Demand::Open { yields: self.suspended() || !self.has_turn(ix) }
                 } else {
                     Demand::Idle
                 }
@@ -374,6 +386,19 @@ impl Execution {
             | StepState::Failed(_)
             | StepState::Cancelled => Demand::Idle,
         }
+    }
+
+    /// The step whose conflict with another change is resolved now, or next. Steps of one execution that are in conflict
+    /// at the same time go one by one, in the order in which they were refused: each is resolved on what those before
+    /// it left. The turn ends when the change is merged or given up, or a person pauses the step.
+    #[must_use]
+    pub fn resolver(&self) -> Option<StepIx> {
+        self.turn.or_else(|| self.clashes.first().map(|(_, ix)| *ix))
+    }
+
+    /// Whether no other conflict has to be resolved before this step goes on.
+    fn has_turn(&self, ix: StepIx) -> bool {
+        self.step(ix).clash.is_none() || self.resolver() == Some(ix)
     }
 
     /// Steps whose demand may be other than idle.

@@ -1,7 +1,7 @@
 //! What follows from the state alone: due triggers, checkpoints, landings, and the end.
 
 use super::event::{EndStatus, Event, HoldNo, HoldReason};
-use super::step::StepState;
+use super::step::{ClashKind, Run, Running, StepState};
 use super::{Execution, Touched};
 use crate::id::{RequestId, StepIx};
 use crate::spec::Land;
@@ -37,6 +37,9 @@ impl Execution {
             events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Budget });
         }
         if events.is_empty() {
+            events.extend(self.ask_again(now));
+        }
+        if events.is_empty() {
             events.extend(self.landing_event());
         }
         if events.is_empty() {
@@ -63,6 +66,23 @@ impl Execution {
         let tokens = self.usage.input_tokens.saturating_add(self.usage.output_tokens);
         self.plan.budget.tokens.is_some_and(|limit| tokens >= limit)
             || self.plan.budget.cost_micro_usd.is_some_and(|limit| self.usage.cost_micro_usd >= limit)
+    }
+
+    /// Before an agent is paid to resolve a conflict with a head that is not the head any more, the change asks to be
+    /// merged once more: it may merge by now, and if it does not, the agent is told what conflicts now.
+    fn ask_again(&self, now: Timestamp) -> Option<Event> {
+        let ix = self.resolver().filter(|_| self.may_start())?;
+        let step = self.step(ix);
+        let due = match &step.state {
+            StepState::Pending => true,
+            StepState::Running(Running { run: Run::Wanted { not_before }, .. }) => *not_before <= now,
+            _ => false,
+        };
+        let clash = step.clash.as_ref().filter(|_| due && step.work.is_some())?;
+        // An interaction is seen by a check only, which may take long; its attempt starts at the present head anyway.
+        let moved = matches!(clash.kind, ClashKind::Conflict { .. }) && clash.at != self.head;
+        moved
+            .then_some(Event::MergeRequested { step: ix, request: RequestId::of(self.id, Some(ix), step.requests + 1) })
     }
 
     fn landing_event(&self) -> Option<Event> {

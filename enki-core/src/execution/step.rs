@@ -58,6 +58,32 @@ pub enum Run {
     },
 }
 
+/// What stands in the way of a captured change, until it is resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clash {
+    /// What it is.
+    pub kind: ClashKind,
+    /// Its place among the conflicts of the execution, from 1.
+    pub(super) no: u32,
+    /// Head of the integration branch when the change was refused.
+    pub(super) at: Option<CommitId>,
+}
+
+/// How a change clashes with what was merged before it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClashKind {
+    /// It does not merge.
+    Conflict {
+        /// Files in conflict.
+        paths: Vec<String>,
+    },
+    /// It merges, but fails its check together with another change.
+    Interaction {
+        /// That change, in one line.
+        with: String,
+    },
+}
+
 /// How a step got done.
 ///
 /// Part of stored format 1: see [`crate::record`] before changing it.
@@ -178,6 +204,8 @@ pub struct StepRun {
     pub session: Option<Box<str>>,
     /// What the next attempt is told.
     pub findings: Option<Box<str>>,
+    /// What its change clashes with.
+    pub clash: Option<Box<Clash>>,
     /// What a person should know of its attempts, the newest last, at most 50.
     pub notices: Vec<Box<str>>,
     /// Its place among the merges into the integration branch, from 1.
@@ -218,8 +246,27 @@ impl StepRun {
             Charge::Void => self.voids += 1,
             Charge::Resolution => self.resolutions += 1,
         }
-        if matches!(charge, Charge::Nothing | Charge::Fix | Charge::Resolution) {
+        if matches!(charge, Charge::Nothing | Charge::Fix) {
             (self.infra, self.spawns) = (0, 0);
+        }
+    }
+
+    /// Its place among those that wait for the resolution of a conflict, if it does.
+    pub(super) fn waits_for_turn(&self) -> Option<u32> {
+        let waits = match &self.state {
+            StepState::Pending => self.unmet == 0 && self.dead == 0,
+            StepState::Running(running) => matches!(running.run, Run::Wanted { .. }),
+            _ => false,
+        };
+        self.clash.as_ref().filter(|_| waits && !self.paused).map(|clash| clash.no)
+    }
+
+    /// Whether it may keep the turn to be resolved: its change is on its way. One that a person paused lets others pass.
+    pub(super) const fn keeps_turn(&self) -> bool {
+        match &self.state {
+            StepState::Running(Running { run: Run::Wanted { .. }, .. }) => !self.paused,
+            StepState::Running(_) | StepState::Merging { .. } => true,
+            StepState::Pending | StepState::Done(_) | StepState::Failed(_) | StepState::Cancelled => false,
         }
     }
 

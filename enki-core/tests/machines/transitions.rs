@@ -184,6 +184,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
     vec![
         ("check", Refusal::Check { log: text() }),
         ("conflict", Refusal::Conflict { paths: vec![text()], hunks: text() }),
+        ("interaction", Refusal::Interaction { with: text(), log: text() }),
         ("empty", Refusal::Empty),
         ("policy", Refusal::Policy { reason: text() }),
         ("moved", Refusal::Moved),

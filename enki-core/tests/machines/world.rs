@@ -394,7 +394,7 @@ impl World {
                             let candidate = Candidate { commit: self.commit(), tree: self.tree(), base };
                             Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }
                         } else {
-                            Build::Conflict { request: change.request, paths, hunks: String::new() }
+                            Build::Conflict { request: change.request, hunks: format!("<<<<<<< {}", paths[0]), paths }
                         };
                         report(id, effect, merge_queue::Report::Built(build))
                     }

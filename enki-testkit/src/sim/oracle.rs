@@ -13,6 +13,8 @@ use enki_core::plan::{External, Need, NeedOn, Step};
 use enki_core::refinery::Candidate;
 use enki_core::spec::Condition;
 use enki_core::store::LogId;
+use enki_core::tier::Purpose;
+use enki_core::workspace::Start;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -38,6 +40,9 @@ struct Known {
     ended: bool,
     cancelling: bool,
     status: Option<EndStatus>,
+    head: Option<CommitId>,
+    /// The step whose conflict is being resolved, until it is merged or given up.
+    resolving: Option<StepIx>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +55,8 @@ struct KnownStep {
     running: bool,
     dead: bool,
     live: Option<AttemptNo>,
+    /// Whether its last attempt is or was for a conflict.
+    resolves: bool,
     attempts: u32,
     merged: Option<CommitId>,
     /// Its request, while it merges.
@@ -110,8 +117,11 @@ impl Oracle {
         due: &mut BTreeSet<StepIx>,
     ) -> Result<(), String> {
         use execution::Event as E;
-        if let E::AttemptStarted { step, attempt, .. } = event {
+        if let E::AttemptStarted { step, attempt, start, .. } = event {
             self.may_start(id, *step, *attempt, due)?;
+            if let Start::Resolve { onto, .. } = start {
+                self.may_resolve(id, *step, *onto)?;
+            }
         }
         if let E::StepCancelled { step } = event {
             let merging = self.executions.get(&id).and_then(|known| known.steps.get(step.index())?.request);
@@ -132,10 +142,14 @@ impl Oracle {
         }
         match event {
             E::Submitted(submitted) => *known = Known::new(submitted),
-            E::Opened { .. } => known.opened = true,
-            E::AttemptStarted { step, attempt, .. } => {
+            E::Opened { base } => (known.opened, known.head) = (true, Some(*base)),
+            E::AttemptStarted { step, attempt, purpose, .. } => {
+                if *purpose == Purpose::Resolve {
+                    known.resolving = Some(*step);
+                }
                 let step = known.step(*step);
                 (step.live, step.attempts, step.running) = (Some(*attempt), attempt.0, true);
+                step.resolves = *purpose == Purpose::Resolve;
             }
             E::AttemptLive { step, .. } => known.step(*step).lived(),
             E::AttemptEnded { step, attempt, next, .. } => {
@@ -152,9 +166,15 @@ impl Oracle {
                     return Err("R3: a step is merged, but no queue says so in the same append".to_owned());
                 }
                 (known.step(*step).merged, known.step(*step).request) = (Some(*commit), None);
+                known.head = Some(*commit);
                 known.done(*step, due);
             }
             E::MergeRefused { step, next, .. } => known.proceed(*step, next, due),
+            E::MergeRequested { step, request } => {
+                known.resolving = Some(*step);
+                let step = known.step(*step);
+                (step.level, step.running, step.request) = (2, false, Some(*request));
+            }
             E::CancelRequested => known.cancelling = true,
             E::HoldOpened { hold, reason } => {
                 if let HoldReason::Checkpoint { step } = reason {
@@ -188,6 +208,27 @@ impl Oracle {
                 known.stops.clear();
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Conflicts of one execution are resolved one at a time, each on the head as it is then.
+    fn may_resolve(&self, id: ExecutionId, ix: StepIx, onto: CommitId) -> Result<(), String> {
+        let known = self.executions.get(&id).ok_or("an attempt of an execution that does not exist")?;
+        if known.head != Some(onto) {
+            return Err(format!("a conflict is resolved on {onto}, but the head is {:?}", known.head));
+        }
+        if let Some(other) = known.resolving.filter(|other| *other != ix) {
+            let step = &known.steps[other.index()];
+            let over = step.dead || step.level == 3 || (step.level == 0 && !step.running);
+            let yields = step.paused && step.live.is_none() && step.request.is_none();
+            if !over && !yields {
+                return Err(format!("a conflict is resolved while that of step {} is", other.0));
+            }
+        }
+        let another = |(n, step): (usize, &KnownStep)| n != ix.index() && step.live.is_some() && step.resolves;
+        if known.steps.iter().enumerate().any(another) {
+            return Err("two conflicts are resolved at the same time".to_owned());
         }
         Ok(())
     }

@@ -111,6 +111,13 @@ pub enum ExecutionEvent<'a> {
         /// What follows.
         next: Cow<'a, Next>,
     },
+    /// A change that was refused for a conflict asks once more.
+    MergeRequested {
+        /// Which step.
+        step: StepIx,
+        /// The request.
+        request: RequestId,
+    },
     /// The integration branch asks to land.
     LandingRequested {
         /// The request.
@@ -216,6 +223,7 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::MergeRefused { step, reason, next } => {
                 Self::MergeRefused { step: *step, reason: Cow::Borrowed(reason), next: Cow::Borrowed(next) }
             }
+            Event::MergeRequested { step, request } => Self::MergeRequested { step: *step, request: *request },
             Event::LandingRequested { request, tip } => Self::LandingRequested { request: *request, tip: *tip },
             Event::Landed { request, commit } => Self::Landed { request: *request, commit: *commit },
             Event::LandingRefused { request, reason } => {
@@ -287,6 +295,7 @@ impl<'a> ExecutionEvent<'a> {
             Self::MergeRefused { step, reason, next } => {
                 Event::MergeRefused { step, reason: reason.into_owned(), next: next.into_owned() }
             }
+            Self::MergeRequested { step, request } => Event::MergeRequested { step, request },
             Self::LandingRequested { request, tip } => Event::LandingRequested { request, tip },
             Self::Landed { request, commit } => Event::Landed { request, commit },
             Self::LandingRefused { request, reason } => Event::LandingRefused { request, reason: reason.into_owned() },

@@ -122,6 +122,7 @@ fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Check { log: text() },
         Refusal::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned() },
+        Refusal::Interaction { with: text(), log: text() },
         Refusal::Empty,
         Refusal::Policy { reason: text() },
         Refusal::Moved,
@@ -277,6 +278,7 @@ fn execution_log() -> Vec<E> {
         run(&mut events, AttemptEnd::new(Outcome::Changed), Next::Merge { request });
         events.push(E::MergeRefused { step: full, reason, next: again(n) });
     }
+    events.push(E::MergeRequested { step: full, request: request(98) });
     run(&mut events, AttemptEnd::new(Outcome::Changed), Next::Merge { request: request(99) });
     events.push(E::StepMerged { step: full, commit: commit(500) });
     for (n, reason) in holds().into_iter().enumerate() {
@@ -512,6 +514,7 @@ fn golden_logs_hold_every_variant() {
             AttemptEnded,
             StepMerged,
             MergeRefused,
+            MergeRequested,
             LandingRequested,
             Landed,
             LandingRefused,
@@ -602,7 +605,10 @@ fn golden_logs_hold_every_variant() {
     let escalations: Vec<Escalation> =
         failures().iter().filter_map(|f| if let FailReason::Escalated(e) = f { Some(*e) } else { None }).collect();
     assert_all!(escalations, Escalation { Unparsable, Replan, FixesExhausted, ReviewerEdited });
-    assert_all!(refusals(), Refusal { Check, Conflict, Empty, Policy, Moved, Blocked, Rewound, Withdrawn });
+    assert_all!(
+        refusals(),
+        Refusal { Check, Conflict, Interaction, Empty, Policy, Moved, Blocked, Rewound, Withdrawn }
+    );
     assert_all!(charges(), Charge { Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution });
     assert_all!(holds(), HoldReason { Checkpoint, Approval, Budget, Rewound, Landing, Trouble });
     assert_all!(checks(), Check { Passed, Failed, TimedOut, Unknown });

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod commands;
+mod conflicts;
 mod merging;
 mod needs;
 mod reviews;
