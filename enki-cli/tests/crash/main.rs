@@ -1,0 +1,16 @@
+//! The binary, killed: at each crash point, and at random moments; with real git, real SQLite, and a script as the agent.
+//!
+//! `cargo test -p enki-cli --test crash -- --nocapture` prints the tables. More of it, for a night:
+//! `ENKI_CRASH_FULL=1` kills at each point in three ways, three times each; `ENKI_KILLS=500` kills that often at random;
+//! `ENKI_SEED=7` begins with another random number.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start the binary, and are told by the environment how much to do"
+)]
+
+mod kills;
+mod oracle;
+mod place;
+mod points;

@@ -1,0 +1,96 @@
+//! What must hold once a plan came to its end, whatever happened on the way.
+
+use crate::place::Place;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What is wrong, if anything.
+pub(crate) fn look(place: &Place) -> Result<(), String> {
+    let events = place.events()?;
+    each_change_is_there_once(place)?;
+    no_reported_commit_is_lost(place, &events)?;
+    equal("git fsck", &place.git(&["fsck", "--strict", "--no-dangling", "--no-progress"]), "")?;
+    equal("git status", &place.git(&["status", "--porcelain"]), "")?;
+    let mut locks = Vec::new();
+    git_locks(&place.root.join(".git"), &mut locks);
+    git_locks(&place.root.join(".enki/refinery.git"), &mut locks);
+    equal("locks of git", &locks.join(" "), "")?;
+    equal("processes", &processes(place).join(" "), "")
+}
+
+fn equal(what: &str, found: &str, wanted: &str) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("{what}: {found}")) }
+}
+
+/// Promise R3: each step's change is on the target, and not twice.
+fn each_change_is_there_once(place: &Place) -> Result<(), String> {
+    let sorted = |text: String| {
+        let mut lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let titles = sorted(place.git(&["log", "--no-merges", "--format=%s", "main"]));
+    let mut wanted: Vec<String> = place.steps.iter().map(|id| format!("Step {id}")).collect();
+    wanted.push("begin".to_owned());
+    wanted.sort();
+    equal("commits on main", &titles.join(", "), &wanted.join(", "))?;
+    let tasks = sorted(place.git(&["log", "--format=%(trailers:key=Enki-Task,valueonly)", "main"]));
+    let different: BTreeSet<&String> = tasks.iter().collect();
+    if different.len() != tasks.len() || tasks.len() != place.steps.len() {
+        return Err(format!("tasks on main: {tasks:?}"));
+    }
+    for step in &place.steps {
+        equal(step, &place.git(&["show", &format!("main:{step}.txt")]), &format!("by {step}\n"))?;
+    }
+    equal("shared.txt", &place.git(&["show", "main:shared.txt"]), "x\ny\n")
+}
+
+/// Promise R1: every commit that the store names is reachable from a ref.
+fn no_reported_commit_is_lost(place: &Place, events: &[Value]) -> Result<(), String> {
+    let kept = place.git(&["rev-list", "--all"]);
+    let kept: BTreeSet<&str> = kept.lines().collect();
+    let mut reported = BTreeSet::new();
+    events.iter().for_each(|event| commits(event, &mut reported));
+    if reported.len() < place.steps.len() {
+        return Err(format!("the store names only {reported:?}"));
+    }
+    match reported.iter().find(|commit| !kept.contains(commit.as_str())) {
+        Some(lost) => Err(format!("commit {lost} is lost")),
+        None => Ok(()),
+    }
+}
+
+/// All values of fields named `commit`.
+fn commits(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get("commit").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| commits(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| commits(value, found)),
+        _ => {}
+    }
+}
+
+fn git_locks(folder: &Path, found: &mut Vec<String>) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            git_locks(&path, found);
+        } else if path.extension().is_some_and(|end| end == "lock") {
+            found.push(path.display().to_string());
+        }
+    }
+}
+
+/// Everything a run starts has the place's folder in its environment.
+fn processes(place: &Place) -> Vec<String> {
+    let mark = place.dir.as_os_str().as_encoded_bytes();
+    let of_place = |entry: &fs::DirEntry| {
+        let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+        environ.windows(mark.len()).any(|window| window == mark)
+    };
+    let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+    fs::read_dir("/proc").unwrap().flatten().filter(of_place).map(name).collect()
+}

@@ -1,0 +1,265 @@
+//! A project with a plan, and runs of the binary in it that may be killed.
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// No run of these plans takes that long.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How often a run is started again until its plan ends.
+const ROUNDS: usize = 12;
+
+/// What differs between projects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// Whether the target is checked out, so that landing fast-forwards a person's files.
+    pub(crate) checked_out: bool,
+    /// Whether the store is there, of an older schema.
+    pub(crate) old_store: bool,
+    /// Steps that only make a file, beside the others.
+    pub(crate) more_steps: usize,
+}
+
+impl Kind {
+    /// A target that nobody has checked out.
+    pub(crate) const AWAY: Self = Self { checked_out: false, old_store: false, more_steps: 0 };
+}
+
+/// A project whose plan has a review, a conflict, a checkpoint and a check.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _dir: tempfile::TempDir,
+    /// Everything of it is below this folder, and every process of it has it in its environment.
+    pub(crate) dir: PathBuf,
+    pub(crate) root: PathBuf,
+    pub(crate) steps: Vec<String>,
+    runs: std::cell::Cell<u32>,
+}
+
+/// A run that ended, or was ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+    /// The crash points that it passed, in order.
+    pub(crate) passed: Vec<String>,
+}
+
+impl Run {
+    pub(crate) fn was_killed(&self) -> bool {
+        self.status.signal() == Some(9)
+    }
+
+    pub(crate) fn hits(&self, point: &str) -> usize {
+        self.passed.iter().filter(|name| *name == point).count()
+    }
+}
+
+const AGENT: &str = r#"#!/bin/sh
+cat >/dev/null
+case $ENKI_PURPOSE in
+review) printf 'VERDICT: PASS\nSCORE: 10/10\n'; exit 0 ;;
+resolve) printf 'x\ny\n' >shared.txt ;;
+*) case $ENKI_STEP_ID in x|y) echo $ENKI_STEP_ID >shared.txt ;; esac ;;
+esac
+echo "by $ENKI_STEP_ID" >$ENKI_STEP_ID.txt
+echo "[OUTPUT]made $ENKI_STEP_ID.txt[/OUTPUT]"
+"#;
+
+impl Place {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let temp = tempfile::Builder::new().prefix("enki-crash-").tempdir().unwrap();
+        let dir = temp.path().canonicalize().unwrap();
+        let root = dir.join("project");
+        fs::create_dir_all(dir.join("home")).unwrap();
+        fs::create_dir_all(root.join(".enki")).unwrap();
+        let agent = dir.join("agent.sh");
+        fs::write(&agent, AGENT).unwrap();
+        let settings = format!(
+            "[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\n[agent.reviewer]\ncommand = \"sh\"\nargs = [{agent:?}]\n\
+             [refinery]\ncheck = \"test ! -e broken\"\n"
+        );
+        fs::write(root.join(".enki/enki.toml"), settings).unwrap();
+        if kind.old_store {
+            fs::write(root.join(".enki/enki.db"), old_store()).unwrap();
+            fs::set_permissions(root.join(".enki/enki.db"), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let more: Vec<String> = (1..=kind.more_steps).map(|n| format!("more{n}")).collect();
+        let place = Self {
+            _dir: temp,
+            steps: ["first", "x", "y", "last"].map(str::to_owned).into_iter().chain(more).collect(),
+            dir,
+            root,
+            runs: std::cell::Cell::new(0),
+        };
+        place.git(&["init", "-q", "-b", "main"]);
+        fs::write(place.root.join("shared.txt"), "before\n").unwrap();
+        place.git(&["add", "shared.txt"]);
+        place.git(&["commit", "-q", "-m", "begin"]);
+        if !kind.checked_out {
+            place.git(&["checkout", "-q", "-b", "elsewhere"]);
+        }
+        place.write_plan();
+        place
+    }
+
+    fn write_plan(&self) {
+        let step = |id: &String| {
+            let needs: &[&str] = match id.as_str() {
+                "x" | "y" => &["first"],
+                "last" => &["x", "y"],
+                _ => &[],
+            };
+            serde_json::json!({"id": id, "title": format!("Step {id}"), "description": "Do it.", "tier": "light",
+                "needs": needs, "checkpoint": id == "x", "review": if id == "first" { "code" } else { "none" }})
+        };
+        let steps: Vec<Value> = self.steps.iter().map(step).collect();
+        // The request's id makes a run after the end the same request again.
+        let plan = serde_json::json!({"title": "A plan", "target": "main", "request_id": "the-one", "steps": steps});
+        fs::write(self.dir.join("plan.json"), plan.to_string()).unwrap();
+    }
+
+    pub(crate) fn git(&self, args: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
+            .args(args)
+            .current_dir(&self.root)
+            .env_remove("GIT_DIR")
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
+        text(&output.stdout) + &text(&output.stderr)
+    }
+
+    /// One call of the binary. `crash_at` is the crash point at which it dies; `kill` ends it from outside.
+    pub(crate) fn run(&self, args: &[&str], crash_at: Option<&str>, kill: Option<&Kill>) -> Run {
+        let number = self.runs.replace(self.runs.get() + 1);
+        let file = |what: &str| self.dir.join(format!("{number}.{what}"));
+        let (out, err, log) = (file("out"), file("err"), file("points"));
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("enki"));
+        command.current_dir(&self.root).args(args).env_clear();
+        command.env("HOME", self.dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.env("ENKI_CRASH_LOG", &log).envs(crash_at.map(|at| ("ENKI_CRASH_AT", at)));
+        let create = |path: &Path| Stdio::from(fs::File::create(path).unwrap());
+        let mut child = command.stdin(Stdio::null()).stdout(create(&out)).stderr(create(&err)).spawn().unwrap();
+        let pid = child.id();
+        let (tell, ended) = mpsc::channel();
+        thread::spawn(move || tell.send(child.wait().unwrap()).ok());
+        let status = match ended.recv_timeout(kill.map_or(LIMIT, |kill| kill.after)) {
+            Ok(status) => status,
+            Err(_) => {
+                let gits = if kill.is_some_and(|kill| kill.gits) { gits_of(pid) } else { Vec::new() };
+                std::iter::once(pid).chain(gits).for_each(end);
+                let status = ended.recv_timeout(LIMIT).unwrap();
+                assert!(kill.is_some(), "{args:?} did not end: {}", fs::read_to_string(&err).unwrap());
+                status
+            }
+        };
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let passed = read(&log).lines().map(str::to_owned).collect();
+        Run { status, stdout: read(&out), stderr: read(&err), passed }
+    }
+
+    /// Runs the plan, and goes on with it, until it ends. `how` says how each of its runs is killed, if at all, until it
+    /// says that no more are.
+    pub(crate) fn to_the_end(&self, mut how: impl FnMut(&Self, &[&str]) -> Option<Run>) -> Result<Vec<Run>, String> {
+        let plan = self.dir.join("plan.json");
+        let (run, resume) = (["run", plan.to_str().unwrap(), "--json"], ["resume", "--json"]);
+        let mut next = &run[..];
+        let mut runs: Vec<Run> = Vec::new();
+        let mut left = ROUNDS;
+        loop {
+            let one = match how(self, next) {
+                Some(one) => one,
+                None if left == 0 => return Err(format!("it does not end: {:?}", runs.last())),
+                None => {
+                    left -= 1;
+                    self.run(next, None, None)
+                }
+            };
+            next = match one.status.code() {
+                Some(0) => {
+                    runs.push(one);
+                    return Ok(runs);
+                }
+                Some(8) if waits_at_checkpoint(&one.stdout) => &resume,
+                None if one.was_killed() => &run,
+                _ => return Err(format!("{next:?} ended with {}: {}{}", one.status, one.stdout, one.stderr)),
+            };
+            runs.push(one);
+        }
+    }
+
+    /// What the store says happened.
+    pub(crate) fn events(&self) -> Result<Vec<Value>, String> {
+        let ask = |args: &[&str]| {
+            let run = self.run(&[args, &["--json"]].concat(), None, None);
+            if run.status.success() { Ok(run.stdout) } else { Err(format!("{args:?}: {}", run.stderr)) }
+        };
+        let status: Value = serde_json::from_str(&ask(&["status"])?).map_err(|e| e.to_string())?;
+        let [execution] = status["executions"].as_array().unwrap().as_slice() else {
+            return Err(format!("not one execution: {status}"));
+        };
+        if execution["status"] != "done" {
+            return Err(format!("it is not done: {execution}"));
+        }
+        let log = ask(&["log", execution["id"].as_str().unwrap()])?;
+        Ok(log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+}
+
+/// An end from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kill {
+    pub(crate) after: Duration,
+    /// Whether its gits die with it.
+    pub(crate) gits: bool,
+}
+
+/// Whether nothing but the checkpoint of the plan is waited for: a crash must not call for a person.
+fn waits_at_checkpoint(stdout: &str) -> bool {
+    let end: Value = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    end["holds"]
+        .as_array()
+        .is_some_and(|holds| !holds.is_empty() && holds.iter().all(|hold| hold["kind"] == "checkpoint"))
+}
+
+fn end(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    // It may be gone by now.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// The gits that a process has started.
+fn gits_of(parent: u32) -> Vec<u32> {
+    let child = |entry: fs::DirEntry| -> Option<u32> {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        (name == "git" && rest.split(' ').nth(1)? == parent.to_string()).then_some(pid)
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(child).collect()
+}
+
+/// A database of ours without a table: schema 0, as the header of SQLite's file format has it.
+fn old_store() -> Vec<u8> {
+    let mut page = vec![0; 512];
+    page[..16].copy_from_slice(b"SQLite format 3\0");
+    page[16..24].copy_from_slice(&[2, 0, 1, 1, 0, 64, 32, 32]);
+    for (at, number) in [(24, 1_u32), (28, 1), (44, 4), (56, 1), (68, 0x454e_4b49), (92, 1), (96, 3_051_003)] {
+        page[at..at + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    // A leaf without cells, whose content begins at the page's end.
+    page[100] = 13;
+    page[105] = 2;
+    page
+}
