@@ -89,6 +89,7 @@ const fn has_remedy(error: &GitError) -> bool {
         GitError::Missing { .. }
             | GitError::TooOld { .. }
             | GitError::NotARepository { .. }
+            | GitError::TooBroad { .. }
             | GitError::Bare { .. }
             | GitError::Unborn { .. }
             | GitError::DubiousOwnership { .. }

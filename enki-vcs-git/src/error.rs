@@ -25,10 +25,18 @@ pub enum GitError {
         version: String,
     },
     /// The folder is in no repository.
-    #[error("{} is not inside a git repository: run `git init` there and make a first commit, or go to one", path.display())]
+    #[error("{} is in no project: `enki init` makes one of the folder as it is; or go to a git repository, or make one with `git init` and a first commit", path.display())]
     NotARepository {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder is too much to be one project.
+    #[error("{} cannot be a project, because {reason}: make a folder for the project, and run `enki init` there", path.display())]
+    TooBroad {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The repository has no files to work on.
     #[error("{} is a bare repository: run Enki in a clone that has a work tree", path.display())]

@@ -12,6 +12,7 @@
 //! .enki/refinery.git          merges are built here                               only Enki
 //! .enki/checks/<n>/           where checks run; ignored files stay                the check writes
 //! .enki/logs/check-<id>.log   their output, capped
+//! .enki/project.git           versions of a folder that is not a git repository   only Enki
 //! refs/enki/kept/<id>         captured and imported commits                       in the person's repository
 //! refs/enki/anchor/<commit>   candidates that were about to be published          in the person's repository
 //! refs/enki/base/<task>       what a workspace was made from                      in the person's repository
@@ -74,6 +75,8 @@ mod capture;
 mod check;
 mod discover;
 mod error;
+mod folder;
+mod folder_land;
 mod gc;
 mod git;
 mod landed;
@@ -96,6 +99,7 @@ mod stage;
 mod workspaces;
 
 pub use error::GitError;
+pub use folder::Recorded;
 pub use gc::{Freed, GitKeep, Item, Known, Life, Verdict};
 pub use project::{Facts, GitOptions, GitProject, Head};
 pub use recover::{Pin, Restored, Standing};

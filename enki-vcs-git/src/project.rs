@@ -1,13 +1,14 @@
 //! The person's repository: found, looked at, and written with care.
 
-use crate::discover::{Places, discover, head_of, security_warning, settings_of, version_of};
+use crate::discover::{Places, head_of, security_warning, settings_of, version_of};
 use crate::error::GitError;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::lock::Lock;
 use crate::{GitRefinery, GitWorkspaces};
-use crate::{remote, root};
+use crate::{folder, remote, root};
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
+use enki_core::time::Timestamp;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -27,12 +28,20 @@ pub struct GitOptions {
     pub max_files: usize,
     /// Names of further variables that the check command gets from `env`.
     pub check_env: Vec<String>,
+    /// The time, for the commits of a folder without git.
+    pub clock: fn() -> Timestamp,
 }
 
 impl GitOptions {
     /// The defaults, 100 MB a file and 100,000 files a change, with that environment: `std::env::vars_os()`.
     pub fn new(env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self { env: env.into_iter().collect(), max_file_bytes: 100 << 20, max_files: 100_000, check_env: Vec::new() }
+        Self {
+            env: env.into_iter().collect(),
+            max_file_bytes: 100 << 20,
+            max_files: 100_000,
+            check_env: Vec::new(),
+            clock: system_clock,
+        }
     }
 
     pub(crate) fn var(&self, name: &str) -> Option<&OsStr> {
@@ -90,7 +99,8 @@ struct Inner {
 }
 
 impl GitProject {
-    /// Finds the repository that `path` is in. Makes nothing. Blocks for some ten milliseconds.
+    /// Finds the repository, or the folder of [`GitProject::open_or_make`], that `path` is in: the nearest one, and at
+    /// the same place the repository. Makes nothing. Blocks for some ten milliseconds.
     ///
     /// The person's own git, with their own configuration, decides whether the owner of the folder is trusted (F19).
     ///
@@ -108,7 +118,7 @@ impl GitProject {
             return Err(GitError::NotARepository { path: folder });
         }
         let version = version_of(&person_call(&program, &env, &folder).arg("version").ok()?.line(), &program)?;
-        let places = discover(&program, &env, &folder)?;
+        let places = folder::find(&program, &env, &folder)?;
         let home = places.root.join(".enki/git");
         let git = Git::new(program.clone(), home, places.root.clone(), env);
         let head = head_of(&git, &places)?;
@@ -119,6 +129,10 @@ impl GitProject {
         let partial = get("extensions.partialclone").is_some();
         if partial {
             warnings.push("the repository is a partial clone, and Enki never fetches missing objects".to_owned());
+        }
+        if folder::around(&places.root).is_some_and(|other| other == places.root) && !folder::is_of(&places) {
+            let now = "the folder has become a git repository, which is used from now on";
+            warnings.push(format!("{now}; what Enki kept of it before stays in .enki/project.git"));
         }
         let facts = Facts {
             git: program,
@@ -164,6 +178,9 @@ impl GitProject {
     ///
     /// [`GitError`] if git could not tell.
     pub fn is_dirty(&self) -> Result<bool, GitError> {
+        if self.is_folder() {
+            return Ok(false);
+        }
         dirty(&self.inner.git, &self.inner.root)
     }
 
@@ -411,6 +428,12 @@ impl GitProject {
 pub(crate) fn dirty(git: &Git, work_tree: &Path) -> Result<bool, GitError> {
     let status = git.as_person(work_tree).args(["status", "--porcelain", "-z", "--untracked-files=no"]).long().ok()?;
     Ok(!status.stdout.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the default; whoever owns the clock gives theirs")]
+fn system_clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Writes a file of ours whole: a reader sees the old or the new one.

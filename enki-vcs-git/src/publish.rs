@@ -1,11 +1,12 @@
 //! The one moment at which a target moves.
 
 use crate::error::GitError;
+use crate::folder::BRANCH;
 use crate::lock::Lock;
 use crate::objects::RACES;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::{GitProject, dirty};
-use crate::remote;
+use crate::{folder_land, remote};
 use enki_core::branch::Branch;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
@@ -55,15 +56,11 @@ fn anchor_and_move(
     expected: CommitId,
     commit: CommitId,
 ) -> Result<Publish, GitError> {
-    // The anchor first: from here on nothing can take the candidate away, whatever becomes of the target.
-    crash_point!("merge.7.before");
-    let anchor = format!("refs/enki/anchor/{commit}");
-    match project.keep(lock, refinery, commit, Some(expected), &anchor)? {
-        Kept::Yes => {}
-        Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
-        Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
+    anchor(project, lock, refinery, expected, commit)?;
+    if project.is_folder() && full_ref == BRANCH {
+        crash_point!("merge.8.before");
+        return folder_land::land(project, lock, expected, commit);
     }
-    crash_point!("merge.7.after");
     let work_tree = checked_out_at(project, full_ref)?;
     crash_point!("merge.8.before");
     match work_tree {
@@ -74,6 +71,26 @@ fn anchor_and_move(
                 .ok_or_else(|| GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
         },
     }
+}
+
+/// Brings the candidate into the person's repository and keeps it there: from here on nothing can take it away, whatever
+/// becomes of the target.
+pub(crate) fn anchor(
+    project: &GitProject,
+    lock: &Lock,
+    refinery: &Path,
+    expected: CommitId,
+    commit: CommitId,
+) -> Result<(), GitError> {
+    crash_point!("merge.7.before");
+    let anchor = format!("refs/enki/anchor/{commit}");
+    match project.keep(lock, refinery, commit, Some(expected), &anchor)? {
+        Kept::Yes => {}
+        Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
+        Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
+    }
+    crash_point!("merge.7.after");
+    Ok(())
 }
 
 pub(crate) fn inspect(

@@ -97,6 +97,8 @@ impl Refinery for GitRefinery {
 fn open(project: &GitProject, target: &Branch, integration: &Branch) -> Result<CommitId, GitError> {
     let full_ref = integration.full_ref();
     if project.commit_at(&full_ref)?.is_none() {
+        // The work begins with what the person sees.
+        project.record_folder()?;
         let head = project.resolve_branch(target.as_str())?.1;
         let lock = project.write_lock()?;
         if project.swap(&lock, &full_ref, head, Old::Absent)? == Swap::Done {

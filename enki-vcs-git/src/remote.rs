@@ -4,10 +4,11 @@
 
 use crate::error::GitError;
 use crate::git::{GitCmd, Output};
-use crate::objects::{Kept, Old, sync_folder};
+use crate::objects::{Old, sync_folder};
 use crate::project::GitProject;
-use crate::publish::standing;
+use crate::publish::{anchor, standing};
 use enki_core::branch::Branch;
+use enki_core::crash_point;
 use enki_core::id::CommitId;
 use enki_core::refinery::Publish;
 use std::time::Duration;
@@ -69,20 +70,12 @@ pub(crate) fn publish(
     let (remote, name) = known(project, target)?;
     let full_ref = target.full_ref();
     let refinery = project.refinery_dir()?;
-    {
-        let lock = project.write_lock()?;
-        // The anchor first: from here on nothing can take the candidate away, whatever becomes of the target.
-        let anchor = format!("refs/enki/anchor/{commit}");
-        match project.keep(&lock, &refinery, commit, Some(expected), &anchor)? {
-            Kept::Yes => {}
-            Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
-            Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
-        }
-    }
+    anchor(project, &project.write_lock()?, &refinery, expected, commit)?;
     // A lease alone would let a push throw commits away that the candidate is not built on.
     if !project.is_ancestor(expected, commit)? {
         return Err(GitError::Gone(format!("the candidate {commit} is not built on {expected}, so it is not pushed")));
     }
+    crash_point!("merge.8.before");
     // Nothing of ours waits for a server: the lock is free meanwhile.
     let output = call(project)?
         .args(["push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no"])
@@ -99,6 +92,7 @@ pub(crate) fn publish(
             // If it is elsewhere, somebody fetched in between, and knows better.
             project.swap(&lock, &full_ref, commit, Old::At(expected))?;
             project.sync_ref(&full_ref)?;
+            crash_point!("merge.8.after");
             Ok(Publish::Published)
         }
         Answer::Moved | Answer::Refused(_) => {
@@ -224,6 +218,9 @@ fn known<'a>(project: &GitProject, branch: &'a Branch) -> Result<(&'a str, &'a s
 }
 
 fn remotes(project: &GitProject) -> Result<Vec<String>, GitError> {
+    if project.is_folder() {
+        return Ok(Vec::new());
+    }
     let output = project.as_person(project.root()).arg("remote").ok()?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }

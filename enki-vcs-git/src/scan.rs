@@ -9,6 +9,8 @@ use std::path::Path;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Changed {
     pub(crate) path: Vec<u8>,
+    /// Mode in the old tree; 0 if it is not there.
+    pub(crate) old_mode: u32,
     /// Mode in the new tree; 0 if it is gone there.
     pub(crate) mode: u32,
     /// Object in the new tree.
@@ -37,11 +39,12 @@ impl GitProject {
         while let (Some(meta), Some(path)) = (parts.next(), parts.next()) {
             let meta = String::from_utf8_lossy(meta);
             let fields: Vec<&str> = meta.trim_start_matches(':').split(' ').collect();
-            let [_, mode, _, id, _] = fields[..] else {
+            let [old_mode, mode, _, id, _] = fields[..] else {
                 return Err(GitError::Unexpected { attempted: "git diff-tree".to_owned(), output: meta.into_owned() });
             };
-            let mode = u32::from_str_radix(mode, 8).unwrap_or(0);
-            changed.push(Changed { path: path.to_vec(), mode, id: id.to_owned() });
+            let octal = |mode: &str| u32::from_str_radix(mode, 8).unwrap_or(0);
+            let (old_mode, mode) = (octal(old_mode), octal(mode));
+            changed.push(Changed { path: path.to_vec(), old_mode, mode, id: id.to_owned() });
         }
         Ok(changed)
     }

@@ -12,6 +12,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// As many bytes of paths are those of some thousand files.
+const MANY: usize = 64 << 10;
+
 /// The files of a workspace as a tree.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -141,12 +144,13 @@ impl<'a> Files<'a> {
         if input.is_empty() {
             return Ok(Vec::new());
         }
-        let output = self
-            .at(project, Durable::Committed)
-            .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
-            .stdin(input)
-            .long()
-            .ok()?;
+        let mut call = self.at(project, Durable::Committed);
+        if input.len() > MANY {
+            // One wait for the disk for all files, not one for each.
+            call = call.config("core.fsyncMethod=batch");
+        }
+        let output =
+            call.args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"]).stdin(input).long().ok()?;
         let ignored = output.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path "));
         Ok(ignored.map(|line| LeftOut::new(line.as_bytes(), "has a name that git does not take")).collect())
     }

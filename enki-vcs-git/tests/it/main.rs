@@ -8,6 +8,7 @@ mod chain;
 mod check;
 mod conformance;
 mod cost;
+mod folder;
 mod keep;
 mod killed;
 mod project;

@@ -17,7 +17,7 @@ fn a_folder_without_files_under_version_control_is_refused_and_left_alone() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is not inside a git repository: run `git init` there and make a first commit, or go to one",
+            "{} is in no project: `enki init` makes one of the folder as it is; or go to a git repository, or make one with `git init` and a first commit",
             repo.root.display()
         )
     );
