@@ -86,12 +86,13 @@ fn answer(engine: &Engine, id: ExecutionId, effect: Effect, agents: Agents, comm
                 EffectKind::Import => merge_queue::Report::Imported,
                 EffectKind::Build => {
                     *commits += 1;
-                    let base = engine.queue_base(queue).unwrap_or_else(|| commit(0));
+                    let line = engine.queue_of(queue).and_then(|queue| queue.lines().next());
+                    let base = line.map_or_else(|| commit(0), |line| line.base);
                     let candidate = Candidate { commit: commit(*commits), tree: tree(*commits), base };
                     let commits = vec![Some(candidate.commit)];
                     merge_queue::Report::Built(Build::Candidate { candidate, commits })
                 }
-                EffectKind::Check | EffectKind::CheckBase | EffectKind::Publish => merge_queue::Report::Published,
+                _ => merge_queue::Report::Published,
             };
             Input::Queue(queue, merge_queue::Input::Report(effect, report))
         }

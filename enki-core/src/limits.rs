@@ -21,6 +21,20 @@ pub struct Limits {
     pub resolutions: u32,
     /// Times a change is built anew because its target moved, before a person is asked.
     pub rebuilds: u32,
+    /// Most changes in one candidate. How many it really is follows from the share of changes that fail.
+    pub max_batch: u32,
+    /// Whether it does; else each batch is as large as it may be.
+    pub adaptive_batch: bool,
+    /// A batch of at most so many that fails is tried one by one, a larger one in halves.
+    pub split_to_singles: u32,
+    /// Most candidates of one queue in the works at once, each built on the one before.
+    pub window: u32,
+    /// How long a change waits until it goes before a newer one of the next higher priority.
+    pub age_step: Duration,
+    /// How long a passed check may be used again for the same tree.
+    pub verdict_age: Duration,
+    /// Whether a change that fails is checked alone on the base it was queued on, if others were merged since.
+    pub interactions: bool,
     /// Waits before infrastructure retries; the last one repeats.
     pub backoff: Vec<Duration>,
     /// Waits before a check without an answer is tried again; after the last the queue pauses.
@@ -47,6 +61,13 @@ impl Default for Limits {
             spawn_failures: 2,
             resolutions: 3,
             rebuilds: 5,
+            max_batch: 1,
+            adaptive_batch: true,
+            split_to_singles: 4,
+            window: 1,
+            age_step: Duration::from_secs(30 * 60),
+            verdict_age: Duration::from_secs(24 * 3600),
+            interactions: true,
             backoff: vec![Duration::from_secs(5), Duration::from_secs(20)],
             check_backoff: vec![Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)],
             max_steps: 1000,

@@ -7,9 +7,9 @@ use crate::branch::Branch;
 use crate::crash_point;
 use crate::engine::{AttemptJob, Effect, Engine, Input, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
-use crate::id::ExecutionId;
+use crate::id::{CommitId, ExecutionId, RequestId};
 use crate::merge_queue;
-use crate::refinery::{Build, Check, Import, Publish, RefineryError};
+use crate::refinery::{Build, Candidate, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
 use crate::workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use futures::FutureExt;
@@ -225,6 +225,9 @@ impl Context {
     }
 
     async fn queue(&self, id: QueueId, effect: merge_queue::Effect, job: QueueJob) -> Input {
+        if let QueueJob::Inspect(target, candidate) = &job {
+            return Input::Queue(id, self.inspect(target, *candidate).await);
+        }
         if let QueueJob::Look(target) = &job {
             let seen = self.backends.refinery.inspect(target, None).await;
             return Input::Queue(
@@ -244,16 +247,61 @@ impl Context {
         Input::Queue(id, merge_queue::Input::Report(effect, report))
     }
 
+    /// What was merged last, looked at again at a start.
+    async fn inspect(&self, target: &Branch, candidate: Candidate) -> merge_queue::Input {
+        match self.backends.refinery.inspect(target, Some(candidate.commit)).await {
+            Ok(state) => merge_queue::Input::Inspected { state, rebooted: false },
+            Err(error) => {
+                merge_queue::Input::Pause(merge_queue::QueuePause::Infrastructure { reason: error.to_string() })
+            }
+        }
+    }
+
+    async fn predict(
+        &self,
+        head: CommitId,
+        of: &[(RequestId, CommitId)],
+        others: &[(RequestId, CommitId)],
+    ) -> Result<merge_queue::Report, RefineryError> {
+        let mut asked = Vec::new();
+        for (n, (request, commit)) in of.iter().enumerate() {
+            asked.push((*request, None, (head, *commit)));
+            let rest = of[n + 1..].iter().chain(others);
+            asked.extend(rest.map(|(other, other_commit)| (*request, Some(*other), (*commit, *other_commit))));
+        }
+        let pairs: Vec<_> = asked.iter().map(|(_, _, pair)| *pair).collect();
+        let answers = self.backends.refinery.predict(&pairs).await?;
+        let (mut clashes, mut off) = (Vec::new(), Vec::new());
+        for ((request, other, _), _) in asked.iter().zip(answers).filter(|(_, conflicts)| *conflicts) {
+            match other {
+                Some(other) => clashes.push((*request, *other)),
+                None => off.push(*request),
+            }
+        }
+        Ok(merge_queue::Report::Predicted { of: of.iter().map(|(request, _)| *request).collect(), clashes, off })
+    }
+
     async fn mechanism(&self, job: QueueJob) -> Result<merge_queue::Report, RefineryError> {
         let refinery = &self.backends.refinery;
         Ok(match job {
-            QueueJob::Look(target) => merge_queue::Report::Failed(format!("{target} is looked at elsewhere")),
-            QueueJob::Import(_, change) => match refinery.import(&change).await? {
-                Import::Imported => merge_queue::Report::Imported,
-                Import::Refused { reason } => merge_queue::Report::ImportRefused(reason),
-            },
-            QueueJob::Build(_, base, change, id) => {
-                merge_queue::Report::Built(refinery.build(base, &[change], id).await?)
+            QueueJob::Look(target) | QueueJob::Inspect(target, _) => {
+                merge_queue::Report::Failed(format!("{target} is looked at elsewhere"))
+            }
+            QueueJob::Predict(head, of, others) => self.predict(head, &of, &others).await?,
+            QueueJob::Try(base, change, id) => {
+                let request = change.request;
+                merge_queue::Report::Tried(request, refinery.build(base, &[change], id).await?)
+            }
+            QueueJob::Import(_, changes) => {
+                for change in &changes {
+                    if let Import::Refused { reason: policy } = refinery.import(change).await? {
+                        return Ok(merge_queue::Report::ImportRefused { request: change.request, policy });
+                    }
+                }
+                merge_queue::Report::Imported
+            }
+            QueueJob::Build(_, base, changes, id) => {
+                merge_queue::Report::Built(refinery.build(base, &changes, id).await?)
             }
             QueueJob::Check(_, candidate, gate, id) => {
                 merge_queue::Report::Checked(refinery.check(&candidate, &gate, id).await?)
@@ -264,6 +312,14 @@ impl Context {
                     Build::Conflict { .. } | Build::Empty => {
                         Check::Unknown { reason: "the base could not be looked at".to_owned() }
                     }
+                })
+            }
+            QueueJob::CheckOldBase(_, base, change, gate, id) => {
+                merge_queue::Report::OldBaseChecked(match refinery.build(base, &[change], id).await? {
+                    Build::Candidate { candidate, .. } => refinery.check(&candidate, &gate, id).await?,
+                    // Then it never passed alone.
+                    Build::Conflict { paths, .. } => Check::Failed { log: format!("conflict in {}", paths.join(", ")) },
+                    Build::Empty => Check::Failed { log: "nothing is changed there".to_owned() },
                 })
             }
             QueueJob::Publish(_, target, expected, candidate) => {

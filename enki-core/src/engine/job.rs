@@ -5,7 +5,7 @@ use crate::agent::{AgentEnd, AgentExit, AgentSpec};
 use crate::branch::Branch;
 use crate::dispatcher::Place;
 use crate::execution::{AttemptEnd, Outcome, Run, Running, StepState, Work};
-use crate::id::{AttemptNo, CommitId, EffectId, ExecutionId, StepIx};
+use crate::id::{AttemptNo, CommitId, EffectId, ExecutionId, RequestId, StepIx};
 use crate::merge_queue::{Effect, EffectKind, LineNo};
 use crate::plan::NeedOn;
 use crate::prompt;
@@ -96,14 +96,22 @@ impl AttemptJob {
 pub enum QueueJob {
     /// Look where the target is.
     Look(Branch),
-    /// Bring the change in.
-    Import(LineNo, Change),
+    /// Look whether the target still has that candidate.
+    Inspect(Branch, Candidate),
+    /// Ask which of the first changes conflict, with the target and with all of both lists.
+    Predict(CommitId, Vec<(RequestId, CommitId)>, Vec<(RequestId, CommitId)>),
+    /// Build the change alone on the target.
+    Try(CommitId, Change, EffectId),
+    /// Bring the changes in.
+    Import(LineNo, Vec<Change>),
     /// Build the candidate.
-    Build(LineNo, CommitId, Change, EffectId),
+    Build(LineNo, CommitId, Vec<Change>, EffectId),
     /// Check the candidate.
     Check(LineNo, Candidate, Gate, EffectId),
     /// Check the base itself.
     CheckBase(LineNo, CommitId, Gate, EffectId),
+    /// Check the change alone on the base that it was queued on.
+    CheckOldBase(LineNo, CommitId, Change, Gate, EffectId),
     /// Move the target.
     Publish(LineNo, Branch, CommitId, Candidate),
 }
@@ -170,24 +178,32 @@ impl Engine {
     #[must_use]
     pub fn queue_job(&self, id: super::QueueId, effect: Effect) -> Option<QueueJob> {
         let queue = &self.queues.get(&id)?.machine;
-        if effect.kind == EffectKind::Look {
-            return Some(QueueJob::Look(queue.target().clone()));
-        }
-        let line = queue.line().filter(|line| line.no == effect.line)?;
+        let no = effect.line;
         let key = |kind: &str| {
-            EffectId::of(
-                kind,
-                &[queue.target().as_str().as_bytes(), &line.no.0.to_be_bytes(), &effect.attempt.to_be_bytes()],
-            )
+            let target = queue.target().as_str().as_bytes();
+            EffectId::of(kind, &[target, &no.0.to_be_bytes(), &effect.attempt.to_be_bytes()])
         };
-        let change = line.entry.change.clone();
+        let line = || queue.line(no);
+        let gate = || line()?.gate().cloned();
+        let changes = || Some(line()?.members.iter().map(|member| member.entry.change.clone()).collect());
         Some(match effect.kind {
-            EffectKind::Look => return None,
-            EffectKind::Import => QueueJob::Import(line.no, change),
-            EffectKind::Build => QueueJob::Build(line.no, line.base, change, key("build")),
-            EffectKind::Check => QueueJob::Check(line.no, queue.candidate()?, line.entry.gate.clone()?, key("check")),
-            EffectKind::CheckBase => QueueJob::CheckBase(line.no, line.base, line.entry.gate.clone()?, key("base")),
-            EffectKind::Publish => QueueJob::Publish(line.no, queue.target().clone(), line.base, queue.candidate()?),
+            EffectKind::Look => QueueJob::Look(queue.target().clone()),
+            EffectKind::Inspect => QueueJob::Inspect(queue.target().clone(), queue.last_merged()?),
+            EffectKind::Predict => {
+                let named = |changes: Vec<&Change>| changes.into_iter().map(|c| (c.request, c.commit)).collect();
+                let (of, others) = queue.to_predict();
+                QueueJob::Predict(queue.head()?, named(of), named(others))
+            }
+            EffectKind::Try => QueueJob::Try(queue.head()?, queue.to_try()?.clone(), key("try")),
+            EffectKind::Import => QueueJob::Import(no, changes()?),
+            EffectKind::Build => QueueJob::Build(no, line()?.base, changes()?, key("build")),
+            EffectKind::Check => QueueJob::Check(no, line()?.candidate?, gate()?, key("check")),
+            EffectKind::CheckBase => QueueJob::CheckBase(no, line()?.base, gate()?, key("base")),
+            EffectKind::CheckOldBase => {
+                let member = line()?.members.first()?;
+                QueueJob::CheckOldBase(no, member.old_base()?, member.entry.change.clone(), gate()?, key("old base"))
+            }
+            EffectKind::Publish => QueueJob::Publish(no, queue.target().clone(), line()?.base, line()?.candidate?),
         })
     }
 }

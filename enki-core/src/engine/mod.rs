@@ -18,7 +18,7 @@ use crate::dispatcher::{Dispatcher, Place};
 use crate::execution::{self, Execution};
 use crate::id::{AttemptNo, EffectId, ExecutionId, RequestId};
 use crate::limits::Limits;
-use crate::merge_queue::{self, MergeQueue};
+use crate::merge_queue::{self, EffectKind, LineNo, MergeQueue};
 use crate::store::{LogId, LogKind, Version};
 use crate::tier::Tier;
 use crate::time::Timestamp;
@@ -135,6 +135,12 @@ pub struct Engine {
     last_tick: Timestamp,
     stale: u64,
     granting: bool,
+    /// Lines of a queue, 0 for what is beside them, that something is in flight about.
+    lines_in_flight: HashMap<QueueId, BTreeSet<LineNo>>,
+    /// Queues whose last merge is to be looked at again before anything else.
+    inspecting: BTreeSet<QueueId>,
+    /// Names this start of the machine, if it is known.
+    boot: Option<String>,
 }
 
 #[derive(Debug)]
@@ -148,7 +154,7 @@ struct Slot<M> {
 enum Subject {
     Open(ExecutionId),
     Step(Place),
-    Queue(QueueId),
+    Queue(QueueId, LineNo),
 }
 
 /// What has to be looked at when the next turn is taken.
@@ -177,7 +183,17 @@ impl Engine {
             last_tick: Timestamp::default(),
             stale: 0,
             granting: true,
+            lines_in_flight: HashMap::new(),
+            inspecting: BTreeSet::new(),
+            boot: None,
         }
+    }
+
+    /// The same, on that start of the machine: what it loses with its power is told from what somebody moved.
+    #[must_use]
+    pub fn on_boot(mut self, boot: Option<String>) -> Self {
+        self.boot = boot;
+        self
     }
 
     /// The limits it decides by.
@@ -203,10 +219,10 @@ impl Engine {
         self.queues.get(&QueueId::of(target)).map(|slot| &slot.machine)
     }
 
-    /// The base of the candidate in the works of a queue.
+    /// The queue of that id, if it is here.
     #[must_use]
-    pub fn queue_base(&self, id: QueueId) -> Option<crate::id::CommitId> {
-        self.queues.get(&id)?.machine.line().map(|line| line.base)
+    pub fn queue_of(&self, id: QueueId) -> Option<&MergeQueue> {
+        self.queues.get(&id).map(|slot| &slot.machine)
     }
 
     /// The permits.
@@ -248,7 +264,8 @@ impl Engine {
                 || matches!(execution.demand(place.step, now), execution::Demand::Wants { .. })
         };
         let busy = execution.candidates().any(|step| waits(Place { execution: id, step }));
-        let open = self.in_flight.contains_key(&Subject::Open(id));
+        let open =
+            self.in_flight.contains_key(&Subject::Open(id)) || queues.iter().any(|q| self.inspecting.contains(q));
         !(busy_queue || busy || open || execution.next_deadline(now).is_some())
     }
 
@@ -300,6 +317,14 @@ impl Engine {
             version.0 += 1;
         }
         self.dirty.queues.insert(id);
+        // What an execution that still runs believes to be on the target is proved, before anything is built on it.
+        let target = machine.target();
+        let concerns =
+            |e: &Execution| e.ended().is_none() && (e.target() == target || Branch::integration(e.id()) == *target);
+        let idle = machine.lines().len() == 0 && machine.paused().is_none();
+        if idle && machine.last_merged().is_some() && self.executions().any(concerns) {
+            self.inspecting.insert(id);
+        }
         self.queues.insert(id, Slot { machine, version });
         Some(id)
     }
@@ -345,18 +370,25 @@ impl Engine {
                 Ok(())
             }
             Input::Queue(id, input) => {
-                let looks = matches!(
-                    self.in_flight.get(&Subject::Queue(id)),
-                    Some(Effect::Queue(_, merge_queue::Effect { kind: merge_queue::EffectKind::Look, .. }))
-                );
-                let answers = match &input {
-                    merge_queue::Input::Report(..) => !looks,
-                    // News of the target nobody asked for answers nothing else that is in flight.
-                    merge_queue::Input::Seen(_) => looks,
-                    _ => false,
+                let beside = |kind| {
+                    let subject = Subject::Queue(id, LineNo(0));
+                    let flying = self.in_flight.get(&subject);
+                    matches!(flying, Some(Effect::Queue(_, effect)) if effect.kind == kind).then_some(subject)
                 };
+                let answers = match &input {
+                    merge_queue::Input::Report(of, _) => Some(Subject::Queue(id, of.line)),
+                    // News of the target nobody asked for answers nothing else that is in flight.
+                    merge_queue::Input::Seen(_) => beside(EffectKind::Look),
+                    merge_queue::Input::Inspected { .. } => beside(EffectKind::Inspect),
+                    _ => None,
+                };
+                let input = self.completed(id, input);
                 self.queue_input(id, &input, now)?;
-                self.answered(answers.then_some(Subject::Queue(id)));
+                if matches!(input, merge_queue::Input::Inspected { .. }) {
+                    self.inspecting.remove(&id);
+                    self.dirty.queues.insert(id);
+                }
+                self.answered(answers);
                 Ok(())
             }
             Input::Stopped(place) => {
@@ -366,6 +398,18 @@ impl Engine {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Only the engine knows on which start of the machine it is.
+    fn completed(&self, id: QueueId, input: merge_queue::Input) -> merge_queue::Input {
+        match input {
+            merge_queue::Input::Inspected { state, .. } => {
+                let before = self.queues.get(&id).and_then(|slot| slot.machine.boot());
+                let rebooted = before.is_some() && self.boot.is_some() && before != self.boot.as_deref();
+                merge_queue::Input::Inspected { state, rebooted }
+            }
+            input => input,
         }
     }
 
@@ -411,11 +455,7 @@ impl Engine {
     fn committing(&self, id: ExecutionId) -> Vec<RequestId> {
         let Some(execution) = self.execution(id) else { return Vec::new() };
         let queues = [Branch::integration(id), execution.target().clone()];
-        let lines = queues.iter().filter_map(|branch| self.queue(branch)).filter_map(|queue| {
-            let request = queue.line()?.entry.change.request;
-            queue.is_committing(request).then_some(request)
-        });
-        lines.collect()
+        queues.iter().filter_map(|branch| self.queue(branch)).flat_map(MergeQueue::committing).collect()
     }
 
     /// Checks every machine, and the permits. For tests and simulations; costs as much as the state is large.

@@ -4,11 +4,12 @@ use super::{Engine, Event, QueueId, Rejected, Slot};
 use crate::branch::Branch;
 use crate::dispatcher::Place;
 use crate::execution::{self, Execution, HoldReason, NeedState, Next, Refusal, StepState, Touched};
-use crate::id::{ExecutionId, RequestId, StepIx};
+use crate::id::{CommitId, ExecutionId, RequestId, StepIx};
 use crate::merge_queue::{self, Eject, Entry, MergeQueue, QueuePause};
 use crate::refinery::{Change, ChangeKind};
 use crate::store::Version;
 use crate::time::Timestamp;
+use std::collections::BTreeSet;
 
 impl Engine {
     pub(super) fn execution_input(
@@ -17,12 +18,18 @@ impl Engine {
         input: &execution::Input,
         now: Timestamp,
     ) -> Result<(), Rejected> {
+        self.execution_fact(id, input, now)?;
+        self.settle(id, now);
+        Ok(())
+    }
+
+    /// Records what an input means, and not yet what follows from it.
+    fn execution_fact(&mut self, id: ExecutionId, input: &execution::Input, now: Timestamp) -> Result<(), Rejected> {
         let execution = self.execution(id).ok_or(Rejected::UnknownExecution(id))?;
         let events = execution.decide(input, now, &self.limits)?;
         for event in events {
             self.record_execution(id, event, now);
         }
-        self.settle(id, now);
         Ok(())
     }
 
@@ -57,7 +64,7 @@ impl Engine {
 
     pub(super) fn settle_queue(&mut self, id: QueueId, now: Timestamp) {
         loop {
-            let events = self.queues.get(&id).map(|slot| slot.machine.settle()).unwrap_or_default();
+            let events = self.queues.get(&id).map(|slot| slot.machine.settle(&self.limits)).unwrap_or_default();
             if events.is_empty() {
                 return;
             }
@@ -142,12 +149,12 @@ impl Engine {
                 }
             }
             Route::Land(request, tip) => {
-                let passed = execution.gate().and_then(|gate| self.queue(&own)?.head_passed(&gate.command));
+                let passed = execution.gate().and_then(|gate| self.queue(&own)?.head_passed(gate, now, &self.limits));
                 let title = format!("Merge {}: {}", own, execution.plan().title);
                 let kind = ChangeKind::Landing { execution: id, title };
                 let change = Change { request, kind, commit: tip, at: now };
                 let priority = execution.plan().priority;
-                let entry = Entry { change, priority, gate: execution.gate().cloned(), passed, rebuilds: 0 };
+                let entry = Entry { priority, passed, ..Entry::new(change, execution.gate().cloned()) };
                 self.open_queue(target.clone(), None, now);
                 self.enqueue(&target, entry, now);
             }
@@ -195,16 +202,28 @@ impl Engine {
 
     fn record_queue(&mut self, id: QueueId, event: merge_queue::Event, now: Timestamp) {
         let Some(slot) = self.queues.get_mut(&id) else { return };
-        let lined = slot.machine.line().map(|line| line.entry.change.request);
+        let mut merged = Vec::new();
+        match &event {
+            merge_queue::Event::Committing { .. } if self.boot.as_deref() != slot.machine.boot() => {
+                if let Some(boot) = self.boot.clone() {
+                    let booted = merge_queue::Event::Booted { boot };
+                    slot.machine.apply(&booted);
+                    self.batch.push((id.log(), Event::Queue(booted)));
+                }
+            }
+            merge_queue::Event::Merged { line, .. } => {
+                if let Some(line) = slot.machine.line(*line) {
+                    let commits = line.commits().iter().copied().chain(std::iter::repeat(None));
+                    merged = line.members.iter().map(merge_queue::Member::request).zip(commits).collect();
+                }
+            }
+            _ => {}
+        }
         slot.machine.apply(&event);
         self.dirty.queues.insert(id);
         self.batch.push((id.log(), Event::Queue(event.clone())));
         match event {
-            merge_queue::Event::Merged { commit, .. } => {
-                if let Some(request) = lined {
-                    self.report_merged(request, commit, now);
-                }
-            }
+            merge_queue::Event::Merged { commit, .. } => self.report_merged(&merged, commit, now),
             merge_queue::Event::Ejected { request, reason, .. } => self.report_refused(request, reason, now),
             merge_queue::Event::QueuePaused { why } => self.report_trouble(id, &why, now),
             merge_queue::Event::Queued(_) => {
@@ -217,23 +236,32 @@ impl Engine {
         }
     }
 
-    fn report_merged(&mut self, request: RequestId, commit: crate::id::CommitId, now: Timestamp) {
-        let Some(id) = self.requests.remove(&request) else { return };
-        let merging = self.execution(id).is_some_and(|e| e.is_merging(request));
-        let report = if merging {
-            execution::Report::Merged { request, commit }
-        } else {
-            execution::Report::Landed { request, commit }
-        };
-        // A request that its execution gave up meanwhile is merged all the same; nobody waits for the news.
-        let _ = self.execution_input(id, &execution::Input::Report(report), now);
+    fn report_merged(&mut self, merged: &[(RequestId, Option<CommitId>)], head: CommitId, now: Timestamp) {
+        let mut told = BTreeSet::new();
+        for (request, commit) in merged {
+            let Some(id) = self.requests.remove(request) else { continue };
+            let merging = self.execution(id).is_some_and(|e| e.is_merging(*request));
+            let report = match commit {
+                Some(commit) if merging => execution::Report::Merged { request: *request, commit: *commit },
+                None if merging => execution::Report::Refused { request: *request, reason: Refusal::Empty },
+                _ => execution::Report::Landed { request: *request, commit: head },
+            };
+            // A request that its execution gave up meanwhile is merged all the same; nobody waits for the news.
+            let _ = self.execution_fact(id, &execution::Input::Report(report), now);
+            told.insert(id);
+        }
+        // Only once all members of a batch are merged may what follows, a landing say, begin.
+        for id in told {
+            self.settle(id, now);
+        }
     }
 
     fn report_refused(&mut self, request: RequestId, reason: Eject, now: Timestamp) {
         let Some(id) = self.requests.remove(&request) else { return };
         let reason = match reason {
-            Eject::Failed { log } => Refusal::Check { log },
-            Eject::Conflict { paths, hunks } => Refusal::Conflict { paths, hunks },
+            Eject::Failed { log } | Eject::TimedOut { log } => Refusal::Check { log },
+            Eject::Conflict { paths, hunks, .. } => Refusal::Conflict { paths, hunks },
+            Eject::Interaction { log, .. } => Refusal::Check { log },
             Eject::Refused { policy } => Refusal::Policy { reason: policy },
             Eject::Empty => Refusal::Empty,
             Eject::Moved => Refusal::Moved,
@@ -254,13 +282,20 @@ impl Engine {
                 format!("{target} itself does not pass its check: {}", log.lines().last().unwrap_or("no output"))
             }
             QueuePause::Infrastructure { reason } => format!("merging into {target} kept failing: {reason}"),
+            QueuePause::Rewound { commit } => format!(
+                "{target} does not have {} any more, which was merged into it: somebody moved it back; if that is \
+                 meant, resume to go on from where it is, else move it forward again first",
+                commit.short()
+            ),
             QueuePause::TargetGone => format!("branch {target} does not exist any more; make it again, then resume"),
         };
-        let queue = &slot.machine;
-        let lined = queue.line().map(|line| line.entry.change.request);
-        let requests = queue.waiting().map(|entry| entry.change.request).chain(lined);
-        let concerned: std::collections::BTreeSet<_> =
-            requests.filter_map(|r| self.requests.get(&r).copied()).collect();
+        let mut concerned: BTreeSet<ExecutionId> =
+            slot.machine.requests().filter_map(|r| self.requests.get(&r).copied()).collect();
+        if matches!(why, QueuePause::Rewound { .. }) {
+            // Whoever believes to have merged or landed there.
+            let of = |e: &&Execution| *e.target() == target || Branch::integration(e.id()) == target;
+            concerned.extend(self.executions().filter(of).filter(|e| e.ended().is_none()).map(Execution::id));
+        }
         for execution in concerned {
             let report = execution::Report::Trouble(text.clone());
             // An execution that is being cancelled has no use for the news.
@@ -318,5 +353,5 @@ fn step_entry(execution: &Execution, ix: StepIx, request: RequestId, now: Timest
     };
     let change = Change { request, kind, commit: work.commit, at: now };
     let priority = execution.plan().step(ix).priority;
-    Some(Entry { change, priority, gate: execution.gate().cloned(), passed: None, rebuilds: 0 })
+    Some(Entry { priority, ..Entry::new(change, execution.gate().cloned()) })
 }

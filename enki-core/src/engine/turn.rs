@@ -4,9 +4,10 @@ use super::{Effect, Engine, Event, QueueId, Subject};
 use crate::dispatcher::Place;
 use crate::execution::{self, Demand, Execution};
 use crate::id::ExecutionId;
+use crate::merge_queue::{self, EffectKind, LineNo};
 use crate::store::{LogId, LogKind, Summary, TaskRow, Version};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The outcome of all inputs since the last turn. Append first; then start and stop.
 #[derive(Debug, Default)]
@@ -75,7 +76,7 @@ impl Engine {
             }
         }
         for (id, slot) in &self.queues {
-            if slot.machine.line().is_some() {
+            if slot.machine.lines().len() > 0 {
                 self.dirty.queues.insert(*id);
             }
         }
@@ -97,8 +98,30 @@ impl Engine {
             self.look_at_step(place, now, turn);
         }
         while let Some(id) = self.dirty.queues.pop_first() {
-            let wanted = self.queues.get(&id).and_then(|slot| slot.machine.effect(now)).map(|e| Effect::Queue(id, e));
-            self.diff(Subject::Queue(id), wanted, turn);
+            self.look_at_queue(id, now, turn);
+        }
+    }
+
+    /// One effect for each line and one beside them. Before all others, what was merged last is looked at again.
+    fn look_at_queue(&mut self, id: QueueId, now: Timestamp, turn: &mut Turn) {
+        let Some(slot) = self.queues.get(&id) else { return };
+        let inspect = merge_queue::Effect { line: LineNo(0), kind: EffectKind::Inspect, attempt: 0 };
+        let wanted: Vec<merge_queue::Effect> = match (self.inspecting.contains(&id), slot.machine.paused()) {
+            (true, None) => vec![inspect],
+            (true, Some(_)) => Vec::new(),
+            (false, _) => slot.machine.effects(now).collect(),
+        };
+        let flying = self.lines_in_flight.get(&id).cloned().unwrap_or_default();
+        let lines: BTreeSet<LineNo> = flying.into_iter().chain(wanted.iter().map(|effect| effect.line)).collect();
+        for line in lines {
+            let effect = wanted.iter().find(|effect| effect.line == line).map(|effect| Effect::Queue(id, *effect));
+            self.diff(Subject::Queue(id, line), effect, turn);
+            let flying = self.lines_in_flight.entry(id).or_default();
+            if effect.is_some() {
+                flying.insert(line)
+            } else {
+                flying.remove(&line)
+            };
         }
     }
 

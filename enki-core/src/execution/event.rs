@@ -118,7 +118,7 @@ pub enum Report {
     Merged {
         /// Which request.
         request: RequestId,
-        /// The branch's new head.
+        /// The step's commit on the branch. Of a batch, the last one is the branch's new head.
         commit: CommitId,
     },
     /// The queue gave a step's change back.

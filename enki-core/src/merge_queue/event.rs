@@ -30,6 +30,13 @@ pub enum Input {
     Report(Effect, Report),
     /// The target's head as it is, asked for when it was not known.
     Seen(Option<CommitId>),
+    /// What was merged last, looked at again at the start.
+    Inspected {
+        /// Where the target is.
+        state: TargetState,
+        /// Whether the machine has been started anew since it was merged.
+        rebooted: bool,
+    },
 }
 
 /// A change with what its publishing depends on.
@@ -50,6 +57,20 @@ pub struct Entry {
     /// Times it was built anew because the target moved.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rebuilds: u32,
+    /// How many others wait for it to be merged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub frees: u32,
+    /// Its place by age: changes of a lower one go first, whatever their priority. Filled in when it is queued.
+    #[serde(default)]
+    pub age: u64,
+}
+
+impl Entry {
+    /// That change, with that gate, of normal priority.
+    #[must_use]
+    pub const fn new(change: Change, gate: Option<Gate>) -> Self {
+        Self { change, priority: Priority::Normal, gate, passed: None, rebuilds: 0, frees: 0, age: 0 }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -61,10 +82,15 @@ const fn is_zero(n: &u32) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Report {
-    /// The change is in.
+    /// The changes are in.
     Imported,
-    /// It is against the policy.
-    ImportRefused(String),
+    /// One is against the policy.
+    ImportRefused {
+        /// Which.
+        request: RequestId,
+        /// The rule and the paths.
+        policy: String,
+    },
     /// What building gave.
     Built(Build),
     /// What the gate said of the candidate.
@@ -73,6 +99,19 @@ pub enum Report {
     BaseChecked(Check),
     /// The target is at the candidate, or contains it.
     Published,
+    /// What the gate said of the change alone, on the base that it was queued on.
+    OldBaseChecked(Check),
+    /// Which changes conflict.
+    Predicted {
+        /// The changes that were asked about.
+        of: Vec<RequestId>,
+        /// Pairs that conflict with each other.
+        clashes: Vec<(RequestId, RequestId)>,
+        /// Those that conflict with the target.
+        off: Vec<RequestId>,
+    },
+    /// What building one change on the target alone gives.
+    Tried(RequestId, Build),
     /// The target was elsewhere; it was looked at.
     Moved(TargetState),
     /// The target is checked out with changes.
@@ -107,6 +146,11 @@ pub enum QueuePause {
     },
     /// The target does not exist any more.
     TargetGone,
+    /// The target does not have what was merged into it last: somebody moved it away.
+    Rewound {
+        /// What it had.
+        commit: CommitId,
+    },
 }
 
 /// What a queue records.
@@ -159,6 +203,8 @@ pub enum Event {
         line: LineNo,
         /// It.
         candidate: Candidate,
+        /// The commit of each member, in order; `None` for one that changes nothing.
+        commits: Vec<Option<CommitId>>,
     },
     /// The gate answered about the candidate.
     CheckRecorded {
@@ -166,6 +212,8 @@ pub enum Event {
         line: LineNo,
         /// How.
         check: Check,
+        /// When: a pass is used again for a time.
+        at: Timestamp,
     },
     /// The gate passed this tree before; it is not run again.
     VerdictReused {
@@ -179,6 +227,20 @@ pub enum Event {
         /// Which line.
         line: LineNo,
     },
+    /// A batch failed: these groups are tried one after the other.
+    BatchSplit {
+        /// Which line.
+        line: LineNo,
+        /// Its members, in order.
+        groups: Vec<Vec<RequestId>>,
+    },
+    /// A member conflicts with those before it and leaves its batch; it waits again.
+    LeftOut {
+        /// Which line.
+        line: LineNo,
+        /// Which change.
+        request: RequestId,
+    },
     /// The base itself has no passing verdict; it is checked before anybody is blamed.
     CheckingBase {
         /// Which line.
@@ -190,6 +252,47 @@ pub enum Event {
         line: LineNo,
         /// How.
         check: Check,
+        /// When.
+        at: Timestamp,
+    },
+    /// Others were merged since the change was queued: it is checked alone on the base it was queued on, to tell its own
+    /// fault from an interaction.
+    CheckingOldBase {
+        /// Which line.
+        line: LineNo,
+    },
+    /// The gate answered about that.
+    OldBaseRecorded {
+        /// Of which line.
+        line: LineNo,
+        /// How.
+        check: Check,
+    },
+    /// Which changes conflict: advice for the order.
+    Predicted {
+        /// The changes that are known now.
+        of: Vec<RequestId>,
+        /// Pairs that conflict with each other.
+        clashes: Vec<(RequestId, RequestId)>,
+        /// Those that conflict with the target.
+        off: Vec<RequestId>,
+    },
+    /// One that was said to conflict with the target does not.
+    Tried {
+        /// Which change.
+        request: RequestId,
+    },
+    /// The machine that drives was started anew since the last fact, or this is the first.
+    Booted {
+        /// Names the start.
+        boot: String,
+    },
+    /// The machine lost power before the move of the target was on disk: it is published again.
+    Republishing {
+        /// As which line.
+        line: LineNo,
+        /// What.
+        candidate: Candidate,
     },
     /// No answer; the same is tried again later. Nobody is charged.
     Deferred {
@@ -247,6 +350,11 @@ pub enum Eject {
         /// Last lines.
         log: String,
     },
+    /// Its check took too long, twice, alone, on a green base.
+    TimedOut {
+        /// Last lines.
+        log: String,
+    },
     /// It does not merge.
     Conflict {
         /// Files in conflict.
@@ -254,6 +362,16 @@ pub enum Eject {
         /// What conflicts in them.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         hunks: String,
+        /// The changes that were merged meanwhile and are known to be in its way.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<Partner>,
+    },
+    /// Alone it passes on the base it was queued on; on top of these it fails.
+    Interaction {
+        /// The changes that were merged meanwhile, latest last, at most five.
+        with: Vec<Partner>,
+        /// Last lines.
+        log: String,
     },
     /// It is against the policy.
     Refused {
@@ -275,10 +393,21 @@ pub enum Eject {
     },
 }
 
-/// What a queue wants in flight; at most one thing.
+/// A change that another one does not go with.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Partner {
+    /// Its request.
+    pub request: RequestId,
+    /// Its title, one line.
+    pub title: String,
+}
+
+/// What a queue wants in flight: one thing for each line, and one beside the lines.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Effect {
-    /// About which line; 0 for a look at the target.
+    /// About which line; 0 for what is beside the lines.
     pub line: LineNo,
     /// What.
     pub kind: EffectKind,
@@ -288,13 +417,26 @@ pub struct Effect {
 
 /// A mechanism that a queue wants to run.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(missing_docs, reason = "the variants are the methods of `Refinery`; `CheckBase` checks the head itself")]
 pub enum EffectKind {
+    /// Look where the target is.
     Look,
+    /// Look whether the target still has what was merged last.
+    Inspect,
+    /// Ask which changes conflict.
+    Predict,
+    /// Build one change that seems to conflict with the target, to send it back at once.
+    Try,
+    /// Bring the members in.
     Import,
+    /// Build the candidate.
     Build,
+    /// Check it.
     Check,
+    /// Check the base.
     CheckBase,
+    /// Check the only member on the base it was queued on.
+    CheckOldBase,
+    /// Move the target.
     Publish,
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::id::{ExecutionId, StepIx, TaskId};
-use crate::refinery::{Change, ChangeKind, Gate};
+use crate::refinery::{Build, Change, ChangeKind, Check, Gate};
 use std::time::Duration;
 
 fn commit(n: u8) -> CommitId {
@@ -20,7 +20,7 @@ fn entry(n: u32) -> Entry {
     let request = RequestId::of(execution, Some(StepIx(0)), n);
     let change = Change { request, kind, commit: commit(100), at: Timestamp(0) };
     let gate = Gate::new("test", Duration::from_secs(1));
-    Entry { change, priority: Priority::Normal, gate: Some(gate), passed: None, rebuilds: 0 }
+    Entry::new(change, Some(gate))
 }
 
 /// A queue with one change whose target is at commit 1.
@@ -35,7 +35,7 @@ fn hear(queue: &mut MergeQueue, input: &Input) -> Result<Vec<Event>, Rejected> {
     let mut events = queue.decide(input, Timestamp(0), &Limits::default())?;
     events.iter().for_each(|event| queue.apply(event));
     loop {
-        let more = queue.settle();
+        let more = queue.settle(&Limits::default());
         if more.is_empty() {
             queue.check().unwrap();
             return Ok(events);
@@ -45,16 +45,24 @@ fn hear(queue: &mut MergeQueue, input: &Input) -> Result<Vec<Event>, Rejected> {
     }
 }
 
+fn first(queue: &MergeQueue) -> &Line {
+    queue.lines().next().expect("a line is in the works")
+}
+
+fn in_flight(queue: &MergeQueue) -> Effect {
+    queue.effects(Timestamp(0)).next().expect("something is in flight")
+}
+
 /// Answers what is in flight.
 fn answer(queue: &mut MergeQueue, report: Report) -> Vec<Event> {
-    let effect = queue.effect(Timestamp(0)).expect("something is in flight");
+    let effect = in_flight(queue);
     hear(queue, &Input::Report(effect, report)).unwrap()
 }
 
 fn to_the_check(queue: &mut MergeQueue) {
     answer(queue, Report::Imported);
     let tree = format!("{:040x}", 7).parse().unwrap();
-    let base = queue.line().unwrap().base;
+    let base = first(queue).base;
     let candidate = Candidate { commit: commit(50), tree, base };
     answer(queue, Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }));
 }
@@ -63,7 +71,7 @@ fn to_the_check(queue: &mut MergeQueue) {
 fn a_second_answer_about_one_try_is_not_the_answer_about_the_next() {
     let mut queue = queue();
     to_the_check(&mut queue);
-    let first = queue.effect(Timestamp(0)).unwrap();
+    let first = in_flight(&queue);
     let failed = Input::Report(first, Report::Checked(Check::Failed { log: "no".into() }));
     let events = hear(&mut queue, &failed).unwrap();
     assert!(events.iter().any(|event| matches!(event, Event::Confirming { .. })), "{events:?}");
@@ -75,10 +83,10 @@ fn a_second_answer_about_one_try_is_not_the_answer_about_the_next() {
 fn a_target_that_nobody_watched_is_looked_at_before_a_line_is_formed() {
     let mut queue = MergeQueue::new("main".parse().unwrap(), Some(commit(1)));
     hear(&mut queue, &Input::Enqueue(Box::new(entry(1)))).unwrap();
-    assert_eq!(queue.effect(Timestamp(0)).unwrap().kind, EffectKind::Look);
-    assert!(queue.line().is_none());
+    assert_eq!(in_flight(&queue).kind, EffectKind::Look);
+    assert!(queue.lines().next().is_none());
     hear(&mut queue, &Input::Seen(Some(commit(2)))).unwrap();
-    assert_eq!(queue.line().unwrap().base, commit(2));
+    assert_eq!(first(&queue).base, commit(2));
 }
 
 #[test]
@@ -91,7 +99,7 @@ fn after_a_resume_a_change_is_built_on_the_target_as_it_is() {
     assert!(matches!(queue.paused(), Some(QueuePause::BaseRed { .. })));
     hear(&mut queue, &Input::Resume).unwrap();
     hear(&mut queue, &Input::Seen(Some(commit(3)))).unwrap();
-    assert_eq!(queue.line().unwrap().base, commit(3), "a person mended the target");
+    assert_eq!(first(&queue).base, commit(3), "a person mended the target");
 }
 
 #[test]
@@ -99,8 +107,8 @@ fn a_resume_does_not_take_back_what_is_past_the_point_of_no_return() {
     let mut queue = queue();
     to_the_check(&mut queue);
     answer(&mut queue, Report::Checked(Check::Passed));
-    let before = queue.line().unwrap().no;
+    let before = first(&queue).no;
     hear(&mut queue, &Input::Pause(QueuePause::Person)).unwrap();
     hear(&mut queue, &Input::Resume).unwrap();
-    assert_eq!((queue.line().unwrap().no, queue.line().unwrap().stage), (before, Stage::Publishing));
+    assert_eq!((first(&queue).no, first(&queue).stage), (before, Stage::Publishing));
 }

@@ -258,14 +258,33 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
             world.flying.retain(|flying| *flying != effect);
             let failed = Check::Failed { log: text() };
             let answer = match (&job, how % 4) {
+                (QueueJob::Inspect(branch, candidate), _) => {
+                    let state = TargetState { head: world.head(branch), contains: how % 4 < 2, was_there: false };
+                    let _ = candidate;
+                    world.input(Input::Queue(id, merge_queue::Input::Inspected { state, rebooted: false })).unwrap();
+                    return;
+                }
+                (QueueJob::Predict(_, of, others), _) => {
+                    let all: Vec<_> = of.iter().chain(others).map(|(request, _)| *request).collect();
+                    let known: Vec<_> = of.iter().map(|(request, _)| *request).collect();
+                    let clashes = if all.len() > 1 { vec![(all[0], all[all.len() - 1])] } else { Vec::new() };
+                    let off = if how % 2 == 0 { vec![known[0]] } else { Vec::new() };
+                    merge_queue::Report::Predicted { of: known, clashes, off }
+                }
+                (QueueJob::Try(_, change, _), _) => {
+                    let (request, paths) = (change.request, vec![text()]);
+                    merge_queue::Report::Tried(request, Build::Conflict { request, paths, hunks: text() })
+                }
                 (QueueJob::Look(_), _) => {
                     world.input(Input::Queue(id, merge_queue::Input::Seen(None))).unwrap();
                     return;
                 }
                 (_, 0) => merge_queue::Report::Failed(text()),
-                (QueueJob::Import(..), _) => merge_queue::Report::ImportRefused(text()),
-                (QueueJob::Build(.., change, _), 1 | 2) => {
-                    let (request, paths) = (change.request, vec![text()]);
+                (QueueJob::Import(_, changes), _) => {
+                    merge_queue::Report::ImportRefused { request: changes[0].request, policy: text() }
+                }
+                (QueueJob::Build(.., changes, _), 1 | 2) => {
+                    let (request, paths) = (changes[usize::from(how) % changes.len()].request, vec![text()]);
                     merge_queue::Report::Built(Build::Conflict { request, paths, hunks: text() })
                 }
                 (QueueJob::Build(..), _) => merge_queue::Report::Built(Build::Empty),
@@ -274,6 +293,10 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                 (QueueJob::Check(..), _) => merge_queue::Report::Checked(failed),
                 (QueueJob::CheckBase(..), 1) => merge_queue::Report::BaseChecked(Check::Unknown { reason: text() }),
                 (QueueJob::CheckBase(..), _) => merge_queue::Report::BaseChecked(failed),
+                (QueueJob::CheckOldBase(..), 1) => {
+                    merge_queue::Report::OldBaseChecked(Check::Unknown { reason: text() })
+                }
+                (QueueJob::CheckOldBase(..), _) => merge_queue::Report::OldBaseChecked(failed),
                 (QueueJob::Publish(..), 1) => {
                     merge_queue::Report::Blocked { reason: text(), command: "git merge".to_owned() }
                 }

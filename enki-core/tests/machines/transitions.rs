@@ -461,13 +461,8 @@ fn the_table_of_an_execution_is_up_to_date() {
 fn entry(n: u32) -> Entry {
     let kind = ChangeKind::Landing { execution: ExecutionId::new(1), title: "x".to_owned() };
     let request = RequestId::of(ExecutionId::new(1), None, n);
-    Entry {
-        change: Change { request, kind, commit: commit(n + 10), at: Timestamp(0) },
-        priority: Priority::Normal,
-        gate: Some(Gate::new("make check", Duration::from_secs(60))),
-        passed: None,
-        rebuilds: 0,
-    }
+    let change = Change { request, kind, commit: commit(n + 10), at: Timestamp(0) };
+    Entry::new(change, Some(Gate::new("make check", Duration::from_secs(60))))
 }
 
 fn queue_states() -> Vec<(&'static str, MergeQueue)> {
@@ -482,12 +477,12 @@ fn queue_states() -> Vec<(&'static str, MergeQueue)> {
         for event in queue.decide(&input, Timestamp(0), &Limits::default()).unwrap() {
             queue.apply(&event);
         }
-        for event in queue.settle() {
+        for event in queue.settle(&Limits::default()) {
             queue.apply(&event);
         }
     };
     let answer = |queue: &mut MergeQueue, report| {
-        let effect = queue.effect(Timestamp(0)).unwrap();
+        let effect = queue.effects(Timestamp(0)).next().unwrap();
         go(queue, merge_queue::Input::Report(effect, report));
     };
     go(&mut queue, merge_queue::Input::Enqueue(Box::new(entry(1))));
@@ -542,10 +537,14 @@ fn queue_inputs() -> Vec<(String, merge_queue::Input)> {
         ("target seen, as known", Input::Seen(Some(commit(1)))),
         ("target seen, elsewhere", Input::Seen(Some(commit(5)))),
         ("target gone", Input::Seen(None)),
+        (
+            "last merge inspected",
+            Input::Inspected { state: TargetState { head: None, contains: false, was_there: false }, rebooted: false },
+        ),
     ];
     let mut reports = vec![
         ("imported".to_owned(), Report::Imported),
-        ("import refused".to_owned(), Report::ImportRefused(text())),
+        ("import refused".to_owned(), Report::ImportRefused { request, policy: text() }),
         (
             "built: candidate".to_owned(),
             Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }),
@@ -594,12 +593,13 @@ fn the_table_of_a_merge_queue_is_up_to_date() {
                     names.push(name(event));
                     then.apply(event);
                 }
-                for event in then.settle() {
+                for event in then.settle(&Limits::default()) {
                     names.push(name(&event));
                     then.apply(&event);
                 }
                 then.check().unwrap();
-                let wants = then.effect(now).map_or("nothing".to_owned(), |effect| format!("{:?}", effect.kind));
+                let wants =
+                    then.effects(now).next().map_or("nothing".to_owned(), |effect| format!("{:?}", effect.kind));
                 format!("{} → {}", names.join(", "), wants.to_lowercase())
             }
         }

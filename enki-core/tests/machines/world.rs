@@ -388,13 +388,26 @@ impl World {
                 match self.engine.queue_job(id, effect).expect("what is in flight has a job") {
                     QueueJob::Look(branch) => Input::Queue(id, merge_queue::Input::Seen(self.head(&branch))),
                     QueueJob::Import(..) => report(id, effect, merge_queue::Report::Imported),
-                    QueueJob::Build(_, base, change, _) => {
+                    QueueJob::Inspect(branch, candidate) => Input::Queue(id, self.inspected(&branch, candidate.commit)),
+                    QueueJob::Predict(_, of, _) => {
+                        let of = of.into_iter().map(|(request, _)| request).collect();
+                        let predicted = merge_queue::Report::Predicted { of, clashes: Vec::new(), off: Vec::new() };
+                        report(id, effect, predicted)
+                    }
+                    QueueJob::Try(_, change, _) => {
+                        report(id, effect, merge_queue::Report::Tried(change.request, Build::Empty))
+                    }
+                    QueueJob::CheckOldBase(..) => {
+                        report(id, effect, merge_queue::Report::OldBaseChecked(self.next_check()))
+                    }
+                    QueueJob::Build(_, base, changes, _) => {
                         let paths = if self.builds.is_empty() { Vec::new() } else { self.builds.remove(0) };
                         let build = if paths.is_empty() {
                             let candidate = Candidate { commit: self.commit(), tree: self.tree(), base };
-                            Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }
+                            Build::Candidate { candidate, commits: vec![Some(candidate.commit); changes.len()] }
                         } else {
-                            Build::Conflict { request: change.request, hunks: format!("<<<<<<< {}", paths[0]), paths }
+                            let hunks = format!("<<<<<<< {}", paths[0]);
+                            Build::Conflict { request: changes[0].request, paths, hunks }
                         };
                         report(id, effect, merge_queue::Report::Built(build))
                     }
@@ -408,6 +421,14 @@ impl World {
             }
         };
         self.input(input).unwrap_or_else(|e| panic!("{effect:?}: {e}"));
+    }
+
+    fn inspected(&self, branch: &Branch, commit: CommitId) -> merge_queue::Input {
+        let all = self.branches.get(branch);
+        let head = all.and_then(|all| all.last()).copied();
+        let contains = all.is_some_and(|all| all.contains(&commit));
+        let state = TargetState { head, contains, was_there: false };
+        merge_queue::Input::Inspected { state, rebooted: false }
     }
 
     fn next_check(&mut self) -> Check {

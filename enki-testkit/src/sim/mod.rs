@@ -187,6 +187,9 @@ impl Simulation {
         let files = [("README.md", "first\n"), ("shared.txt", "first\n")];
         let repository = FakeRepository::with_files(&target(), &files);
         let mut limits = Limits::default();
+        limits.max_batch = 1 + u32::try_from(rng.below(4)).unwrap_or(0);
+        limits.adaptive_batch = rng.chance(300);
+        limits.window = 1 + u32::try_from(rng.below(3)).unwrap_or(0);
         if rng.chance(300) {
             limits.runs = 1 + u32::try_from(rng.below(4)).unwrap_or(0);
             limits.runs_by_tier = [limits.runs, 2, 1];

@@ -67,11 +67,12 @@ struct KnownStep {
 struct Queue {
     target: Option<Branch>,
     entries: BTreeMap<RequestId, Entry>,
-    lines: BTreeMap<LineNo, (RequestId, CommitId)>,
+    lines: BTreeMap<LineNo, (Vec<RequestId>, CommitId)>,
+    commits: BTreeMap<LineNo, Vec<Option<CommitId>>>,
     candidates: BTreeMap<LineNo, Candidate>,
     committing: BTreeSet<LineNo>,
-    /// The request past the point of no return, until its end is known.
-    no_return: Option<RequestId>,
+    /// The requests past the point of no return, until their end is known.
+    no_return: Vec<RequestId>,
     merged: BTreeMap<RequestId, CommitId>,
     merged_changes: BTreeSet<CommitId>,
     withdrawn: BTreeSet<RequestId>,
@@ -82,9 +83,16 @@ impl Oracle {
     pub(super) fn appended(&mut self, batch: &[LogAppend], repository: &FakeRepository) -> Result<(), String> {
         let mut merges: BTreeSet<CommitId> = BTreeSet::new();
         for append in batch {
+            let mut prepared = self.queues.get(&append.log).map(|queue| queue.commits.clone()).unwrap_or_default();
             for event in &append.events {
-                if let Event::Queue(merge_queue::Event::Merged { commit, .. }) = event {
-                    merges.insert(*commit);
+                match event {
+                    Event::Queue(merge_queue::Event::Prepared { line, commits, .. }) => {
+                        prepared.insert(*line, commits.clone());
+                    }
+                    Event::Queue(merge_queue::Event::Merged { line, .. }) => {
+                        merges.extend(prepared.get(line).into_iter().flatten().flatten());
+                    }
+                    _ => {}
                 }
             }
         }
@@ -126,7 +134,7 @@ impl Oracle {
         if let E::StepCancelled { step } = event {
             let merging = self.executions.get(&id).and_then(|known| known.steps.get(step.index())?.request);
             let queue = self.queues.get(&QueueId::of(&Branch::integration(id)).log());
-            if merging.is_some() && queue.and_then(|queue| queue.no_return) == merging {
+            if merging.is_some_and(|merging| queue.is_some_and(|queue| queue.no_return.contains(&merging))) {
                 return Err("a step is cancelled whose merge is being committed".to_owned());
             }
         }
@@ -291,17 +299,17 @@ impl Oracle {
                 queue.withdrawn.insert(*request);
             }
             E::BatchFormed { line, base, members } => {
-                for request in members {
-                    queue.lines.insert(*line, (*request, *base));
-                }
+                queue.lines.insert(*line, (members.clone(), *base));
             }
-            E::Prepared { line, candidate } => {
+            E::Prepared { line, candidate, commits } => {
                 queue.candidates.insert(*line, *candidate);
+                queue.commits.insert(*line, commits.clone());
             }
             E::Committing { line } => {
                 let candidate = queue.candidates.get(line).ok_or("Q1: nothing was built")?;
-                let (request, base) = queue.lines.get(line).ok_or("Q1: no such line")?;
-                let gated = queue.entries.get(request).is_some_and(|entry| entry.gate.is_some());
+                let (members, base) = queue.lines.get(line).ok_or("Q1: no such line")?;
+                let gate = |request| queue.entries.get(request).and_then(|entry| entry.gate.as_ref());
+                let gated = members.iter().any(|request| gate(request).is_some());
                 let passes = self.gate_runs.get(&candidate.tree).map_or(0, |runs| runs.1);
                 if gated && passes == 0 {
                     return Err("R2: it commits a tree that never passed".to_owned());
@@ -309,24 +317,25 @@ impl Oracle {
                 if candidate.base != *base {
                     return Err("R2: it commits what was built on another base".to_owned());
                 }
-                queue.no_return = Some(*request);
+                queue.no_return.clone_from(members);
                 queue.committing.insert(*line);
             }
             E::Merged { line, commit } => {
-                queue.no_return = None;
-                let (request, _) = *queue.lines.get(line).ok_or("Q1: no such line")?;
+                queue.no_return.clear();
+                let (members, _) = queue.lines.get(line).ok_or("Q1: no such line")?.clone();
                 if !queue.committing.contains(line) {
                     return Err("R3: merged without the point of no return".to_owned());
                 }
-                if queue.withdrawn.contains(&request) {
-                    return Err(format!("{request} was withdrawn"));
-                }
-                let change = queue.entries.get(&request).ok_or("Q2: nobody asked")?.change.commit;
-                let landing =
-                    matches!(queue.entries[&request].change.kind, enki_core::refinery::ChangeKind::Landing { .. });
-                if queue.merged.insert(request, *commit).is_some() || (!landing && !queue.merged_changes.insert(change))
-                {
-                    return Err(format!("Q3: {request} is merged twice"));
+                for request in members {
+                    if queue.withdrawn.contains(&request) {
+                        return Err(format!("{request} was withdrawn"));
+                    }
+                    let change = &queue.entries.get(&request).ok_or("Q2: nobody asked")?.change;
+                    let landing = matches!(change.kind, enki_core::refinery::ChangeKind::Landing { .. });
+                    let again = !landing && !queue.merged_changes.insert(change.commit);
+                    if queue.merged.insert(request, *commit).is_some() || again {
+                        return Err(format!("Q3: {request} is merged twice"));
+                    }
                 }
                 let target = queue.target.clone().ok_or("a queue begins with its target")?;
                 let there = repository.head(&target).is_some_and(|head| repository.contains(head, *commit));
@@ -334,12 +343,16 @@ impl Oracle {
                     return Err("R3: it says merged, but the branch never was there".to_owned());
                 }
             }
-            E::Stale { .. } | E::Ejected { charged: false, .. } => queue.no_return = None,
+            E::Stale { .. } | E::Ejected { charged: false, .. } => queue.no_return.clear(),
             E::Ejected { request, charged: true, .. } => {
-                queue.no_return = None;
-                let line = queue.lines.iter().rev().find(|(_, (of, _))| of == request).map(|(line, _)| *line);
-                let (line, base) =
-                    line.and_then(|line| Some((line, queue.lines.get(&line)?.1))).ok_or("Q2: no line")?;
+                queue.no_return.clear();
+                let last = queue.lines.iter().rev().find(|(_, (members, _))| members.contains(request));
+                let (line, base) = last.map(|(line, (members, base))| (line, members.len(), *base)).map_or(
+                    Err("Q2: no line"),
+                    |(line, members, base)| {
+                        if members == 1 { Ok((*line, base)) } else { Err("Q4: charged in company") }
+                    },
+                )?;
                 let tree = queue.candidates.get(&line).ok_or("Q4: charged before it was built")?.tree;
                 let failures = self.gate_runs.get(&tree).map_or(0, |runs| runs.0);
                 let base = repository.get(base).ok_or("the base is unknown")?.tree;

@@ -3,12 +3,13 @@
 use super::host::HostId;
 use super::{Process, Simulation, Task};
 use crate::fakes::agents::Hands;
+use crate::fakes::vcs::Merge;
 use enki_core::agent::{AgentEnd, AgentExit};
 use enki_core::branch::Branch;
 use enki_core::dispatcher::Place;
 use enki_core::engine::{AttemptJob, Input, QueueId, QueueJob};
 use enki_core::execution::{AttemptEnd, Outcome, Report};
-use enki_core::id::{AttemptNo, CommitId, ExecutionId, TreeId};
+use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, TreeId};
 use enki_core::merge_queue;
 use enki_core::refinery::{Build, Candidate, Change, Check, Gate, Import, Publish, Refinery};
 use enki_core::tier::Purpose;
@@ -269,15 +270,29 @@ impl Simulation {
                 let state = ready(self.refinery.inspect(target, None)).map_err(|e| e.to_string())?;
                 merge_queue::Input::Seen(state.head)
             }
-            QueueJob::Import(_, change) => {
-                let answer = match ready(self.refinery.import(change)).map_err(|e| e.to_string())? {
-                    Import::Imported => Answer::Imported,
-                    Import::Refused { reason } => Answer::ImportRefused(reason),
-                };
+            QueueJob::Inspect(target, candidate) => {
+                let state = ready(self.refinery.inspect(target, Some(candidate.commit))).map_err(|e| e.to_string())?;
+                merge_queue::Input::Inspected { state, rebooted: false }
+            }
+            QueueJob::Predict(head, of, others) => merge_queue::Input::Report(effect, self.predict(*head, of, others)?),
+            QueueJob::Try(base, change, id) => {
+                let changes: &[Change] = std::slice::from_ref(change);
+                let build = ready(self.refinery.build(*base, changes, *id)).map_err(|e| e.to_string())?;
+                merge_queue::Input::Report(effect, Answer::Tried(change.request, build))
+            }
+            QueueJob::Import(_, changes) => {
+                let mut answer = Answer::Imported;
+                for change in changes {
+                    if let Import::Refused { reason } =
+                        ready(self.refinery.import(change)).map_err(|e| e.to_string())?
+                    {
+                        answer = Answer::ImportRefused { request: change.request, policy: reason };
+                        break;
+                    }
+                }
                 merge_queue::Input::Report(effect, answer)
             }
-            QueueJob::Build(_, base, change, id) => {
-                let changes: &[Change] = std::slice::from_ref(change);
+            QueueJob::Build(_, base, changes, id) => {
                 let build = ready(self.refinery.build(*base, changes, *id)).map_err(|e| e.to_string())?;
                 if let Build::Candidate { candidate, .. } = &build
                     && candidate.base != *base
@@ -295,6 +310,16 @@ impl Simulation {
                 let check = self.gate(*base, tree, gate);
                 merge_queue::Input::Report(effect, Answer::BaseChecked(check))
             }
+            QueueJob::CheckOldBase(_, base, change, gate, id) => {
+                let changes: &[Change] = std::slice::from_ref(change);
+                let check = match ready(self.refinery.build(*base, changes, *id)).map_err(|e| e.to_string())? {
+                    Build::Candidate { candidate, .. } => self.gate(candidate.commit, candidate.tree, gate),
+                    Build::Conflict { .. } | Build::Empty => {
+                        Check::Failed { log: "it does not merge there".to_owned() }
+                    }
+                };
+                merge_queue::Input::Report(effect, Answer::OldBaseChecked(check))
+            }
             QueueJob::Publish(line, target, expected, candidate) => {
                 let answer = self.publish(queue, *line, target, *expected, candidate)?;
                 merge_queue::Input::Report(effect, answer)
@@ -309,9 +334,33 @@ impl Simulation {
         Ok(())
     }
 
+    /// Told by building each pair, as git would.
+    fn predict(
+        &self,
+        head: CommitId,
+        of: &[(RequestId, CommitId)],
+        others: &[(RequestId, CommitId)],
+    ) -> Result<Answer, String> {
+        let (mut clashes, mut off) = (Vec::new(), Vec::new());
+        for (n, (request, commit)) in of.iter().enumerate() {
+            let conflicts = |one: CommitId, other: CommitId| {
+                self.repository.merge(one, other).is_some_and(|merge| matches!(merge, Merge::Conflict { .. }))
+            };
+            if conflicts(head, *commit) {
+                off.push(*request);
+            }
+            for (other, other_commit) in of[n + 1..].iter().chain(others) {
+                if conflicts(*commit, *other_commit) {
+                    clashes.push((*request, *other));
+                }
+            }
+        }
+        Ok(Answer::Predicted { of: of.iter().map(|(request, _)| *request).collect(), clashes, off })
+    }
+
     fn lose_answer(&mut self, host: HostId, queue: QueueId, effect: merge_queue::Effect) {
         let reason = "the answer got lost".to_owned();
-        let input = if effect.kind == merge_queue::EffectKind::Look {
+        let input = if matches!(effect.kind, merge_queue::EffectKind::Look | merge_queue::EffectKind::Inspect) {
             merge_queue::Input::Pause(merge_queue::QueuePause::Infrastructure { reason })
         } else {
             merge_queue::Input::Report(effect, Answer::Failed(reason))

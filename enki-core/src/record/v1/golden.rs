@@ -9,7 +9,8 @@ use crate::execution::{
     NeedState, Next, Outcome, Refusal, RetryMode, Submitted, Work,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
-use crate::merge_queue::{Eject, Entry, Event as Q, LineNo, MergeQueue, QueuePause};
+use crate::limits::Limits;
+use crate::merge_queue::{Eject, Entry, Event as Q, LineNo, MergeQueue, Partner, QueuePause};
 use crate::plan::{Brief, Budget, External, Need, NeedOn, Plan, Review, Step};
 use crate::record::{FORMAT, decode, encode};
 use crate::refinery::{Candidate, Change, ChangeKind, Check, Gate};
@@ -330,6 +331,8 @@ fn entries() -> Vec<Entry> {
             gate: (n == 0).then(|| Gate::new("make check", Duration::from_secs(60))),
             passed: (n == 1).then(|| tree(5)),
             rebuilds: n * 2,
+            frees: n,
+            age: 988_888 + u64::from(n),
         }
     };
     kinds.into_iter().enumerate().map(entry).collect()
@@ -350,13 +353,20 @@ fn pauses() -> Vec<QueuePause> {
         QueuePause::BaseRed { log: text() },
         QueuePause::Infrastructure { reason: text() },
         QueuePause::TargetGone,
+        QueuePause::Rewound { commit: commit(20) },
     ]
+}
+
+fn partners() -> Vec<Partner> {
+    vec![Partner { request: request(7), title: text() }]
 }
 
 fn ejects() -> Vec<Eject> {
     vec![
         Eject::Failed { log: text() },
-        Eject::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned() },
+        Eject::TimedOut { log: text() },
+        Eject::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned(), with: partners() },
+        Eject::Interaction { with: partners(), log: text() },
         Eject::Refused { policy: text() },
         Eject::Empty,
         Eject::Moved,
@@ -377,30 +387,53 @@ fn queue_log() -> Vec<Q> {
     }
     events.push(Q::TargetSeen { head: commit(1) });
     events.push(Q::BatchFormed { line, base: commit(1), members: vec![request(0)] });
-    events.extend([Q::ImportRecorded { line }, Q::Prepared { line, candidate }]);
+    events.extend([Q::ImportRecorded { line }, Q::Prepared { line, candidate, commits: vec![Some(commit(20)), None] }]);
+    let at = Timestamp(1_780_000_100_000);
     for check in checks() {
-        events.extend([Q::CheckRecorded { line, check: check.clone() }, Q::BaseRecorded { line, check }]);
+        events.extend([
+            Q::CheckRecorded { line, check: check.clone(), at },
+            Q::BaseRecorded { line, check: check.clone(), at },
+            Q::OldBaseRecorded { line, check },
+        ]);
     }
     events.extend([
         Q::Confirming { line },
         Q::CheckingBase { line },
+        Q::CheckingOldBase { line },
         Q::Deferred { line, until: Timestamp(1_780_000_200_000), reason: text() },
         Q::VerdictReused { line, tree: tree(20) },
         Q::Verified { line },
+        Q::Booted { boot: text() },
         Q::Committing { line },
         Q::Stale { line, head: commit(2) },
         Q::BatchFormed { line: LineNo(2), base: commit(2), members: vec![request(0)] },
         Q::ImportRecorded { line: LineNo(2) },
-        Q::Prepared { line: LineNo(2), candidate: Candidate { base: commit(2), ..candidate } },
+        Q::Prepared {
+            line: LineNo(2),
+            candidate: Candidate { base: commit(2), ..candidate },
+            commits: vec![Some(commit(20))],
+        },
         Q::Committing { line: LineNo(2) },
         Q::Merged { line: LineNo(2), commit: commit(20) },
+        Q::Republishing { line: LineNo(3), candidate },
+        Q::Merged { line: LineNo(3), commit: commit(20) },
+        Q::Predicted { of: vec![request(1)], clashes: vec![(request(1), request(2))], off: vec![request(1)] },
+        Q::Tried { request: request(1) },
+        Q::BatchFormed { line: LineNo(4), base: commit(20), members: vec![request(1), request(2)] },
+        Q::LeftOut { line: LineNo(4), request: request(2) },
+        Q::BatchFormed { line: LineNo(5), base: commit(20), members: vec![request(1), request(2)] },
+        Q::BatchSplit { line: LineNo(5), groups: vec![vec![request(1)], vec![request(2)]] },
     ]);
     for (n, reason) in ejects().into_iter().enumerate() {
         let mut entry = entries().remove(0);
         entry.change.request = request(300 + u32::try_from(n).unwrap());
         let request = entry.change.request;
         events.push(Q::Queued(Box::new(entry)));
-        events.push(Q::Ejected { request, charged: matches!(reason, Eject::Failed { .. }), reason });
+        events.push(Q::Ejected {
+            request,
+            charged: matches!(reason, Eject::Failed { .. } | Eject::TimedOut { .. }),
+            reason,
+        });
     }
     let mut entry = entries().remove(0);
     entry.change.request = request(400);
@@ -491,11 +524,13 @@ fn queue_state(log: &str) -> String {
             (None, _) => panic!("a log starts with its opening"),
         }
         let state = state.as_ref().expect("it was opened");
-        let stage = state.line().map(|line| (line.no.0, line.stage));
+        let stage = state.lines().next().map(|line| (line.no.0, line.stage));
         let _ = writeln!(text, "{:?} {stage:?} waiting {} {:?}", state.head(), state.waiting().count(), state.paused());
     }
     let state = state.expect("it was opened");
-    let _ = writeln!(text, "{:?} flakes {}", state.head_passed("make check"), state.flakes());
+    let gate = Gate::new("make check", Duration::from_secs(60));
+    let passed = state.head_passed(&gate, Timestamp(1_780_000_200_000), &Limits::default());
+    let _ = writeln!(text, "{passed:?} flakes {:?}", state.flakes());
     text
 }
 
@@ -553,6 +588,14 @@ fn golden_logs_hold_every_variant() {
             Merged,
             Stale,
             Ejected,
+            BatchSplit,
+            LeftOut,
+            CheckingOldBase,
+            OldBaseRecorded,
+            Predicted,
+            Tried,
+            Booted,
+            Republishing,
         }
     );
     assert_all!(
@@ -612,8 +655,8 @@ fn golden_logs_hold_every_variant() {
     assert_all!(charges(), Charge { Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution });
     assert_all!(holds(), HoldReason { Checkpoint, Approval, Budget, Rewound, Landing, Trouble });
     assert_all!(checks(), Check { Passed, Failed, TimedOut, Unknown });
-    assert_all!(pauses(), QueuePause { Person, BaseRed, Infrastructure, TargetGone });
-    assert_all!(ejects(), Eject { Failed, Conflict, Refused, Empty, Moved, Rewound, Blocked });
+    assert_all!(pauses(), QueuePause { Person, BaseRed, Infrastructure, TargetGone, Rewound });
+    assert_all!(ejects(), Eject { Failed, TimedOut, Conflict, Interaction, Refused, Empty, Moved, Rewound, Blocked });
     let kinds: Vec<ChangeKind> = entries().into_iter().map(|entry| entry.change.kind).collect();
     assert_all!(kinds, ChangeKind { Step, Landing });
     let mut nexts = Vec::new();

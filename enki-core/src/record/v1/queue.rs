@@ -62,6 +62,8 @@ pub enum QueueEvent<'a> {
         line: LineNo,
         /// It.
         candidate: Candidate,
+        /// The commit of each member; none for one that changes nothing.
+        commits: Cow<'a, [Option<CommitId>]>,
     },
     /// The gate answered about the candidate.
     CheckRecorded {
@@ -69,6 +71,8 @@ pub enum QueueEvent<'a> {
         line: LineNo,
         /// How.
         check: Cow<'a, Check>,
+        /// When.
+        at: Timestamp,
     },
     /// The gate passed this tree before.
     VerdictReused {
@@ -93,6 +97,62 @@ pub enum QueueEvent<'a> {
         line: LineNo,
         /// How.
         check: Cow<'a, Check>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A batch failed: these groups are tried one after the other.
+    BatchSplit {
+        /// Which line.
+        line: LineNo,
+        /// Its members, in order.
+        groups: Cow<'a, [Vec<RequestId>]>,
+    },
+    /// A member leaves its batch and waits again.
+    LeftOut {
+        /// Which line.
+        line: LineNo,
+        /// Which change.
+        request: RequestId,
+    },
+    /// The change is checked alone on the base that it was queued on.
+    CheckingOldBase {
+        /// Which line.
+        line: LineNo,
+    },
+    /// The gate answered about that.
+    OldBaseRecorded {
+        /// Of which line.
+        line: LineNo,
+        /// How.
+        check: Cow<'a, Check>,
+    },
+    /// Which changes conflict.
+    Predicted {
+        /// The changes that are known now.
+        of: Cow<'a, [RequestId]>,
+        /// Pairs that conflict.
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        clashes: Cow<'a, [(RequestId, RequestId)]>,
+        /// Those that conflict with the target.
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        off: Cow<'a, [RequestId]>,
+    },
+    /// One that was said to conflict with the target does not.
+    Tried {
+        /// Which change.
+        request: RequestId,
+    },
+    /// The machine that drives was started anew.
+    Booted {
+        /// Names the start.
+        boot: Cow<'a, str>,
+    },
+    /// The last candidate is published again: the machine lost power.
+    Republishing {
+        /// As which line.
+        line: LineNo,
+        /// What.
+        candidate: Candidate,
     },
     /// No answer; the same is tried again later.
     Deferred {
@@ -152,12 +212,30 @@ impl<'a> From<&'a Event> for QueueEvent<'a> {
                 Self::BatchFormed { line: *line, base: *base, members: Cow::Borrowed(members) }
             }
             Event::ImportRecorded { line } => Self::ImportRecorded { line: *line },
-            Event::Prepared { line, candidate } => Self::Prepared { line: *line, candidate: *candidate },
-            Event::CheckRecorded { line, check } => Self::CheckRecorded { line: *line, check: Cow::Borrowed(check) },
+            Event::Prepared { line, candidate, commits } => {
+                Self::Prepared { line: *line, candidate: *candidate, commits: Cow::Borrowed(commits) }
+            }
+            Event::CheckRecorded { line, check, at } => {
+                Self::CheckRecorded { line: *line, check: Cow::Borrowed(check), at: *at }
+            }
+            Event::BatchSplit { line, groups } => Self::BatchSplit { line: *line, groups: Cow::Borrowed(groups) },
+            Event::LeftOut { line, request } => Self::LeftOut { line: *line, request: *request },
+            Event::CheckingOldBase { line } => Self::CheckingOldBase { line: *line },
+            Event::OldBaseRecorded { line, check } => {
+                Self::OldBaseRecorded { line: *line, check: Cow::Borrowed(check) }
+            }
+            Event::Predicted { of, clashes, off } => {
+                Self::Predicted { of: Cow::Borrowed(of), clashes: Cow::Borrowed(clashes), off: Cow::Borrowed(off) }
+            }
+            Event::Tried { request } => Self::Tried { request: *request },
+            Event::Booted { boot } => Self::Booted { boot: Cow::Borrowed(boot) },
+            Event::Republishing { line, candidate } => Self::Republishing { line: *line, candidate: *candidate },
             Event::VerdictReused { line, tree } => Self::VerdictReused { line: *line, tree: *tree },
             Event::Confirming { line } => Self::Confirming { line: *line },
             Event::CheckingBase { line } => Self::CheckingBase { line: *line },
-            Event::BaseRecorded { line, check } => Self::BaseRecorded { line: *line, check: Cow::Borrowed(check) },
+            Event::BaseRecorded { line, check, at } => {
+                Self::BaseRecorded { line: *line, check: Cow::Borrowed(check), at: *at }
+            }
             Event::Deferred { line, until, reason } => {
                 Self::Deferred { line: *line, until: *until, reason: Cow::Borrowed(reason) }
             }
@@ -186,12 +264,24 @@ impl QueueEvent<'_> {
                 Event::BatchFormed { line, base, members: members.into_owned() }
             }
             Self::ImportRecorded { line } => Event::ImportRecorded { line },
-            Self::Prepared { line, candidate } => Event::Prepared { line, candidate },
-            Self::CheckRecorded { line, check } => Event::CheckRecorded { line, check: check.into_owned() },
+            Self::Prepared { line, candidate, commits } => {
+                Event::Prepared { line, candidate, commits: commits.into_owned() }
+            }
+            Self::CheckRecorded { line, check, at } => Event::CheckRecorded { line, check: check.into_owned(), at },
+            Self::BatchSplit { line, groups } => Event::BatchSplit { line, groups: groups.into_owned() },
+            Self::LeftOut { line, request } => Event::LeftOut { line, request },
+            Self::CheckingOldBase { line } => Event::CheckingOldBase { line },
+            Self::OldBaseRecorded { line, check } => Event::OldBaseRecorded { line, check: check.into_owned() },
+            Self::Predicted { of, clashes, off } => {
+                Event::Predicted { of: of.into_owned(), clashes: clashes.into_owned(), off: off.into_owned() }
+            }
+            Self::Tried { request } => Event::Tried { request },
+            Self::Booted { boot } => Event::Booted { boot: boot.into_owned() },
+            Self::Republishing { line, candidate } => Event::Republishing { line, candidate },
             Self::VerdictReused { line, tree } => Event::VerdictReused { line, tree },
             Self::Confirming { line } => Event::Confirming { line },
             Self::CheckingBase { line } => Event::CheckingBase { line },
-            Self::BaseRecorded { line, check } => Event::BaseRecorded { line, check: check.into_owned() },
+            Self::BaseRecorded { line, check, at } => Event::BaseRecorded { line, check: check.into_owned(), at },
             Self::Deferred { line, until, reason } => Event::Deferred { line, until, reason: reason.into_owned() },
             Self::Verified { line } => Event::Verified { line },
             Self::Committing { line } => Event::Committing { line },

@@ -196,7 +196,7 @@ fn a_commit_that_fails_after_a_cancel_ends_the_execution_too() {
         let Effect::Queue(queue, inner) = effect else { panic!("{effect:?}") };
         if inner.kind == EffectKind::Build {
             world.flying.clear();
-            let request = world.engine.queue(&own).unwrap().line().unwrap().entry.change.request;
+            let request = world.engine.queue(&own).unwrap().requests().next().unwrap();
             let conflict = Build::Conflict { request, paths: vec!["x".to_owned()], hunks: String::new() };
             world.input(crate::world::report(queue, inner, merge_queue::Report::Built(conflict))).unwrap();
         } else {

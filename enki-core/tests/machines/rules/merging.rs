@@ -57,7 +57,7 @@ fn a_pass_after_a_failure_clears_the_change_and_counts_as_a_flake() {
     let (mut world, id) = running(&[plain("a")]);
     world.checks = vec![failed()];
     world.done(id, "a");
-    assert_eq!(world.engine.queue(&Branch::integration(id)).unwrap().flakes(), 1);
+    assert_eq!(world.engine.queue(&Branch::integration(id)).unwrap().flakes().flaky, 1);
 }
 
 #[test]
