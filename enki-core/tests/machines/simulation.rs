@@ -268,7 +268,7 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                     let all: Vec<_> = of.iter().chain(others).map(|(request, _)| *request).collect();
                     let known: Vec<_> = of.iter().map(|(request, _)| *request).collect();
                     let clashes = if all.len() > 1 { vec![(all[0], all[all.len() - 1])] } else { Vec::new() };
-                    let off = if how % 2 == 0 { vec![known[0]] } else { Vec::new() };
+                    let off = if how.is_multiple_of(2) { vec![known[0]] } else { Vec::new() };
                     merge_queue::Report::Predicted { of: known, clashes, off }
                 }
                 (QueueJob::Try(_, change, _), _) => {
@@ -316,6 +316,8 @@ fn run(shapes: &[Vec<Shape>], land_end: bool, after: u8, ops: &[Op], narrow: boo
     if narrow {
         (limits.runs, limits.runs_by_tier, limits.chains) = (2, [2, 1, 1], 1);
     }
+    (limits.max_batch, limits.window) = (1 + u32::from(after % 4), 1 + u32::from(after / 4 % 3));
+    limits.adaptive_batch = after.is_multiple_of(7);
     let mut world = World::new(limits);
     let mut ids: Vec<ExecutionId> = Vec::new();
     for shapes in shapes {
