@@ -261,7 +261,10 @@ impl Engine {
         let reason = match reason {
             Eject::Failed { log } | Eject::TimedOut { log } => Refusal::Check { log },
             Eject::Conflict { paths, hunks, .. } => Refusal::Conflict { paths, hunks },
-            Eject::Interaction { log, .. } => Refusal::Check { log },
+            Eject::Interaction { with, log } => {
+                let titles: Vec<&str> = with.iter().map(|partner| partner.title.as_str()).collect();
+                Refusal::Interaction { with: titles.join("\", \""), log }
+            }
             Eject::Refused { policy } => Refusal::Policy { reason: policy },
             Eject::Empty => Refusal::Empty,
             Eject::Moved => Refusal::Moved,
@@ -353,5 +356,5 @@ fn step_entry(execution: &Execution, ix: StepIx, request: RequestId, now: Timest
     };
     let change = Change { request, kind, commit: work.commit, at: now };
     let priority = execution.plan().step(ix).priority;
-    Some(Entry { priority, ..Entry::new(change, execution.gate().cloned()) })
+    Some(Entry { priority, frees: execution.frees(ix), ..Entry::new(change, execution.gate().cloned()) })
 }
