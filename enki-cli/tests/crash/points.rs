@@ -12,7 +12,7 @@ use std::thread;
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Once,
-    /// In the run after it at the same point, and in the run after that at a point of recovery.
+    /// In the runs after it at the same point, at a point of recovery, and at the same point once more.
     Again,
     /// In the run after it at a point of recovery.
     InRecovery,
@@ -73,8 +73,9 @@ fn all_hits(kind: Kind) -> BTreeMap<String, usize> {
 
 fn cases(kinds: &[Kind], hits: &[BTreeMap<String, usize>]) -> Vec<Case> {
     let full = std::env::var_os("ENKI_CRASH_FULL").is_some();
+    let only = std::env::var("ENKI_CRASH_ONLY").unwrap_or_default();
     let mut cases = Vec::new();
-    for (point, name) in POINTS.iter().map(|point| point.name).enumerate() {
+    for (point, name) in POINTS.iter().map(|point| point.name).enumerate().filter(|(_, name)| name.starts_with(&only)) {
         let of = |scenario: usize| hits[scenario].get(name).map(|hits| (kinds[scenario], *hits));
         let passing: Vec<(Kind, usize)> = (0..2).filter_map(of).collect();
         let passing = if passing.is_empty() { of(2).into_iter().collect() } else { passing };
@@ -105,7 +106,7 @@ fn crash(case: &Case) -> Result<(), String> {
     place.to_the_end(|place, args| {
         let at = match (died, case.way, after) {
             (false, ..) => &first,
-            (true, Way::Again, 0) => name,
+            (true, Way::Again, 0 | 2) => name,
             (true, Way::Again, 1) | (true, Way::InRecovery, 0) => RECOVERY[case.recovery],
             (true, ..) => return None,
         };
