@@ -6,12 +6,13 @@ use enki_core::agent::{AgentEnd, AgentExit};
 use enki_core::branch::Branch;
 use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
-use enki_core::id::{ExecutionId, StepIx};
+use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
 use enki_core::memory::MemoryStore;
 use enki_core::record;
 use enki_core::store::{Append, Format, Holder, LogId, TaskStore, Version};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
+use enki_core::workspace::{Start, WorkspaceProvider, WorkspaceSpec};
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,55 @@ async fn workspaces_to_come_are_announced_at_each_head_of_the_integration_branch
     assert_eq!(hints.last(), Some(&(head, 0)), "nothing is to come");
     enki.shut_down(Shutdown::Drain);
     task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_workspace_of_a_step_goes_once_it_is_done_and_not_before() {
+    let world = World::new();
+    world.agents.script(
+        "b",
+        Purpose::Work,
+        Script::end(AgentEnd::new(AgentExit::Error { message: "no".into(), transient: false })),
+    );
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "failed");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+    let left: Vec<_> = world.workspaces.list().await.unwrap().into_iter().filter_map(|found| found.task).collect();
+    assert_eq!(left, [TaskId::of(id, &"b".parse().unwrap())], "a and c are merged, b failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_a_killed_orchestrator_left_goes_at_the_next_start() {
+    let world = World::new();
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, r#"[{"id": "a", "title": "A", "description": "a"}]"#).await;
+    enki.rest(id).await.unwrap();
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+    let workspace = |step: &str| {
+        let attempt = EffectId::of_attempt(id, StepIx(0), AttemptNo(1));
+        let start = Start::Fresh { base: world.repository.head(&main()).unwrap() };
+        let of = TaskId::of(id, &step.parse().unwrap());
+        WorkspaceSpec::new(attempt, id, of, AttemptNo(1), Purpose::Work, start)
+    };
+    world.workspaces.create(&workspace("a")).await.unwrap();
+    world.workspaces.create(&workspace("nobodys")).await.unwrap();
+    let (_enki, _task) = world.start().await;
+    for _ in 0..1000 {
+        if world.workspaces.list().await.unwrap().len() == 1 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.workspaces.list().await.unwrap().len(), 1);
+    assert_eq!(
+        world.workspaces.list().await.unwrap()[0].task,
+        Some(workspace("nobodys").task),
+        "no row has it: it stays"
+    );
 }
 
 #[tokio::test(start_paused = true)]

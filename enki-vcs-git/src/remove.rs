@@ -1,6 +1,5 @@
 //! Workspaces go when nothing in them would be lost (promise R1).
 
-use crate::agent_git;
 use crate::error::GitError;
 use crate::objects::Kept;
 use crate::place::{Captured, Place, StartState, State};
@@ -32,16 +31,29 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
         let words = format!("commit {} is on no branch yet; refs/enki/kept keeps it: land it first", captured.commit);
         return Ok(Some(words));
     }
-    agent_git::remove(&place.work)?;
-    agent_git::remove(&place.capture)?;
-    for aside in &all.aside {
-        agent_git::remove(&aside.work)?;
-        agent_git::remove(&aside.capture)?;
+    for place in std::iter::once(place).chain(&all.aside) {
+        discard(project, &place.work)?;
+        discard(project, &place.capture)?;
     }
-    all.histories.iter().try_for_each(|path| agent_git::remove(path))?;
+    all.histories.iter().try_for_each(|path| discard(project, path))?;
     let lock = project.write_lock()?;
     project.delete_ref(&lock, &base_ref(task))?;
     Ok(None)
+}
+
+/// Takes a folder away at once, then deletes it: one of which half is deleted would look like an agent's work.
+fn discard(project: &GitProject, path: &Path) -> Result<(), GitError> {
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    let tmp = project.enki_dir().join("tmp");
+    let dir = tempfile::Builder::new().prefix("gone-").tempdir_in(&tmp);
+    let dir = dir.map_err(|e| GitError::io("make a folder in", &tmp, e))?;
+    fs::rename(path, dir.path().join("it")).map_err(|e| GitError::io("move away", path, e))?;
+    if let Err(error) = dir.close() {
+        tracing::debug!(path = %path.display(), %error, "a removed folder is left among the temporary ones");
+    }
+    Ok(())
 }
 
 /// All folders of a task.

@@ -13,6 +13,7 @@ mod perform;
 mod points;
 mod recover;
 mod submit;
+mod tidy;
 
 pub use clock::{Clock, SystemClock};
 pub use error::DriverError;
@@ -122,6 +123,7 @@ pub async fn start(
         engine: Engine::new(settings.limits.clone()),
         perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
         ahead: ahead::Ahead::start(Arc::clone(&backends.workspaces)),
+        tidy: tidy::Tidy::start(Arc::clone(&backends.workspaces), Arc::clone(&backends.store), inbox.clone()),
         backends,
         lease,
         messages,
@@ -147,6 +149,7 @@ struct Driver {
     backends: Backends,
     perform: perform::Context,
     ahead: ahead::Ahead,
+    tidy: tidy::Tidy,
     lease: Lease,
     messages: mpsc::UnboundedReceiver<Message>,
     notices: broadcast::Sender<Notice>,
@@ -193,7 +196,8 @@ impl Driver {
             for look in std::mem::take(self.looks.get_mut().unwrap_or_else(PoisonError::into_inner)) {
                 look(&self.engine);
             }
-            if self.shutdown.is_some() && self.running.is_empty() {
+            let tidy = self.tidy.is_idle() || self.shutdown == Some(Shutdown::Kill);
+            if self.shutdown.is_some() && self.running.is_empty() && tidy {
                 return Ok(());
             }
             let now = self.now();
@@ -242,6 +246,7 @@ impl Driver {
             let _ = reply.send(Ok(()));
         }
         self.ahead.look(&self.engine, &turn.appends);
+        self.tidy.look(&self.engine, &turn.appends);
         self.publish(turn.appends, now);
         for effect in turn.stop {
             if let Some(flight) = self.running.get(&effect) {
@@ -269,7 +274,7 @@ impl Driver {
 
     async fn take(&mut self, message: Message) {
         let now = self.now();
-        self.moved |= !matches!(message, Message::Query(_) | Message::Activity(..));
+        self.moved |= !matches!(message, Message::Query(_) | Message::Activity(..) | Message::Tidied);
         match message {
             Message::Input(input, reply) => {
                 if let Input::Command(id, _) = &input
@@ -310,6 +315,7 @@ impl Driver {
                 let result = if self.engine.holds_execution(id) { Ok(()) } else { self.load(id).await };
                 let _ = reply.send(result);
             }
+            Message::Tidied => self.tidy.done(),
             Message::Query(look) => self.looks.get_mut().unwrap_or_else(PoisonError::into_inner).push(look),
             Message::Shutdown(mode) => {
                 self.engine.drain();

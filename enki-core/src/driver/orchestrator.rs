@@ -69,6 +69,8 @@ pub(super) enum Message {
     Submit(Box<Submission>, oneshot::Sender<Result<Accepted, DriverError>>),
     Load(ExecutionId, Reply),
     Query(Box<dyn FnOnce(&Engine) + Send>),
+    /// The removal of a workspace came to its end.
+    Tidied,
     Shutdown(Shutdown),
 }
 

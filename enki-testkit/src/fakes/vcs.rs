@@ -166,6 +166,16 @@ impl FakeRepository {
         state.ancestors(state.branches.values().copied()).contains(&commit)
     }
 
+    /// Whether some branch has it, or would not change by merging it: it was squashed there.
+    #[must_use]
+    pub fn is_merged(&self, commit: CommitId) -> bool {
+        let unchanged = |tip: CommitId| match self.merge(tip, commit) {
+            Some(Merge::Clean(files)) => Some(files) == self.files(tip),
+            Some(Merge::Conflict { .. }) | None => false,
+        };
+        self.on_a_branch(commit) || self.branches().into_iter().any(|(_, tip)| unchanged(tip))
+    }
+
     /// Whether a branch or a kept commit has it in its history: what a collection of garbage would leave.
     #[must_use]
     pub fn reachable(&self, commit: CommitId) -> bool {

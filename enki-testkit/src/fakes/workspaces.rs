@@ -234,7 +234,7 @@ impl WorkspaceProvider for FakeWorkspaces {
     async fn remove(&self, task: TaskId) -> Result<(), WorkspaceError> {
         let mut state = self.state();
         let Some(folder) = state.workspaces.get(&task) else { return Ok(()) };
-        if let Some(lost) = folder.captured.iter().find(|commit| !self.repository.on_a_branch(**commit)) {
+        if let Some(lost) = folder.captured.iter().find(|commit| !self.repository.is_merged(**commit)) {
             let reason = format!("commit {lost} is on no branch; merge it or give it up by name");
             let attempted = format!("remove the workspace of {task}");
             return Err(WorkspaceError::new(WorkspaceErrorKind::Unmerged, attempted, reason));
