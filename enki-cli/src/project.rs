@@ -1,4 +1,4 @@
-//! The project a command acts in: the folder of the repository around the working directory.
+//! The project a command acts in: the repository around the working directory, or the folder that `enki init` made one.
 
 use crate::error::CliError;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A project's place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Project {
-    /// The folder that holds `.git`.
+    /// The folder that holds `.git`, or `.enki/project.git`.
     pub root: PathBuf,
 }
 
@@ -16,7 +16,9 @@ impl Project {
     /// The project around a folder, if there is one.
     #[must_use]
     pub fn find(start: &Path) -> Option<Self> {
-        let root = start.ancestors().find(|dir| dir.join(".git").symlink_metadata().is_ok())?;
+        let is_one =
+            |dir: &&Path| [".git", ".enki/project.git"].iter().any(|of| dir.join(of).symlink_metadata().is_ok());
+        let root = start.ancestors().find(is_one)?;
         Some(Self { root: root.to_owned() })
     }
 
@@ -31,8 +33,11 @@ impl Project {
                 let message = format!("{} is a bare repository: it has no working files", start.display());
                 return CliError::environment(message).hint("run enki in a clone of it, made with `git clone`");
             }
-            let message = format!("{} is not in a git repository", start.display());
-            CliError::environment(message).hint("run `git init` and make a first commit, or name a project with -C DIR")
+            let message = format!("{} is in no project", start.display());
+            CliError::environment(message).hint(
+                "`enki init` makes one of the folder as it is; or name a project with -C DIR, or make a git repository \
+                 with `git init` and a first commit",
+            )
         })
     }
 

@@ -3,6 +3,8 @@
 use crate::config::{Config, verify_command};
 use crate::error::CliError;
 use crate::host::Host;
+use crate::output::Out;
+use crate::source::visible;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
 use enki_core::agent::AgentRunner;
 use enki_core::id::EffectId;
@@ -173,9 +175,28 @@ pub(crate) fn store_options(config: &Config) -> OpenOptions {
     if config.on("store.any_file_system") { options.accept_any_file_system() } else { options }
 }
 
-/// The repository around a folder.
+/// The repository, or the folder that `enki init` made a project, around a folder.
 pub(crate) fn git(start: &Path, host: &Host) -> Result<GitProject, CliError> {
-    Ok(GitProject::open(start, GitOptions::new(host.env.clone()))?)
+    Ok(GitProject::open(start, git_options(host))?)
+}
+
+pub(crate) fn git_options(host: &Host) -> GitOptions {
+    let mut options = GitOptions::new(host.env.clone());
+    options.clock = host.clock;
+    options
+}
+
+/// Commits what is in a folder without git, so that work begins with it; says what of it is left alone.
+pub(crate) fn record_folder(git: &GitProject, out: &mut Out) -> Result<(), CliError> {
+    let Some(recorded) = git.record_folder()? else { return Ok(()) };
+    let (shown, more) = recorded.left_alone.split_at(recorded.left_alone.len().min(10));
+    for file in shown {
+        out.note(&format!("left alone: {}", visible(file)));
+    }
+    if !more.is_empty() {
+        out.note(&format!("left alone: {} more", more.len()));
+    }
+    Ok(())
 }
 
 /// Fills in the review of steps that do not say: by tier, and none where nothing can review. Tells whether that was

@@ -6,14 +6,22 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{Project, write_new};
 use crate::wire;
+use enki_vcs_git::GitProject;
 use serde_json::json;
 use std::fmt::Write as _;
 
 pub(super) fn run(cx: &mut Context) -> Result<Exit, CliError> {
-    let git = wire::git(&cx.start_dir()?, &cx.host)?;
+    let start = cx.start_dir()?;
+    let known = Project::find(&start).is_some_and(|project| project.state_dir().is_dir());
+    let git = GitProject::open_or_make(&start, wire::git_options(&cx.host))?;
     let project = Project { root: git.root().to_owned() };
-    let mut made = project.make_state_dir()?;
+    let mut made = if git.is_folder() && !known { vec![project.state_dir()] } else { Vec::new() };
+    made.extend(project.make_state_dir()?);
     git.ensure_enki_dir()?;
+    if git.is_folder() && !known {
+        cx.out.note("this folder is in no git repository: Enki keeps its versions itself, in .enki/project.git");
+    }
+    wire::record_folder(&git, &mut cx.out)?;
     let settings = project.state_dir().join("enki.toml");
     let written = write_new(&settings, &template()).map_err(|error| {
         CliError::environment(format!("cannot write {}: {error}", settings.display()))

@@ -63,6 +63,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     let mut submission = Submission::new(spec, target);
     submission.gate = gate;
     submission.start_at = start_time(&plan);
+    wire::record_folder(&git, &mut cx.out)?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let accepted = session.orchestrator.submit(submission).await?;
     if accepted.known {
@@ -88,6 +89,7 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     drop(store);
     let config = configured(cx, &git, overrides)?;
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
+    wire::record_folder(&git, &mut cx.out)?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let orchestrator = session.orchestrator.clone();
     orchestrator.load(named.execution).await?;

@@ -29,9 +29,12 @@ fn bad_input_1_unknown_commands_and_flags_name_the_nearest() {
 #[test]
 fn bad_input_2_and_3_outside_a_repository_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let answer = call(dir.path(), &["init"]);
-    assert_eq!(answer.exit, Exit::Environment);
-    assert!(answer.stderr.contains("git init") && answer.stderr.contains(dir.path().to_str().unwrap()));
+    for args in [&["run", "--task", "Do it"][..], &["status"], &["resume"], &["pause", "exec-1"]] {
+        let answer = call(dir.path(), args);
+        assert_eq!(answer.exit, Exit::Environment, "{args:?}");
+        let named = answer.stderr.contains("`enki init`") && answer.stderr.contains(dir.path().to_str().unwrap());
+        assert!(named, "{}", answer.stderr);
+    }
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
 
     git(dir.path(), &["init", "-q", "--bare"]);

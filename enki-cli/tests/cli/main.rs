@@ -5,4 +5,5 @@
 mod bad_calls;
 mod bad_plans;
 mod common;
+mod places;
 mod runs;
