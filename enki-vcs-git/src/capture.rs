@@ -2,11 +2,13 @@
 
 use crate::error::GitError;
 use crate::objects::Kept;
+use crate::own::{self, Own};
 use crate::place::{Captured, Place, StartState, State};
 use crate::project::GitProject;
 use crate::resolve::unresolved;
 use crate::scan::{one_line, show_all};
 use crate::stage::{LeftOut, Staged, reset, stage};
+use crate::watch::Made;
 use crate::workspaces::prepare_capture_dir;
 use crate::{agent_git, beneath, message};
 use enki_core::crash_point;
@@ -32,17 +34,84 @@ pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> 
         return Err(GitError::Gone(format!("{} is gone, or no folder any more", place.work.display())));
     }
     prepare_capture_dir(project, &place)?;
+    let foreign = project.begun(&place, workspace.id).0.map_or_else(Vec::new, |begun| begun.own.foreign(&place.work));
     let staged = stage(project, &place)?;
+    let mut notices = Vec::new();
+    let known: Vec<CommitId> = std::iter::once(state.parent).chain(state.captured.map(|it| it.commit)).collect();
+    // Git is not asked about a git directory that may be somebody else's.
+    let own = if foreign.is_empty() { own::take_in(project, &place, workspace.id, &known)? } else { Own::None };
+    if let Own::Left(why) = &own {
+        notices.push(why.clone());
+    }
+    let tip = if let Own::Kept(tip) = own { Some(tip) } else { None };
+    let made = Made { tip, parent: state.parent, parent_tree: state.parent_tree, tree: staged.tree };
+    let mut drift = project.drift(&place, workspace.id, &made)?;
+    if !is_what_was_asked_for(&state, workspace) {
+        drift.tampered.push(format!("{}, Enki's own note of the workspace, was changed", place.capture.display()));
+    }
+    notices.append(&mut drift.notices);
+    let answer = answer(project, spec, &place, state, &staged, &foreign, &mut notices);
+    if drift.tampered.is_empty() {
+        answer.map(|answer| answer.noticing(notices))
+    } else {
+        Ok(tampered(drift.tampered, answer, notices))
+    }
+}
+
+/// What the workspace itself tells, whatever happened beside it.
+fn answer(
+    project: &GitProject,
+    spec: &CaptureSpec,
+    place: &Place,
+    state: State,
+    staged: &Staged,
+    foreign: &[String],
+    notices: &mut Vec<String>,
+) -> Result<Capture, GitError> {
     match spec.expect {
-        Expect::Change => change(project, spec, &place, state, &staged),
+        Expect::Change => change(project, spec, place, state, staged, foreign, notices),
         Expect::Artifact | Expect::Nothing => {
-            if let Some(paths) = drop_changes(project, &place, state, &staged)? {
+            notices.extend(foreign.iter().cloned());
+            if let Some(paths) = drop_changes(project, place, state, staged)? {
                 return Ok(Capture::Altered { paths });
             }
-            if spec.expect == Expect::Artifact { artifact(project, workspace, &place) } else { Ok(Capture::NoChange) }
+            if spec.expect == Expect::Artifact {
+                artifact(project, &spec.workspace, place)
+            } else {
+                Ok(Capture::NoChange)
+            }
         }
         _ => Err(GitError::Gone("this kind of expectation is not known to this version".to_owned())),
     }
+}
+
+/// Nothing of the attempt is merged, and what it left is kept all the same.
+fn tampered(mut what: Vec<String>, answer: Result<Capture, GitError>, mut notices: Vec<String>) -> Capture {
+    let work = match answer {
+        Ok(Capture::Change { commit, tree, .. }) => Some((commit, tree)),
+        Ok(Capture::Refused { reason }) => {
+            notices.push(format!("it was refused as well: {reason}"));
+            None
+        }
+        Ok(_) => None,
+        Err(error) => {
+            what.push(format!("what it left could not be taken in and is in its workspace only: {error}"));
+            None
+        }
+    };
+    Capture::Tampered { what, work }.noticing(notices)
+}
+
+/// Whether Enki's note of a workspace still says what the caller asked for.
+fn is_what_was_asked_for(state: &State, workspace: &WorkspaceSpec) -> bool {
+    let start = StartState::from(workspace.start);
+    let parent = match start {
+        StartState::Fresh { base } => Some(base),
+        StartState::Continue { head, .. } => Some(head),
+        StartState::Resolve { onto, .. } => Some(onto),
+        StartState::Other => None,
+    };
+    state.start == start && parent == Some(state.parent)
 }
 
 /// The workspace is another attempt's by now; what this one left was captured then.
@@ -75,14 +144,18 @@ fn change(
     place: &Place,
     mut state: State,
     staged: &Staged,
+    foreign: &[String],
+    notices: &mut Vec<String>,
 ) -> Result<Capture, GitError> {
     let mut reasons: Vec<String> = staged.left_out.iter().map(|left| left.why.clone()).collect();
+    reasons.extend(foreign.iter().cloned());
     let unchanged = staged.tree == state.parent_tree;
     let mut outcome = Capture::NoChange;
     if !unchanged {
         let workspace = &spec.workspace;
         let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
-        let findings = project.inspect_changes(&place.capture, &changed)?;
+        let findings = project.inspect_changes(&place.capture, staged.tree, &changed)?;
+        notices.extend(project.named_drivers(&place.capture, &changed)?);
         let text = message::step(&spec.title, "", "", workspace.task, workspace.attempt);
         let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &text, spec.at)?;
         crash_point!("workspace.commit");

@@ -183,14 +183,14 @@ fn make(root: &Path, options: &GitOptions) -> Result<(), GitError> {
         let reason = format!("{} is not a folder: Enki keeps its files there", enki.display());
         return Err(GitError::Unsupported { path: root.to_owned(), reason });
     }
-    private_dir(&enki.join("git/hooks"))?;
+    private_dir(&enki)?;
     put(&enki.join(".gitignore"), b"*\n")?;
     let new = git_dir.with_extension("git.new");
     agent_git::remove(&new)?;
     private_dir(&new)?;
     let program = crate::git::find_git(options.var("PATH").unwrap_or_default());
     let program = program.ok_or_else(|| GitError::Missing { searched: String::new() })?;
-    let git = Git::new(program, enki.join("git"), root.to_owned(), Vec::new());
+    let git = Git::new(program, root.to_owned(), Vec::new());
     let call = || git.at(&new).durable(Durable::Committed);
     // With the folder as its work tree git tries out what the file system can.
     call().work_tree(root).args(["init", "-q", "--template=", "--initial-branch=main"]).ok()?;

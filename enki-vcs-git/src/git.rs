@@ -21,13 +21,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+/// A path that nobody can ever make, so that no agent can put a hook or a configuration there: git takes what cannot
+/// be there for what is not there. Not the null device itself, which git replaces by a file if it writes to it (F20).
+pub(crate) const NOWHERE: &str = "/dev/null/nowhere";
+
 /// The git program, and what every call of it needs.
 #[derive(Debug)]
 pub(crate) struct Git {
     program: PathBuf,
-    /// Private folder with the empty home, the empty configuration and the empty hooks folder. It may be missing:
-    /// git takes a missing configuration for an empty one, and a missing hooks folder for no hooks.
-    home: PathBuf,
     /// The one folder whose ownership the person's own git accepted.
     safe: PathBuf,
     /// The person's environment without anything of git's.
@@ -35,8 +36,8 @@ pub(crate) struct Git {
 }
 
 impl Git {
-    pub(crate) fn new(program: PathBuf, home: PathBuf, safe: PathBuf, person: Vec<(OsString, OsString)>) -> Self {
-        Self { program, home, safe, person }
+    pub(crate) fn new(program: PathBuf, safe: PathBuf, person: Vec<(OsString, OsString)>) -> Self {
+        Self { program, safe, person }
     }
 
     /// A call on that git directory, which the caller names in full: nothing is discovered.
@@ -49,12 +50,8 @@ impl Git {
         for (key, value) in self.hardening() {
             cmd.arg("-c").arg(format!("{key}={value}"));
         }
-        for (key, path) in
-            [("core.hooksPath", "hooks"), ("core.attributesFile", "attributes"), ("core.excludesFile", "excludes")]
-        {
-            let mut pair = OsString::from(format!("{key}="));
-            pair.push(self.home.join(path));
-            cmd.arg("-c").arg(pair);
+        for key in ["core.hooksPath", "core.attributesFile", "core.excludesFile"] {
+            cmd.arg("-c").arg(format!("{key}={NOWHERE}"));
         }
         let mut safe = OsString::from("safe.directory=");
         safe.push(&self.safe);
@@ -75,10 +72,10 @@ impl Git {
         cmd.env_clear()
             .env("PATH", path)
             .env("LC_ALL", "C")
-            .env("HOME", &self.home)
+            .env("HOME", NOWHERE)
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            // Never the null device: git replaces what this names by a file if it writes to it (F20).
-            .env("GIT_CONFIG_GLOBAL", self.home.join("config"))
+            .env("GIT_CONFIG_GLOBAL", NOWHERE)
+            .env("GIT_GRAFT_FILE", NOWHERE)
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "")

@@ -49,10 +49,10 @@
 //! | call | processes |
 //! |---|---|
 //! | `GitProject::open` | 5 |
-//! | `create`, fresh / continued | 3 / 3 |
-//! | `capture` of nothing / of a change | 2 / 9 |
+//! | `create`, fresh / continued | 4 / 4, and 1 if what the person has staged is new |
+//! | `capture` of nothing / of a change | 3 / 11 |
 //! | `open` of an integration branch | 3 |
-//! | `import` | 3 |
+//! | `import` | 4 |
 //! | `build` of one change | 3 |
 //! | `check`, beside the command | 3 |
 //! | `publish`, not checked out | 7 |
@@ -84,6 +84,7 @@ mod lock;
 mod message;
 mod moving;
 mod objects;
+mod own;
 mod place;
 mod project;
 mod publish;
@@ -95,13 +96,15 @@ mod remove;
 mod resolve;
 mod root;
 mod scan;
+mod seen;
 mod stage;
+mod watch;
 mod workspaces;
 
 pub use error::GitError;
 pub use folder::Recorded;
 pub use gc::{Freed, GitKeep, Item, Known, Life, Verdict};
-pub use project::{Facts, GitOptions, GitProject, Head};
+pub use project::{DriftRule, Facts, GitOptions, GitProject, Head};
 pub use recover::{Pin, Restored, Standing};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;

@@ -98,6 +98,7 @@ impl GitProject {
             Old::At(id) => id.to_string(),
         };
         let id = new.to_string();
+        self.watch().moves(full_ref, new);
         let mut patience = Patience::new();
         loop {
             crash_point!("git.ref-prepared");

@@ -4,6 +4,7 @@ use crate::discover::{Places, head_of, security_warning, settings_of, version_of
 use crate::error::GitError;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::lock::Lock;
+use crate::watch::Watch;
 use crate::{GitRefinery, GitWorkspaces};
 use crate::{folder, remote, root};
 use enki_core::branch::Branch;
@@ -30,6 +31,24 @@ pub struct GitOptions {
     pub check_env: Vec<String>,
     /// The time, for the commits of a folder without git.
     pub clock: fn() -> Timestamp,
+    /// Files that no change may touch, because the check runs them; paths from the top of the project.
+    pub protected: Vec<String>,
+    /// Files that a change may touch although a rule forbids it, by the word of the person; a path, or a folder with a
+    /// slash at its end.
+    pub allowed: Vec<String>,
+    /// What a change of HEAD, refs or index beside an attempt means.
+    pub drift: DriftRule,
+}
+
+/// What it means for an attempt that HEAD, branches, tags or the index of the person's repository changed beside it.
+/// Configuration, hooks and the like always fail it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DriftRule {
+    /// The person may have done it: they are told. What can only have been the agent fails the attempt.
+    #[default]
+    Note,
+    /// It fails the attempt.
+    Fail,
 }
 
 impl GitOptions {
@@ -41,6 +60,9 @@ impl GitOptions {
             max_files: 100_000,
             check_env: Vec::new(),
             clock: system_clock,
+            protected: Vec::new(),
+            allowed: Vec::new(),
+            drift: DriftRule::default(),
         }
     }
 
@@ -92,6 +114,9 @@ struct Inner {
     root: PathBuf,
     /// Git directory with refs and objects.
     common_dir: PathBuf,
+    /// Git directory with HEAD and index: another one in a linked work tree.
+    git_dir: PathBuf,
+    watch: Watch,
     head: Head,
     facts: Facts,
     /// `core.*` settings that say what the file system can do, for the private git directories.
@@ -119,8 +144,7 @@ impl GitProject {
         }
         let version = version_of(&person_call(&program, &env, &folder).arg("version").ok()?.line(), &program)?;
         let places = folder::find(&program, &env, &folder)?;
-        let home = places.root.join(".enki/git");
-        let git = Git::new(program.clone(), home, places.root.clone(), env);
+        let git = Git::new(program.clone(), places.root.clone(), env);
         let head = head_of(&git, &places)?;
         let settings = settings_of(&git, &places.common_dir)?;
         let get = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
@@ -144,8 +168,10 @@ impl GitProject {
             warnings,
         };
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
-        let Places { root, common_dir, .. } = places;
-        Ok(Self { inner: Arc::new(Inner { git, options, root, common_dir, head, facts, file_system }) })
+        let Places { root, git_dir, common_dir, .. } = places;
+        let watch = Watch::default();
+        let inner = Inner { git, options, root, common_dir, git_dir, watch, head, facts, file_system };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Top of the person's work tree.
@@ -247,7 +273,7 @@ impl GitProject {
             fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
             self.exclude_enki()?;
         }
-        for name in ["git", "git/hooks", "tmp", "capture", "aside", "checks", "logs"] {
+        for name in ["tmp", "capture", "aside", "checks", "logs"] {
             let dir = enki.join(name);
             if !dir.is_dir() {
                 private_dir(&dir)?;
@@ -316,6 +342,14 @@ impl GitProject {
         &self.inner.common_dir
     }
 
+    pub(crate) fn git_dir(&self) -> &Path {
+        &self.inner.git_dir
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.inner.watch
+    }
+
     /// A hardened call on the person's repository: its refs and objects, never its files.
     pub(crate) fn at_person(&self) -> GitCmd {
         self.inner.git.at(&self.inner.common_dir)
@@ -377,10 +411,14 @@ impl GitProject {
                     .create(&sub)
                     .map_err(|e| GitError::io("make", &sub, e))?;
             }
-            put(&dir.join("config"), self.private_config(true).as_bytes())?;
             put(&dir.join("info/exclude"), b"/.enki/\n")?;
             // Last: it says that the rest is there.
             put(&dir.join("HEAD"), b"ref: refs/heads/enki-none\n")?;
+        }
+        // An agent without a sandbox can write here too; git would run what this file or these say.
+        put_if_other(&dir.join("config"), self.private_config(true).as_bytes())?;
+        for name in ["commondir", "config.worktree", "info/attributes"] {
+            crate::agent_git::remove(&dir.join(name))?;
         }
         self.borrow(dir, borrow)
     }

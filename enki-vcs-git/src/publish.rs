@@ -180,6 +180,9 @@ fn fast_forward(
 ) -> Result<Publish, GitError> {
     let command = format!("git merge --ff-only {candidate}");
     let shown = work_tree.display();
+    if let Some(reason) = project.untrusted()? {
+        return Ok(Publish::Blocked { reason, command });
+    }
     if dirty(project.git(), work_tree)? {
         let reason =
             format!("the branch is checked out at {shown}, and files there have changes that are not committed");
@@ -189,12 +192,15 @@ fn fast_forward(
     if before.as_deref() != Some(full_ref) {
         return Err(GitError::Gone(format!("{full_ref} is not checked out at {shown} any more")));
     }
+    project.watch().moves(full_ref, candidate);
+    project.watch().checks_out();
     let merge = project
         .as_person(work_tree)
         .args(["merge", "--ff-only", "--no-stat", "-q", &candidate.to_string()])
         .long()
         .let_finish()
         .run()?;
+    project.watch().checks_out();
     let after = head_branch(project, work_tree)?;
     if let Some(Publish::Published) = standing(project, full_ref, expected, candidate)? {
         return Ok(Publish::Published);

@@ -147,7 +147,7 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
             return Ok(Import::Refused { reason: format!("{commit} has no parent: it is not made on a base of Enki") });
         };
         let changed = project.diff(project.common_dir(), parent, tree)?;
-        let findings = project.inspect_changes(project.common_dir(), &changed)?;
+        let findings = project.inspect_changes(project.common_dir(), tree, &changed)?;
         if !findings.is_empty() {
             return Ok(Import::Refused { reason: one_line(&findings) });
         }

@@ -75,6 +75,11 @@ pub(crate) fn publish(
     if !project.is_ancestor(expected, commit)? {
         return Err(GitError::Gone(format!("the candidate {commit} is not built on {expected}, so it is not pushed")));
     }
+    if let Some(reason) = project.untrusted()? {
+        let command = format!("git push {remote} {commit}:refs/heads/{name}");
+        return Ok(Publish::Blocked { reason, command });
+    }
+    project.watch().moves(&format!("refs/remotes/{remote}/{name}"), commit);
     crash_point!("merge.8.before");
     // Nothing of ours waits for a server: the lock is free meanwhile.
     let output = call(project)?

@@ -3,6 +3,9 @@
 use crate::error::GitError;
 use crate::project::GitProject;
 use enki_core::id::TreeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// One path that differs between two trees.
@@ -15,10 +18,20 @@ pub(crate) struct Changed {
     pub(crate) mode: u32,
     /// Object in the new tree.
     pub(crate) id: String,
+    /// Object in the old tree; `None` if it was not there.
+    pub(crate) old: Option<String>,
 }
 
 const LINK: u32 = 0o120_000;
 const SUBMODULE: u32 = 0o160_000;
+/// Folders that are asked about one by one.
+const FOLDERS_LIMIT: usize = 500;
+/// Names that git knows for `diff=` without any configuration.
+const BUILT_IN_DIFFS: [&str; 28] = [
+    "ada", "bash", "bibtex", "cpp", "csharp", "css", "dts", "elixir", "fortran", "fountain", "golang", "html", "java",
+    "kotlin", "markdown", "matlab", "objc", "pascal", "perl", "php", "python", "ruby", "rust", "scheme", "tex", "ini",
+    "default", "true",
+];
 /// No link target is longer on the systems that we run on.
 const LINK_LIMIT: usize = 4096;
 
@@ -39,24 +52,35 @@ impl GitProject {
         while let (Some(meta), Some(path)) = (parts.next(), parts.next()) {
             let meta = String::from_utf8_lossy(meta);
             let fields: Vec<&str> = meta.trim_start_matches(':').split(' ').collect();
-            let [old_mode, mode, _, id, _] = fields[..] else {
+            let [old_mode, mode, old, id, _] = fields[..] else {
                 return Err(GitError::Unexpected { attempted: "git diff-tree".to_owned(), output: meta.into_owned() });
             };
             let octal = |mode: &str| u32::from_str_radix(mode, 8).unwrap_or(0);
             let (old_mode, mode) = (octal(old_mode), octal(mode));
-            changed.push(Changed { path: path.to_vec(), old_mode, mode, id: id.to_owned() });
+            let old = (old_mode != 0).then(|| old.to_owned());
+            changed.push(Changed { path: path.to_vec(), old_mode, mode, id: id.to_owned(), old });
         }
         Ok(changed)
     }
 
-    /// What of these changes is against the policy: the rule and the path, one line each.
-    pub(crate) fn inspect_changes(&self, git_dir: &Path, changed: &[Changed]) -> Result<Vec<String>, GitError> {
+    /// What of these changes, which made `tree`, is against the policy: the rule and the path, one line each.
+    pub(crate) fn inspect_changes(
+        &self,
+        git_dir: &Path,
+        tree: TreeId,
+        changed: &[Changed],
+    ) -> Result<Vec<String>, GitError> {
         let mut findings = Vec::new();
-        // What steers Enki or an agent is not an agent's to change, or to take away (bad input 34).
-        for change in changed.iter().filter(|change| is_settings(&change.path)) {
-            findings
-                .push(format!("{} is settings of Enki or of an agent; only a person changes it", show(&change.path)));
+        // What steers Enki or an agent, or judges its work, is not an agent's to change or to take away (bad input 34).
+        for change in changed.iter().filter(|change| !self.is_allowed(&change.path)) {
+            let name = show(&change.path);
+            if is_settings(&change.path) {
+                findings.push(format!("{name} is settings of Enki or of an agent; only a person changes it"));
+            } else if self.options().protected.iter().any(|path| path.as_bytes() == change.path) {
+                findings.push(format!("{name} is run by the check; only a person changes it"));
+            }
         }
+        findings.extend(self.same_but_for_case(git_dir, tree, changed)?);
         for change in changed.iter().filter(|change| change.mode != 0) {
             let name = show(&change.path);
             if change.mode == SUBMODULE {
@@ -79,6 +103,66 @@ impl GitProject {
             }
         }
         Ok(findings)
+    }
+
+    /// Whether the person allows changes of that path.
+    fn is_allowed(&self, path: &[u8]) -> bool {
+        self.options().allowed.iter().map(String::as_bytes).any(|allowed| match allowed {
+            [folder @ .., b'/'] => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/")),
+            file => path == file,
+        })
+    }
+
+    /// New paths whose names another one has in other letters, which many file systems take for one (bad input 71).
+    fn same_but_for_case(&self, git_dir: &Path, tree: TreeId, changed: &[Changed]) -> Result<Vec<String>, GitError> {
+        let added = changed.iter().filter(|change| change.mode != 0 && change.old.is_none());
+        // Each folder in which a name may be new.
+        let mut folders: BTreeSet<&[u8]> = BTreeSet::new();
+        for path in added.map(|change| &change.path[..]) {
+            folders.extend((0..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..=at]));
+            folders.insert(b"");
+        }
+        if folders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = || {
+            let call = self.git().at(git_dir).args(["ls-tree", "-z", "--name-only", "--full-tree"]);
+            if folders.len() > FOLDERS_LIMIT {
+                call.args(["-r", "-t"]).arg(tree.to_string())
+            } else {
+                call.arg(tree.to_string())
+            }
+        };
+        let mut listed = list().ok()?.stdout;
+        let below: Vec<&OsStr> =
+            folders.iter().filter(|name| !name.is_empty()).map(|name| OsStr::from_bytes(name)).collect();
+        if !below.is_empty() && folders.len() <= FOLDERS_LIMIT {
+            listed.extend(list().arg("--").args(below).ok()?.stdout);
+        }
+        Ok(twins(&listed, changed))
+    }
+
+    /// Drivers that the changes name in `.gitattributes` and that were not named there before. Enki runs none of them,
+    /// but a person who has one configured does (bad input 67).
+    pub(crate) fn named_drivers(&self, git_dir: &Path, changed: &[Changed]) -> Result<Vec<String>, GitError> {
+        let is_attributes = |path: &[u8]| path.rsplit(|b| *b == b'/').next() == Some(b".gitattributes");
+        let files: Vec<&Changed> = changed
+            .iter()
+            .filter(|change| {
+                is_attributes(&change.path) && change.mode != 0 && change.mode != LINK && change.mode != SUBMODULE
+            })
+            .collect();
+        let mut found = Vec::new();
+        for change in files {
+            let ids: Vec<String> = std::iter::once(change.id.clone()).chain(change.old.clone()).collect();
+            let blobs = self.blobs(git_dir, &ids)?;
+            let before = blobs.get(1).map_or_else(BTreeSet::new, |old| drivers(old));
+            for driver in drivers(&blobs[0]).difference(&before) {
+                let (path, driver) = (show(&change.path), show(driver.as_bytes()));
+                found.push(format!("{path} names the driver {driver}: Enki does not run it, your git may"));
+            }
+        }
+        Ok(found)
     }
 
     /// The contents of blobs.
@@ -106,6 +190,43 @@ impl GitProject {
 fn is_settings(path: &[u8]) -> bool {
     let top = path.split(|b| *b == b'/').next().unwrap_or_default();
     top == b".enki" || top == b".claude" || path == b"enki.toml" || path == b".mcp.json"
+}
+
+/// The programs that a `.gitattributes` names; what git has built in is none.
+fn drivers(attributes: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(attributes);
+    let words =
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(|line| line.split_whitespace());
+    words
+        .filter(|word| match word.split_once('=') {
+            Some(("filter", _)) => true,
+            Some(("merge", name)) => !matches!(name, "text" | "binary" | "union"),
+            Some(("diff", name)) => !BUILT_IN_DIFFS.contains(&name),
+            _ => false,
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The new paths among `changed` that have a twin among the listed ones.
+fn twins(listed: &[u8], changed: &[Changed]) -> Vec<String> {
+    let fold = |path: &[u8]| String::from_utf8_lossy(path).to_lowercase();
+    let mut spelt: BTreeMap<String, BTreeSet<&[u8]>> = BTreeMap::new();
+    for path in listed.split(|b| *b == 0).filter(|path| !path.is_empty()) {
+        spelt.entry(fold(path)).or_default().insert(path);
+    }
+    spelt.retain(|_, paths| paths.len() > 1);
+    let mut found = BTreeSet::new();
+    for path in changed.iter().filter(|change| change.mode != 0 && change.old.is_none()).map(|change| &change.path[..])
+    {
+        let ends = (0..path.len()).filter(|at| path[*at] == b'/').chain([path.len()]);
+        for part in ends.map(|end| &path[..end]) {
+            if let Some(other) = spelt.get(&fold(part)).and_then(|all| all.iter().find(|other| **other != part)) {
+                found.insert(format!("{} differs from {} by case only", show(part), show(other)));
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// A path for people: control characters escaped, what is not UTF-8 replaced.

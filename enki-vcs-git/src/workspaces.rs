@@ -139,6 +139,7 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
     let conflicts = plan.conflicts();
     let mut state = State::load(&place.capture)
         .ok_or_else(|| GitError::Gone(format!("{} disappeared meanwhile", place.capture.display())))?;
+    project.begin_watch(&place, spec.id)?;
     state.ready = true;
     state.save(&place.capture)?;
     Ok(Workspace::at(place.work.clone()).with_conflicts(conflicts))
@@ -313,7 +314,7 @@ pub(crate) fn keep_staged(project: &GitProject, place: &Place, state: &State, st
     let id = left_id(state, staged.tree);
     place.write_ref(&format!("refs/enki/in/{id}"), commit)?;
     let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
-    if project.inspect_changes(&place.capture, &changed)?.is_empty() {
+    if project.inspect_changes(&place.capture, staged.tree, &changed)?.is_empty() {
         let lock = project.write_lock()?;
         project.keep(&lock, &place.capture, commit, Some(state.parent), &format!("refs/enki/kept/{id}"))?;
     }

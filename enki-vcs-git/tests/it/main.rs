@@ -9,6 +9,7 @@ mod check;
 mod conformance;
 mod cost;
 mod folder;
+mod hostile_drift;
 mod keep;
 mod killed;
 mod project;

@@ -177,14 +177,14 @@ pub(crate) fn capture(spec: &WorkspaceSpec, expect: Expect) -> CaptureSpec {
 }
 
 pub(crate) fn committed(capture: Capture) -> CommitId {
-    match capture {
+    match capture.apart().0 {
         Capture::Change { commit, .. } => commit,
         other => panic!("{other:?}"),
     }
 }
 
 pub(crate) fn refused(capture: Capture) -> String {
-    match capture {
+    match capture.apart().0 {
         Capture::Refused { reason } => reason,
         other => panic!("{other:?}"),
     }

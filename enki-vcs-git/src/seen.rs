@@ -1,0 +1,266 @@
+//! What a repository is at one instant: its settings, its HEAD and refs, and what is staged.
+
+use crate::error::GitError;
+use crate::project::GitProject;
+use enki_core::id::EffectId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A repository at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// What makes git run or trust something: file below the git directory, and what it is.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Those of them that are configurations, as text. It may hold secrets, so it is nowhere but in memory.
+    #[serde(skip)]
+    pub(crate) texts: BTreeMap<String, String>,
+    /// What HEAD names.
+    pub(crate) head: String,
+    /// Refs but Enki's, and where they are.
+    pub(crate) refs: BTreeMap<String, String>,
+    pub(crate) index: Index,
+}
+
+/// What is staged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Index {
+    /// What the file ends with, a checksum of it; it differs too when only stat data does.
+    mark: String,
+    /// A digest of the entries without stat data.
+    pub(crate) entries: String,
+}
+
+/// Files of a git directory that say what git does, beside hooks and what a configuration includes.
+const SETTINGS: [&str; 5] = ["commondir", "info/attributes", "info/exclude", "info/grafts", "objects/info/alternates"];
+const CONFIGURATIONS: [&str; 2] = ["config", "config.worktree"];
+/// Folders of refs that there may be without a folder, packed or in another format.
+const REFS: [&str; 6] = ["heads", "notes", "remotes", "replace", "stash", "tags"];
+const READ_LIMIT: u64 = 4 << 20;
+const HOOKS_LIMIT: usize = 1000;
+
+impl Seen {
+    /// Looks. One process of git; two if the index is not the one of `last`.
+    pub(crate) fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
+        let mut seen = Self::default();
+        seen.look_at_settings(project.common_dir());
+        if project.git_dir() != project.common_dir() {
+            seen.add_text(project.git_dir(), "config.worktree", "config.worktree of the worktree");
+        }
+        seen.look_at_refs(project)?;
+        seen.head = head(project)?;
+        // Where there is no git but Enki's, nobody stages.
+        if !project.is_folder() {
+            seen.index = Index::look(project, last.map(|seen| &seen.index))?;
+        }
+        Ok(seen)
+    }
+
+    fn look_at_settings(&mut self, dir: &Path) {
+        let id = fs::symlink_metadata(dir).map(|meta| format!("{}:{}", meta.dev(), meta.ino()));
+        self.settings.insert("the git directory".to_owned(), id.unwrap_or_default());
+        for name in SETTINGS {
+            self.add(dir, name, name);
+        }
+        for name in CONFIGURATIONS {
+            self.add_text(dir, name, name);
+        }
+        for name in included(self.texts.get("config").map_or("", String::as_str), dir) {
+            self.add_text(dir, &name, &name);
+        }
+        let mut open = vec!["hooks".to_owned()];
+        let mut left = HOOKS_LIMIT;
+        while let Some(folder) = open.pop() {
+            if fs::symlink_metadata(dir.join(&folder)).is_ok_and(|meta| meta.is_symlink()) {
+                self.add(dir, &folder, &folder);
+                continue;
+            }
+            let Ok(entries) = fs::read_dir(dir.join(&folder)) else { continue };
+            for entry in entries.flatten() {
+                let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+                let Some(rest) = left.checked_sub(1) else { return };
+                left = rest;
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    open.push(name);
+                } else {
+                    self.add(dir, &name, &name);
+                }
+            }
+        }
+    }
+
+    /// Takes in one configuration with its text, if it is there.
+    fn add_text(&mut self, dir: &Path, path: &str, name: &str) {
+        if let Some(bytes) = self.add(dir, path, name) {
+            self.texts.insert(name.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+
+    /// Takes in one file, if it is there. Gives its contents.
+    fn add(&mut self, dir: &Path, path: &str, name: &str) -> Option<Vec<u8>> {
+        let file = dir.join(path);
+        let meta = fs::symlink_metadata(&file).ok()?;
+        let mut what = String::new();
+        if meta.is_symlink() {
+            what = format!("link to {} ", fs::read_link(&file).unwrap_or_default().display());
+        }
+        let found = contents(&file);
+        match &found {
+            Some((mode, bytes)) => {
+                let digest = match name {
+                    "info/exclude" => EffectId::of("file", &[&without_our_line(bytes)]),
+                    _ => EffectId::of("file", &[bytes]),
+                };
+                let runs = if mode & 0o111 != 0 { "runs" } else { "plain" };
+                what.push_str(&format!("{runs} {}", digest.hex()));
+            }
+            None => what.push_str("no file"),
+        }
+        self.settings.insert(name.to_owned(), what);
+        found.map(|(_, bytes)| bytes)
+    }
+
+    fn look_at_refs(&mut self, project: &GitProject) -> Result<(), GitError> {
+        let mut folders: Vec<String> = REFS.iter().map(|name| format!("refs/{name}")).collect();
+        for entry in fs::read_dir(project.common_dir().join("refs")).into_iter().flatten().flatten() {
+            let name = format!("refs/{}", entry.file_name().to_string_lossy());
+            if name != "refs/enki" && !folders.contains(&name) {
+                folders.push(name);
+            }
+        }
+        let list = ["for-each-ref", "--format=%(refname) %(objectname) %(symref)"];
+        let output = project.at_person().args(list).args(folders).ok()?;
+        for line in output.stdout.split(|b| *b == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            if let Some((name, rest)) = line.split_once(' ')
+                && !name.starts_with("refs/heads/enki/")
+            {
+                self.refs.insert(name.to_owned(), rest.trim().to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Index {
+    fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
+        let mark = mark(&project.git_dir().join("index"));
+        if let Some(last) = last.filter(|last| last.mark == mark) {
+            return Ok(last.clone());
+        }
+        let list = ["ls-files", "--stage", "-v", "-z", "--sparse"];
+        let output = project.git().at(project.git_dir()).args(list).long().ok()?;
+        Ok(Self { mark, entries: EffectId::of("index", &[&output.stdout]).hex() })
+    }
+}
+
+/// Enki hides its folder by a line of its own.
+fn without_our_line(exclude: &[u8]) -> Vec<u8> {
+    exclude.split(|b| *b == b'\n').filter(|line| *line != b"/.enki/").collect::<Vec<_>>().join(&b'\n')
+}
+
+/// What an index ends with. Git may be told to leave the checksum out; then it is what stat says.
+fn mark(index: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(index)?;
+        let meta = file.metadata()?;
+        let mut end = [0; 32];
+        let from = meta.len().saturating_sub(32);
+        file.seek(SeekFrom::Start(from))?;
+        let n = file.read(&mut end)?;
+        let stat = if end[..n].iter().rev().take(20).all(|b| *b == 0) {
+            format!(" {} {}.{} {}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+        } else {
+            String::new()
+        };
+        Ok(format!("{} {}{stat}", meta.len(), EffectId::of("mark", &[&end[..n]]).hex()))
+    };
+    read().unwrap_or_else(|_| "none".to_owned())
+}
+
+fn head(project: &GitProject) -> Result<String, GitError> {
+    let file = project.git_dir().join("HEAD");
+    if project.facts().ref_format == "files" {
+        let text = fs::read(&file).map_err(|e| GitError::io("read", &file, e))?;
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        return Ok(text.strip_prefix("ref: ").map_or(text.clone(), str::to_owned));
+    }
+    let symbolic = project.git().at(project.git_dir()).args(["symbolic-ref", "-q", "HEAD"]).run()?;
+    if symbolic.code == Some(0) {
+        return Ok(symbolic.line());
+    }
+    Ok(project.git().at(project.git_dir()).args(["rev-parse", "--verify", "HEAD"]).ok()?.line())
+}
+
+/// Mode and contents of a regular file, links followed; the contents of a huge one are cut, with its size and times.
+fn contents(path: &Path) -> Option<(u32, Vec<u8>)> {
+    // NONBLOCK: a FIFO of that name must not hold us.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    file.take(READ_LIMIT).read_to_end(&mut bytes).ok()?;
+    if meta.len() > READ_LIMIT {
+        bytes.extend_from_slice(format!("{} {} {}", meta.len(), meta.mtime_nsec(), meta.ctime_nsec()).as_bytes());
+    }
+    Some((meta.mode(), bytes))
+}
+
+/// The files in the git directory that a configuration includes by path.
+fn included(config: &str, dir: &Path) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in config.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = section.to_lowercase().starts_with("include");
+        }
+        if let Some((key, value)) = line.rsplit(']').next().and_then(|line| line.split_once('='))
+            && inside
+            && key.trim().eq_ignore_ascii_case("path")
+        {
+            let path = PathBuf::from(value.trim().trim_matches('"'));
+            let path = if path.is_absolute() { path } else { dir.join(path) };
+            if let Some(name) = path.strip_prefix(dir).ok().and_then(Path::to_str)
+                && !name.split('/').any(|part| part == "..")
+                && name.len() < 256
+            {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Whether a key is one that a person's everyday commands write (`git push -u`, `git switch`, git LFS), and that cannot
+/// make git run something.
+pub(crate) fn is_everyday(key: &str) -> bool {
+    let last = key.rsplit('.').next().unwrap_or_default();
+    (key.starts_with("branch.") && last != "mergeoptions")
+        || key == "lfs.repositoryformatversion"
+        || (key.starts_with("lfs.") && matches!(last, "locksverify" | "access"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_configuration_includes_from_beside_it_is_found() {
+        let text = "[core]\n\tpath = no\n[include]\n\tpath = more\n[includeIf \"gitdir:/x\"]\n\tPath = \"/g/sub/it\"\n\
+                    [include] path = third\n[include]\n\tpath = ../out\n\tpath = /etc/x\n[a]\n path = b\n";
+        assert_eq!(included(text, Path::new("/g")), ["more", "sub/it", "third"]);
+    }
+
+    #[test]
+    fn only_keys_that_cannot_run_anything_are_everyday() {
+        for key in ["branch.main.remote", "branch.a.b.merge", "lfs.https://x/y.locksverify"] {
+            assert!(is_everyday(key), "{key}");
+        }
+        for key in ["branch.main.mergeoptions", "core.hookspath", "remote.origin.url", "lfs.customtransfer.x.path"] {
+            assert!(!is_everyday(key), "{key}");
+        }
+    }
+}
