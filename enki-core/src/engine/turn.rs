@@ -133,6 +133,8 @@ impl Engine {
         });
         let tier = execution.plan().step(place.step).tier;
         let demand = execution.demand(place.step, now);
+        let held = execution.holds_files(place.step);
+        let claim = execution.claim(place.step).filter(|_| held || matches!(demand, Demand::Wants { .. }));
         let stopped = turn.stop.len();
         self.diff(Subject::Step(place), wanted, turn);
         let stops = turn.stop.len() > stopped;
@@ -143,6 +145,7 @@ impl Engine {
         } else {
             self.dispatcher.update(place, demand);
         }
+        self.dispatcher.claim(place, claim, held);
         if stops {
             self.stopping.insert(place, tier);
             self.dispatcher.stopping(place, tier);

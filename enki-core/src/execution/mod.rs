@@ -21,7 +21,7 @@ pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, Run, Running,
 use crate::agent::Usage;
 use crate::branch::Branch;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Scope, Step};
 use crate::refinery::Gate;
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::Counts;
@@ -124,12 +124,21 @@ pub enum Demand {
 pub struct StartOrder {
     /// Next attempts of open chains come first.
     pub fresh: bool,
-    /// Then by priority.
+    /// Then by priority; of the same priority, the dispatcher takes one whose files are free first.
     pub priority: Priority,
     /// Then by how much it frees: steps it blocks less steps that block it, negated.
     pub fan: i64,
     /// Then by the longest path below, negated.
     pub below: i64,
+}
+
+/// The files a step says it changes, below the branch on which they land.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Claim {
+    /// The branch.
+    pub target: Branch,
+    /// The files.
+    pub scope: Arc<Scope>,
 }
 
 impl Execution {
@@ -386,6 +395,19 @@ impl Execution {
             | StepState::Failed(_)
             | StepState::Cancelled => Demand::Idle,
         }
+    }
+
+    /// The files the step at `ix` says it changes, if it does.
+    #[must_use]
+    pub fn claim(&self, ix: StepIx) -> Option<Claim> {
+        let scope = Arc::clone(self.plan.scope(ix)?);
+        Some(Claim { target: self.target.clone(), scope })
+    }
+
+    /// Whether the step at `ix` is on its files: from its first attempt until its change is merged or given up.
+    #[must_use]
+    pub fn holds_files(&self, ix: StepIx) -> bool {
+        matches!(self.step(ix).state, StepState::Running(_) | StepState::Merging { .. })
     }
 
     /// The step whose conflict with another change is resolved now, or next. Steps of one execution that are in conflict

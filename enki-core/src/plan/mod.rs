@@ -2,9 +2,11 @@
 
 mod check;
 mod problem;
+mod scope;
 
 pub use check::nearest;
 pub use problem::{PathPart, PlanProblem, PlanProblems};
+pub use scope::Scope;
 
 use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
@@ -13,6 +15,7 @@ use crate::spec::{AfterWhen, Condition, Land, PlanSpec, StepSpec};
 use crate::tier::{Priority, Tier};
 use check::{Check, at};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A checked plan. Steps are only ever added at its end.
@@ -135,11 +138,12 @@ impl Default for Review {
     }
 }
 
-/// Edges out of a step and what the order of starts derives from them.
+/// Edges out of a step, and what the order of starts derives from them and from its scope.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Links {
     dependents: Vec<(StepIx, Condition)>,
     below: u32,
+    scope: Option<Arc<Scope>>,
 }
 
 /// Limits on plans.
@@ -284,8 +288,9 @@ impl Plan {
         for step in steps {
             let ix = StepIx::at(self.steps.len());
             self.index.insert(step.id.clone(), ix);
+            let scope = step.brief.as_deref().and_then(Scope::of);
             self.steps.push(step);
-            self.links.push(Links::default());
+            self.links.push(Links { scope, ..Links::default() });
         }
         let mut moved = Vec::new();
         for at in first..self.steps.len() {
@@ -386,6 +391,12 @@ impl Plan {
     pub fn fan(&self, ix: StepIx) -> i64 {
         let blocks = self.links[ix.index()].dependents.len();
         blocks as i64 - self.steps[ix.index()].needs.len() as i64
+    }
+
+    /// The files it says it will change, if it does.
+    #[must_use]
+    pub fn scope(&self, ix: StepIx) -> Option<&Arc<Scope>> {
+        self.links[ix.index()].scope.as_ref()
     }
 
     /// What is needed from outside, and by which steps.

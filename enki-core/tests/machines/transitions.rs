@@ -7,8 +7,8 @@ use enki_core::branch::Branch;
 use enki_core::dispatcher::{Dispatcher, Place};
 use enki_core::engine::Effect;
 use enki_core::execution::{
-    Answer, AttemptEnd, Command, Demand, Execution, HoldNo, HoldReason, Input, NeedState, Outcome, Refusal, Rejected,
-    Report, Run, StartOrder, StepState, Touched, Work,
+    Answer, AttemptEnd, Claim, Command, Demand, Execution, HoldNo, HoldReason, Input, NeedState, Outcome, Refusal,
+    Rejected, Report, Run, StartOrder, StepState, Touched, Work,
 };
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
 use enki_core::limits::Limits;
@@ -662,8 +662,52 @@ fn the_table_of_the_dispatcher_is_up_to_date() {
     };
     let text = format!(
         "# The dispatcher\n\nMade by the test `transitions` of `enki-core`; never edited by hand. What one step holds of the \
-         permits after its demand changed from the column to the line.\n\n{}",
-        table(&states, &inputs, of)
+         permits after its demand changed from the column to the line.\n\n{}\n{}",
+        table(&states, &inputs, of),
+        order_of_overlaps()
     );
     snapshot("dispatcher.md", &text);
+}
+
+/// Which of two steps starts first, while a third is on `src/a`.
+fn order_of_overlaps() -> String {
+    let place = |n| Place { execution: ExecutionId::new(1), step: StepIx(n) };
+    let scope = |path: &str| {
+        let spec = json!({"steps": [step("x", json!({"scope": {"files": [path]}}))]});
+        World::new(Limits::default()).submission(spec, &[]).plan.scope(StepIx(0)).cloned()
+    };
+    let claim = |path: &str| scope(path).map(|scope| Claim { target: "main".parse().unwrap(), scope });
+    let wants = |priority, fresh| Demand::Wants {
+        tier: Tier::Standard,
+        chain: false,
+        order: StartOrder { fresh, priority, fan: 0, below: 0 },
+    };
+    let firsts = [
+        ("src/a", ("src/a", wants(Priority::Normal, true))),
+        ("src", ("src", wants(Priority::Normal, true))),
+        ("src/a, high", ("src/a", wants(Priority::High, true))),
+        ("src/a, begun already", ("src/a", wants(Priority::Normal, false))),
+    ];
+    let seconds = [
+        ("no scope", ("", wants(Priority::Normal, true))),
+        ("src/b", ("src/b", wants(Priority::Normal, true))),
+        ("src/b, low", ("src/b", wants(Priority::Low, true))),
+        ("src/a/deep", ("src/a/deep", wants(Priority::Normal, true))),
+    ]
+    .map(|(name, second)| (name.to_owned(), second));
+    let of = |first: &(&str, Demand), second: &(&str, Demand)| {
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.claim(place(0), claim("src/a"), true);
+        for (n, (path, demand)) in [(1, first), (2, second)] {
+            dispatcher.claim(place(n), claim(path), false);
+            dispatcher.update(place(n), *demand);
+        }
+        let next = dispatcher.next(&Limits::default(), Timestamp(0)).unwrap();
+        if next == place(1) { "the first".to_owned() } else { "the second".to_owned() }
+    };
+    format!(
+        "Which of two steps starts first while a third is on `src/a`: the column is the first in the order otherwise, \
+         the line the second.\n\n{}",
+        table(&firsts, &seconds, of)
+    )
 }

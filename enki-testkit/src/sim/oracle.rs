@@ -13,7 +13,7 @@ use enki_core::plan::{External, Need, NeedOn, Step};
 use enki_core::refinery::Candidate;
 use enki_core::spec::Condition;
 use enki_core::store::LogId;
-use enki_core::tier::Purpose;
+use enki_core::tier::{Priority, Purpose, Tier};
 use enki_core::workspace::Start;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,8 @@ pub(super) struct Oracle {
     /// What the refinery really moved a branch to.
     published: BTreeSet<(Branch, CommitId)>,
     captured: BTreeSet<CommitId>,
+    /// Whether one execution alone starts attempts in this batch: then their order in it is known.
+    alone: bool,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
     pub(super) tampered: BTreeSet<Branch>,
 }
@@ -61,6 +63,11 @@ struct KnownStep {
     merged: Option<CommitId>,
     /// Its request, while it merges.
     request: Option<RequestId>,
+    tier: Tier,
+    gated: bool,
+    priority: Priority,
+    /// The files and folders it says it changes.
+    files: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +103,10 @@ impl Oracle {
                 }
             }
         }
+        let starts = |append: &&LogAppend| {
+            append.events.iter().any(|e| matches!(e, Event::Execution(execution::Event::AttemptStarted { .. })))
+        };
+        self.alone = batch.iter().filter(starts).count() == 1;
         for append in batch {
             let mut due: BTreeSet<StepIx> = BTreeSet::new();
             for event in &append.events {
@@ -127,6 +138,7 @@ impl Oracle {
         use execution::Event as E;
         if let E::AttemptStarted { step, attempt, start, .. } = event {
             self.may_start(id, *step, *attempt, due)?;
+            self.avoids_overlaps(id, *step, due)?;
             if let Start::Resolve { onto, .. } = start {
                 self.may_resolve(id, *step, *onto)?;
             }
@@ -216,6 +228,26 @@ impl Oracle {
                 known.stops.clear();
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A step begins on files that others of its execution are on only if nothing else of its kind could have begun.
+    fn avoids_overlaps(&self, id: ExecutionId, ix: StepIx, due: &BTreeSet<StepIx>) -> Result<(), String> {
+        let Some(known) = self.executions.get(&id).filter(|_| self.alone) else { return Ok(()) };
+        let step = &known.steps[ix.index()];
+        let works = || self.executions.values().flat_map(|known| &known.steps).filter(|step| step.works());
+        let among = known.steps.iter().filter(|other| other.works());
+        if step.running || step.attempts > 0 || !among.into_iter().any(|other| other.overlaps(step)) {
+            return Ok(());
+        }
+        for (n, other) in known.steps.iter().enumerate() {
+            let alike = other.tier == step.tier && other.priority <= step.priority && (step.gated || !other.gated);
+            let free = other.attempts == 0 && !other.running && !works().any(|at_work| at_work.overlaps(other));
+            let ready = || self.may_start(id, StepIx::at(n), AttemptNo(1), due).is_ok();
+            if n != ix.index() && alike && free && ready() {
+                return Err(format!("it begins on files in use, while step {n} could have begun on free ones"));
+            }
         }
         Ok(())
     }
@@ -503,7 +535,27 @@ impl Known {
 
 impl KnownStep {
     fn new(step: &Step) -> Self {
-        Self { needs: step.needs.clone(), checkpoint: step.checkpoint, ..Self::default() }
+        let brief = step.brief.iter().flat_map(|brief| brief.files.iter().chain(&brief.directories));
+        Self {
+            needs: step.needs.clone(),
+            checkpoint: step.checkpoint,
+            tier: step.tier,
+            gated: step.review.is_some(),
+            priority: step.priority,
+            files: brief.cloned().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is at work, and with it on its files.
+    const fn works(&self) -> bool {
+        self.running || self.request.is_some()
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let in_folder = |a: &String, b: &String| a.strip_prefix(b.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let touch = |a, b| a == b || in_folder(a, b) || in_folder(b, a);
+        self.files.iter().any(|a| other.files.iter().any(|b| touch(a, b)))
     }
 
     fn lived(&mut self) {

@@ -75,6 +75,10 @@ fn step(rng: &mut Rng, n: usize, known: &[String]) -> StepSpec {
         done_when: rng.chance(200).then(|| "it works".to_owned()),
         ..StepSpec::default()
     };
+    if rng.chance(600) {
+        step.scope.files.push(rng.pick(&["shared.txt", "src/a.txt", "src/b.txt", "docs/c.txt"]).to_owned());
+        step.scope.directories.extend(rng.chance(200).then(|| "src".to_owned()));
+    }
     step.review = match rng.below(4) {
         0 | 1 => None,
         2 => Some(ReviewSpec::Word(ReviewWord::Code)),

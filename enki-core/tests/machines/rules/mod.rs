@@ -6,6 +6,7 @@ mod conflicts;
 mod merging;
 mod needs;
 mod reviews;
+mod scopes;
 mod triggers;
 
 use crate::world::{World, step};

@@ -3,13 +3,24 @@
 //! It has no log: everything in it follows from what the executions demand. Two permits, both must allow a start: a
 //! run permit while one agent process lives, a chain permit while the chain of a gated step is open. The chain permit
 //! is taken first and nobody holds a run permit while waiting, so there is no deadlock.
+//!
+//! Of the steps that may begin, with the same priority, one whose files nobody is on comes before one whose declared
+//! scope overlaps that of a step at work for the same target. It is an order, not a ban: if only overlapping work is
+//! ready, it starts. [`Dispatcher::next`] looks at the first [`LOOK_AHEAD`] of each queue only, so that its cost does
+//! not grow with the plan; where no scopes are declared it looks at one.
 
-use crate::execution::{Demand, StartOrder};
+mod claims;
+
+use crate::execution::{Claim, Demand, StartOrder};
 use crate::id::{ExecutionId, StepIx};
 use crate::limits::Limits;
-use crate::tier::Tier;
+use crate::tier::{Priority, Tier};
 use crate::time::Timestamp;
+use claims::Claims;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// How many of those who wait in one queue are asked whether their files are free.
+pub const LOOK_AHEAD: usize = 64;
 
 /// Names a step across executions. Ordered by age of the execution, then by position in the plan.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -31,6 +42,7 @@ pub struct Dispatcher {
     /// Processes that are being stopped: not wanted any more, but not gone.
     stopping: BTreeMap<Place, Tier>,
     used: [u32; 3],
+    claims: Claims,
     quota_until: Option<Timestamp>,
 }
 
@@ -39,6 +51,16 @@ struct Waiter {
     tier: Tier,
     chain: bool,
     order: StartOrder,
+}
+
+/// Who starts first of one queue, in the order of the fields.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+struct Candidate {
+    fresh: bool,
+    priority: Priority,
+    overlaps: bool,
+    order: StartOrder,
+    place: Place,
 }
 
 impl Dispatcher {
@@ -73,6 +95,12 @@ impl Dispatcher {
         }
     }
 
+    /// Takes over which files a step says it changes, and whether it is on them. To be called whenever that may have
+    /// changed.
+    pub fn claim(&mut self, place: Place, claim: Option<Claim>, held: bool) {
+        self.claims.set(place, claim, held);
+    }
+
     /// The step that starts next, if permits allow any. The caller grants it and updates its demand.
     #[must_use]
     pub fn next(&self, limits: &Limits, now: Timestamp) -> Option<Place> {
@@ -83,9 +111,21 @@ impl Dispatcher {
         let open = |tier: &Tier| self.used[*tier as usize] < limits.tier(*tier);
         let heads = Tier::ALL.into_iter().filter(open).flat_map(|tier| {
             let queues = &self.queues[tier as usize];
-            [queues[0].first(), queues[1].first().filter(|_| chain_free)]
+            [self.best(&queues[0]), self.best(&queues[1]).filter(|_| chain_free)]
         });
-        heads.flatten().min().map(|(_, place)| *place)
+        heads.flatten().min().map(|candidate| candidate.place)
+    }
+
+    /// Who of one queue starts first: of those with the priority of the first, one whose files are free, if there is.
+    fn best(&self, queue: &BTreeSet<(StartOrder, Place)>) -> Option<Candidate> {
+        let (first, _) = queue.first()?;
+        let equal = |(order, _): &&(StartOrder, Place)| (order.fresh, order.priority) == (first.fresh, first.priority);
+        // What is begun already is on its files itself.
+        let free = |(order, place): &&(StartOrder, Place)| !order.fresh || !self.claims.overlaps(*place);
+        let found = queue.iter().take(LOOK_AHEAD).take_while(equal).find(free);
+        let (order, place) = *found.or(queue.first())?;
+        let StartOrder { fresh, priority, .. } = order;
+        Some(Candidate { fresh, priority, overlaps: found.is_none(), order, place })
     }
 
     /// Agent processes that live or are being stopped.
@@ -154,14 +194,13 @@ impl Dispatcher {
         if self.runs() > limits.runs || over.is_some() || self.chains.len() > limits.chains as usize {
             return Err(format!("I4: over a limit: runs {used:?}, chains {}", self.chains.len()));
         }
-        Ok(())
+        self.claims.check()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tier::Priority;
 
     fn place(n: u32) -> Place {
         Place { execution: ExecutionId::new(1), step: StepIx(n) }
