@@ -244,7 +244,9 @@ impl Oracle {
         for (n, other) in known.steps.iter().enumerate() {
             let alike = other.tier == step.tier && other.priority <= step.priority && (step.gated || !other.gated);
             let free = other.attempts == 0 && !other.running && !works().any(|at_work| at_work.overlaps(other));
-            let ready = || self.may_start(id, StepIx::at(n), AttemptNo(1), due).is_ok();
+            // What this model knows of other executions is enough to forbid a start, not to ask for one.
+            let inside = other.needs.iter().all(|need| matches!(need.on, NeedOn::Step(_)));
+            let ready = || inside && self.may_start(id, StepIx::at(n), AttemptNo(1), due).is_ok();
             if n != ix.index() && alike && free && ready() {
                 return Err(format!("it begins on files in use, while step {n} could have begun on free ones"));
             }
