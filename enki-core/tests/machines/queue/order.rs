@@ -358,3 +358,18 @@ fn what_the_disk_lost_with_the_power_is_published_again() {
     let mut bench = merged();
     assert_eq!(bench.hear(&Input::Inspected { state: state(Some(last.commit), true), rebooted: true }).unwrap(), []);
 }
+
+#[test]
+fn what_was_on_the_target_and_was_taken_away_is_not_published_a_second_time() {
+    let mut bench = Bench::new(limits(1, 1));
+    bench.enqueue(entry(0, Priority::Normal, Timestamp(0)));
+    let check = to_the_check(&mut bench);
+    bench.report(check, verdict(true)).unwrap();
+    let publish = effect(&bench, EffectKind::Publish);
+    for head in [commit(1), commit(9)] {
+        let mut bench = Bench { queue: bench.queue.clone(), log: Vec::new(), ..Bench::new(limits(1, 1)) };
+        let state = TargetState { head: Some(head), contains: false, was_there: true };
+        let events = bench.report(publish, Report::Moved(state)).unwrap();
+        assert!(matches!(&events[..], [Event::Ejected { reason: Eject::Rewound, charged: false, .. }]), "{events:?}");
+    }
+}
