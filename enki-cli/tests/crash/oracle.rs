@@ -1,10 +1,11 @@
 //! What must hold once a plan came to its end, whatever happened on the way.
 
-use crate::place::Place;
+use crate::place::{Kind, Place};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// What is wrong, if anything.
 pub(crate) fn look(place: &Place) -> Result<(), String> {
@@ -93,4 +94,43 @@ fn processes(place: &Place) -> Vec<String> {
     };
     let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
     fs::read_dir("/proc").unwrap().flatten().filter(of_place).map(name).collect()
+}
+
+#[test]
+fn the_oracle_sees_each_kind_of_damage() {
+    let place = Place::new(Kind::AWAY);
+    place.to_the_end(|_, _| None).unwrap();
+    look(&place).unwrap();
+    let (main, refs) =
+        (place.git(&["rev-parse", "main"]), place.git(&["for-each-ref", "--format=%(refname)", "refs/enki"]));
+
+    let blamed = |word: &str| {
+        let why = look(&place).unwrap_err();
+        assert!(why.starts_with(word), "{word}: {why}");
+    };
+    let message = place.git(&["log", "-1", "--format=%B", "main"]);
+    let twice = place.git(&["commit-tree", "main^{tree}", "-p", "main", "-m", &message]);
+    place.git(&["update-ref", "refs/heads/main", twice.trim()]);
+    blamed("commits on main");
+    place.git(&["update-ref", "refs/heads/main", "main~2"]);
+    blamed("commits on main");
+    place.git(&["update-ref", "refs/heads/main", main.trim()]);
+
+    let lock = place.root.join(".git/refs/heads/main.lock");
+    fs::write(&lock, "").unwrap();
+    blamed("locks of git");
+    fs::remove_file(lock).unwrap();
+    fs::write(place.root.join("shared.txt"), "half").unwrap();
+    blamed("git status");
+    place.git(&["checkout", "-q", "shared.txt"]);
+    let mut alive = Command::new("sleep").arg("60").env("OF", &place.dir).spawn().unwrap();
+    blamed("processes");
+    alive.kill().unwrap();
+    alive.wait().unwrap();
+    look(&place).unwrap();
+
+    for kept in refs.lines() {
+        place.git(&["update-ref", "-d", kept]);
+    }
+    blamed("commit ");
 }

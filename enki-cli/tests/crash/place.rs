@@ -58,6 +58,12 @@ impl Run {
         self.status.signal() == Some(9)
     }
 
+    /// How it ended, and what it said last.
+    fn told(&self) -> String {
+        let last = self.stdout.lines().last().unwrap_or_default();
+        format!("a run ended with {}: {last}\n{}", self.status, self.stderr)
+    }
+
     pub(crate) fn hits(&self, point: &str) -> usize {
         self.passed.iter().filter(|name| *name == point).count()
     }
@@ -145,7 +151,8 @@ impl Place {
         let number = self.runs.replace(self.runs.get() + 1);
         let file = |what: &str| self.dir.join(format!("{number}.{what}"));
         let (out, err, log) = (file("out"), file("err"), file("points"));
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("enki"));
+        let other = std::env::var_os("ENKI_BINARY");
+        let mut command = Command::new(other.unwrap_or_else(|| assert_cmd::cargo::cargo_bin!("enki").into()));
         command.current_dir(&self.root).args(args).env_clear();
         command.env("HOME", self.dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.env("ENKI_CRASH_LOG", &log).envs(crash_at.map(|at| ("ENKI_CRASH_AT", at)));
@@ -180,7 +187,9 @@ impl Place {
         loop {
             let one = match how(self, next) {
                 Some(one) => one,
-                None if left == 0 => return Err(format!("it does not end: {:?}", runs.last())),
+                None if left == 0 => {
+                    return Err(format!("it does not end: {}", runs.last().map_or_else(String::new, Run::told)));
+                }
                 None => {
                     left -= 1;
                     self.run(next, None, None)
@@ -193,7 +202,7 @@ impl Place {
                 }
                 Some(8) if waits_at_checkpoint(&one.stdout) => &resume,
                 None if one.was_killed() => &run,
-                _ => return Err(format!("{next:?} ended with {}: {}{}", one.status, one.stdout, one.stderr)),
+                _ => return Err(one.told()),
             };
             runs.push(one);
         }
