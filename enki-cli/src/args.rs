@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::commands::keep::GcArgs;
 use crate::output::Color;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -119,6 +120,16 @@ pub(crate) enum Command {
     },
     /// Pause everything and stop all agents now; everything can be resumed
     Stop,
+    /// Free what is safe to free: what can be made again, and what has landed
+    Gc(GcArgs),
+    /// List pinned work, or restore one attempt's as a branch
+    Recover {
+        /// The commit, or the task whose last attempt is meant
+        id: Option<String>,
+        /// Name of the branch; `recovered/<step>-<commit>` if left out
+        #[arg(long, value_name = "NAME", requires = "id", allow_hyphen_values = true)]
+        branch: Option<String>,
+    },
     /// Prepare this project: make .enki, overwrite nothing
     Init,
     /// Look at a plan file without running it

@@ -75,7 +75,8 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
     Ok(Agents { worker, reviewer, reviews, name, workspaces })
 }
 
-fn workspaces(config: &Config, git: &GitProject) -> Result<GitWorkspaces, CliError> {
+/// The workspaces, where the configuration has them.
+pub(crate) fn workspaces(config: &Config, git: &GitProject) -> Result<GitWorkspaces, CliError> {
     git.workspaces_in(Path::new(config.text("workspace.root"))).map_err(|error| match error {
         GitError::UnfitRoot { root, reason } => {
             let from = config.origin("workspace.root").map_or_else(String::new, |origin| format!(" ({origin})"));

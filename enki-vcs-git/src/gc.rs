@@ -425,6 +425,8 @@ impl GitKeep {
         };
         let what = match (things.folders.is_empty(), things.kept.len() + things.anchors.len()) {
             (false, 0) => "workspace".to_owned(),
+            (false, 1) => "workspace and its capture".to_owned(),
+            (true, 1) => "capture".to_owned(),
             (false, n) => format!("workspace and {n} refs"),
             (true, n) => format!("{n} refs"),
         };

@@ -4,6 +4,7 @@ mod config;
 mod demo;
 mod help;
 mod init;
+pub(crate) mod keep;
 mod plan;
 mod roles;
 mod run;
@@ -148,6 +149,8 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
             steer::run(cx, Action::Decide { id, hold, answer }).await
         }
         Command::Stop => steer::run(cx, Action::Stop).await,
+        Command::Gc(args) => keep::gc(cx, &args).await,
+        Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,
         Command::Init
         | Command::Plan { .. }
         | Command::Config { .. }

@@ -1,6 +1,7 @@
 //! From state and events to text.
 
 mod event;
+pub(crate) mod keep;
 mod live;
 mod status;
 

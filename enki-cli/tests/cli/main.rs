@@ -5,5 +5,6 @@
 mod bad_calls;
 mod bad_plans;
 mod common;
+mod keep;
 mod places;
 mod runs;

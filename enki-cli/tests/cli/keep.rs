@@ -1,0 +1,240 @@
+//! What is kept and what goes: `enki gc`, `enki recover`, with the binary, real git and the real store.
+
+use crate::common::{enki, git, repository};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// Steps named `fail…` leave half of their work and fail, `slow…` wait for a file.
+const AGENT: &str = r#"#!/bin/sh
+cat >/dev/null
+case $ENKI_STEP_ID in
+fail*) echo half >half.txt; exit 3 ;;
+slow*) echo "at work"; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
+*) echo "by $ENKI_STEP_ID" >"$ENKI_STEP_ID.txt" ;;
+esac
+"#;
+
+struct Place {
+    dir: tempfile::TempDir,
+    root: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = repository(&dir.path().join("project"));
+        fs::create_dir_all(dir.path().join("home")).unwrap();
+        fs::write(dir.path().join("agent.sh"), AGENT).unwrap();
+        let place = Self { dir, root };
+        fs::create_dir(place.root.join(".enki")).unwrap();
+        place.settings();
+        place
+    }
+
+    fn settings(&self) {
+        let (agent, gate) = (self.dir.path().join("agent.sh"), self.gate());
+        let text = format!("[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\nenv = {{ GATE = {gate:?} }}\n");
+        fs::write(self.root.join(".enki/enki.toml"), text).unwrap();
+    }
+
+    fn gate(&self) -> PathBuf {
+        self.dir.path().join("gate")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = enki(&self.root);
+        command.env("HOME", self.dir.path().join("home")).args(args);
+        command
+    }
+
+    fn enki(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a plan of these steps, which need nothing.
+    fn plan(&self, steps: &[&str], more: &str) -> PathBuf {
+        let step = |id: &&str| serde_json::json!({"id": id, "title": format!("Step {id}"), "description": "Do it."});
+        let mut plan = serde_json::json!({"title": "A plan", "steps": steps.iter().map(step).collect::<Vec<_>>()});
+        if !more.is_empty() {
+            plan["land"] = more.into();
+        }
+        let path = self.dir.path().join(format!("{}.json", steps.join("-")));
+        fs::write(&path, plan.to_string()).unwrap();
+        path
+    }
+
+    fn run(&self, steps: &[&str]) -> Output {
+        let plan = self.plan(steps, "");
+        self.enki(&["run", plan.to_str().unwrap()])
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.enki(&[args, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", both(&output)))
+    }
+
+    fn pins(&self) -> Vec<Value> {
+        self.json(&["recover"])["pins"].as_array().unwrap().clone()
+    }
+
+    fn refs(&self) -> String {
+        git(&self.root, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/enki", "refs/heads/enki"])
+    }
+
+    fn workspaces(&self) -> usize {
+        fs::read_dir(self.root.join(".enki/copies")).map_or(0, Iterator::count)
+    }
+}
+
+fn both(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+#[test]
+fn a_run_removes_the_workspaces_of_what_it_merged_and_gc_the_refs_once_it_is_over() {
+    let place = Place::new();
+    assert_eq!(code(&place.run(&["a", "b"])), 0);
+    assert_eq!(place.workspaces(), 0);
+    assert!(place.refs().contains("refs/enki/kept/") && place.refs().contains("refs/heads/enki/"));
+    let before = place.refs();
+    assert_eq!(code(&place.enki(&["gc", "--dry-run"])), 0);
+    assert_eq!(place.refs(), before, "a dry run changes nothing");
+    let output = place.enki(&["gc"]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert_eq!(place.refs(), "");
+    let again = place.json(&["gc"]);
+    assert_eq!((&again["schema"], &again["freed"]["items"]), (&"enki.gc.v1".into(), &0.into()), "{again}");
+    assert_eq!(git(&place.root, &["show", "main:b.txt"]), "by b\n");
+    git(&place.root, &["fsck", "--strict"]);
+}
+
+#[test]
+fn failed_work_survives_gc_is_listed_and_comes_back_as_a_branch() {
+    let place = Place::new();
+    assert_eq!(code(&place.run(&["a", "fail"])), 7);
+    assert_eq!(place.workspaces(), 1, "only what is merged went");
+    let output = place.enki(&["gc"]);
+    assert_eq!(code(&output), 4, "{}", both(&output));
+    let pins = place.pins();
+    let open: Vec<&Value> = pins.iter().filter(|pin| pin["standing"] == "unmerged").collect();
+    let [pin] = open[..] else { panic!("{pins:?}") };
+    assert_eq!((&pin["step"], &pin["attempt"], &pin["files"]), (&"fail".into(), &1.into(), &1.into()));
+    let commit = pin["commit"].as_str().unwrap();
+    assert!(both(&output).contains(commit), "{}", both(&output));
+
+    let output = place.enki(&["recover", &commit[..8]]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    let branch = format!("recovered/fail-{}", &commit[..12]);
+    assert_eq!(git(&place.root, &["show", &format!("{branch}:half.txt")]), "half\n");
+    assert_eq!(git(&place.root, &["symbolic-ref", "HEAD"]), "refs/heads/main\n");
+    let main = git(&place.root, &["rev-parse", "main"]);
+    let output = place.enki(&["recover", commit, "--branch", "main"]);
+    assert_eq!(code(&output), 2, "{}", both(&output));
+    assert_eq!(git(&place.root, &["rev-parse", "main"]), main);
+    assert_eq!(code(&place.enki(&["recover", commit, "--branch=-x"])), 2);
+    assert_eq!(code(&place.enki(&["recover", "0123456"])), 9);
+}
+
+#[test]
+fn bad_input_15_unmerged_work_goes_only_by_name_and_is_archived_first() {
+    let place = Place::new();
+    assert_eq!(code(&place.run(&["fail"])), 7);
+    let commit = place.pins()[0]["commit"].as_str().unwrap().to_owned();
+    let task = place.pins()[0]["task_id"].as_str().unwrap().to_owned();
+    let output = place.enki(&["gc"]);
+    assert_eq!(code(&output), 4);
+    assert!(both(&output).contains(&commit) && both(&output).contains(&format!("--drop {task}")), "{}", both(&output));
+    assert_eq!(code(&place.enki(&["gc", "--drop", &task])), 0);
+    assert_eq!(place.workspaces(), 0);
+    assert!(place.refs().contains(&format!("refs/enki/archive/{commit} {commit}")), "{}", place.refs());
+    assert_eq!(code(&place.enki(&["gc"])), 0);
+    assert_eq!(place.pins()[0]["standing"], "archived");
+    assert_eq!(code(&place.enki(&["gc", "--forget", "0123456789"])), 9);
+    assert_eq!(code(&place.enki(&["gc", "--forget", &commit])), 0);
+    assert_eq!(place.pins(), [] as [Value; 0]);
+}
+
+#[test]
+fn while_a_run_is_at_work_gc_only_looks_and_an_open_execution_is_not_dropped() {
+    let place = Place::new();
+    let plan = place.plan(&["slow"], "");
+    let mut child =
+        place.command(&["run", plan.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("slow started")));
+    let output = place.enki(&["gc"]);
+    assert_eq!(code(&output), 5, "{}", both(&output));
+    assert!(both(&output).contains(&format!("process {}", child.id())), "{}", both(&output));
+    let seen = place.json(&["gc", "--dry-run"]);
+    let items = seen["items"].as_array().unwrap();
+    assert!(!items.is_empty() && items.iter().all(|item| item["verdict"] == "live"), "{seen}");
+    assert_eq!(code(&place.enki(&["recover"])), 0);
+    // Interrupted, it is still open.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let execution = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(code(&place.enki(&["gc"])), 0);
+    let output = place.enki(&["gc", "--drop", &execution]);
+    assert_eq!(code(&output), 4, "{}", both(&output));
+    fs::write(place.gate(), "").unwrap();
+    assert_eq!(code(&place.enki(&["resume"])), 0);
+}
+
+/// F17: what the person's own git cleans up takes no finished work along.
+#[test]
+fn work_comes_back_after_clean_and_gc_of_the_person() {
+    let place = Place::new();
+    assert_eq!(code(&place.run(&["a", "fail"])), 7);
+    git(&place.root, &["clean", "-ffdxq"]);
+    git(&place.root, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&place.root, &["gc", "-q", "--prune=now"]);
+    assert!(!place.root.join(".enki").exists());
+    let pins = place.pins();
+    let open: Vec<&Value> = pins.iter().filter(|pin| pin["standing"] == "unmerged").collect();
+    let [pin] = open[..] else { panic!("{pins:?}") };
+    let output = place.enki(&["recover", pin["task_id"].as_str().unwrap(), "--branch", "back"]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert_eq!(git(&place.root, &["show", "back:half.txt"]), "half\n");
+    // Without the rows nothing goes by itself.
+    let before = place.refs();
+    assert_eq!(place.json(&["gc"])["freed"]["items"], 0);
+    assert_eq!(place.refs(), before);
+}
+
+/// The whole process dies by SIGKILL as git is about to delete the ref.
+#[test]
+fn killed_between_archive_and_deletion_nothing_is_lost_and_the_next_call_finishes() {
+    let place = Place::new();
+    assert_eq!(code(&place.run(&["fail"])), 7);
+    let commit = place.pins()[0]["commit"].as_str().unwrap().to_owned();
+    let task = place.pins()[0]["task_id"].as_str().unwrap().to_owned();
+    let bin = place.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let real = String::from_utf8(Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout).unwrap();
+    let script =
+        format!("case \"$*\" in *'update-ref --stdin'*) kill -9 $PPID; exit 1;; esac; exec {} \"$@\"", real.trim());
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"";
+    assert!(Command::new("sh").args(["-c", write, "sh", &script]).arg(bin.join("git")).status().unwrap().success());
+    let mut dying = place.command(&["gc", "--drop", &task]);
+    let output = dying.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display())).output().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(9), "{}", both(&output));
+    assert!(
+        place.refs().contains("refs/enki/kept/") && place.refs().contains("refs/enki/archive/"),
+        "{}",
+        place.refs()
+    );
+    assert_eq!(code(&place.enki(&["gc", "--drop", &task])), 0);
+    assert_eq!(place.refs(), format!("refs/enki/archive/{commit} {commit}\n{}", branch_line(&place)));
+}
+
+/// The integration branch of a failed execution stays.
+fn branch_line(place: &Place) -> String {
+    git(&place.root, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/enki"])
+}
