@@ -50,12 +50,7 @@ pub(crate) fn has_own_commits(work: &Path, full_ref: &str, commit: CommitId) -> 
     !at.is_ok_and(|at| at.is_some_and(|at| at.trim_ascii() == commit.to_string().as_bytes()))
 }
 
-/// Removes a file, a link or a folder, whatever it is. Links are not followed.
+/// Removes a file, a link or a folder, whatever it is and whatever an agent did to it. Links are not followed.
 pub(crate) fn remove(path: &Path) -> Result<(), GitError> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
-    result.map_err(|e| GitError::io("remove", path, e))
+    crate::sweep::remove(path).map_err(|e| GitError::io("remove", path, e))
 }

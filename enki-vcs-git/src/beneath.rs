@@ -10,7 +10,7 @@ use std::path::Path;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens the folder `relative` below `root`, part by part.
-fn open_folder(root: &Path, relative: &[&str], create: bool) -> io::Result<OwnedFd> {
+pub(crate) fn open_folder(root: &Path, relative: &[&str], create: bool) -> io::Result<OwnedFd> {
     let mut at = rustix::fs::openat(CWD, root, FOLDER, Mode::empty())?;
     for part in relative {
         if create {

@@ -154,6 +154,22 @@ pub enum GitError {
     /// Something that must be there is not.
     #[error("{0}")]
     Gone(String),
+    /// There is less free space than there has to be.
+    #[error(
+        "{} MB are free on the disk of {}, and a workspace is begun with at least {} MB: make room, or lower workspace.min_free_mb",
+        free >> 20, path.display(), floor >> 20
+    )]
+    DiskLow {
+        /// The project.
+        path: PathBuf,
+        /// What is free, in bytes.
+        free: u64,
+        /// What has to be, in bytes.
+        floor: u64,
+    },
+    /// A command of the project that prepares a workspace, or what it left, is not as it has to be.
+    #[error("{0}")]
+    Setup(String),
     /// Somebody else changed the same thing at the same time, again and again.
     #[error("{0}")]
     Raced(String),
@@ -182,6 +198,7 @@ impl GitError {
     pub(crate) fn workspace(self, attempted: impl Into<String>) -> WorkspaceError {
         let kind = match &self {
             Self::Gone(_) => WorkspaceErrorKind::Lost,
+            Self::DiskLow { .. } => WorkspaceErrorKind::DiskLow,
             _ => WorkspaceErrorKind::Environment,
         };
         WorkspaceError::new(kind, attempted, self.to_string())

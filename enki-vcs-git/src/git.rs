@@ -26,7 +26,7 @@ use std::time::Duration;
 pub(crate) const NOWHERE: &str = "/dev/null/nowhere";
 
 /// The git program, and what every call of it needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Git {
     program: PathBuf,
     /// The one folder whose ownership the person's own git accepted.

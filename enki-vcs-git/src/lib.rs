@@ -8,6 +8,7 @@
 //! ```text
 //! .enki/copies/<task>/        where an agent works, with a `.git` made for it     the agent writes
 //! .enki/capture/<task>.git    Enki's index and captured objects of it             only Enki
+//! .enki/pool/<n>/             workspaces prepared ahead: files, and Enki's index     only Enki
 //! .enki/aside/<task>-<n>      workspaces of earlier attempts                      kept
 //! .enki/refinery.git          merges are built here                               only Enki
 //! .enki/checks/<n>/           where checks run; ignored files stay                the check writes
@@ -50,6 +51,7 @@
 //! |---|---|
 //! | `GitProject::open` | 5 |
 //! | `create`, fresh / continued | 4 / 4, and 1 if what the person has staged is new |
+//! | `create`, from the pool | 3 |
 //! | `capture` of nothing / of a change | 3 / 11 |
 //! | `open` of an integration branch | 3 |
 //! | `import` | 4 |
@@ -74,6 +76,7 @@ mod build;
 mod capture;
 mod check;
 mod discover;
+mod disk;
 mod error;
 mod folder;
 mod folder_land;
@@ -81,11 +84,13 @@ mod gc;
 mod git;
 mod landed;
 mod lock;
+mod manifest;
 mod message;
 mod moving;
 mod objects;
 mod own;
 mod place;
+mod pool;
 mod project;
 mod publish;
 mod recover;
@@ -97,7 +102,10 @@ mod resolve;
 mod root;
 mod scan;
 mod seen;
+mod setup;
+mod share;
 mod stage;
+mod sweep;
 mod watch;
 mod workspaces;
 

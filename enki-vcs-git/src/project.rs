@@ -38,6 +38,21 @@ pub struct GitOptions {
     pub allowed: Vec<String>,
     /// What a change of HEAD, refs or index beside an attempt means.
     pub drift: DriftRule,
+    /// Most prepared workspaces; 0 for none. None is made before somebody says by
+    /// [`WorkspaceProvider::prepare`](enki_core::workspace::WorkspaceProvider::prepare) that it will be wanted.
+    pub pool: u32,
+    /// Ignored folders of the person's work tree that fresh workspaces get a copy of, relative to its top.
+    pub share_ignored: Vec<String>,
+    /// Largest such folder that is copied byte by byte, where the file system cannot share blocks: bytes, and files.
+    pub share_limit: (u64, u64),
+    /// Shell command that is run in a fresh workspace before anybody works in it.
+    pub setup: Option<String>,
+    /// Shell command that is run in a workspace before it is removed or used again.
+    pub teardown: Option<String>,
+    /// The program that supervises these commands, if any. See [`enki_process::Spawn::supervisor`].
+    pub supervisor: Option<PathBuf>,
+    /// Free space below which no workspace is begun, in bytes. `None`: 1 GiB, or 2 % of a disk smaller than 50 GiB.
+    pub min_free_bytes: Option<u64>,
 }
 
 /// What it means for an attempt that HEAD, branches, tags or the index of the person's repository changed beside it.
@@ -63,6 +78,13 @@ impl GitOptions {
             protected: Vec::new(),
             allowed: Vec::new(),
             drift: DriftRule::default(),
+            pool: 4,
+            share_ignored: Vec::new(),
+            share_limit: (2 << 30, 200_000),
+            setup: None,
+            teardown: None,
+            supervisor: None,
+            min_free_bytes: None,
         }
     }
 
@@ -106,7 +128,7 @@ pub struct GitProject {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     git: Git,
     options: GitOptions,
@@ -116,7 +138,7 @@ struct Inner {
     common_dir: PathBuf,
     /// Git directory with HEAD and index: another one in a linked work tree.
     git_dir: PathBuf,
-    watch: Watch,
+    watch: Arc<Watch>,
     head: Head,
     facts: Facts,
     /// `core.*` settings that say what the file system can do, for the private git directories.
@@ -169,9 +191,17 @@ impl GitProject {
         };
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
         let Places { root, git_dir, common_dir, .. } = places;
-        let watch = Watch::default();
+        let watch = Arc::default();
         let inner = Inner { git, options, root, common_dir, git_dir, watch, head, facts, file_system };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same project with other options, the environment excepted. To be used before its backends are made.
+    #[must_use]
+    pub fn with_options(&self, change: impl FnOnce(&mut GitOptions)) -> Self {
+        let mut inner = (*self.inner).clone();
+        change(&mut inner.options);
+        Self { inner: Arc::new(inner) }
     }
 
     /// Top of the person's work tree.
@@ -273,7 +303,7 @@ impl GitProject {
             fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
             self.exclude_enki()?;
         }
-        for name in ["tmp", "capture", "aside", "checks", "logs"] {
+        for name in ["tmp", "capture", "aside", "checks", "logs", "pool"] {
             let dir = enki.join(name);
             if !dir.is_dir() {
                 private_dir(&dir)?;

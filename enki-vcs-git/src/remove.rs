@@ -1,8 +1,10 @@
 //! Workspaces go when nothing in them would be lost (promise R1).
 
+use crate::agent_git;
 use crate::error::GitError;
 use crate::objects::Kept;
 use crate::place::{Captured, Place, StartState, State};
+use crate::pool;
 use crate::project::GitProject;
 use crate::refs::archive_ref;
 use crate::stage::{Staged, stage};
@@ -31,7 +33,8 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
         let words = format!("commit {} is on no branch yet; refs/enki/kept keeps it: land it first", captured.commit);
         return Ok(Some(words));
     }
-    for place in std::iter::once(place).chain(&all.aside) {
+    pool::give_back(project, &place.work, &place.capture)?;
+    for place in &all.aside {
         discard(project, &place.work)?;
         discard(project, &place.capture)?;
     }
@@ -42,7 +45,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
 }
 
 /// Takes a folder away at once, then deletes it: one of which half is deleted would look like an agent's work.
-fn discard(project: &GitProject, path: &Path) -> Result<(), GitError> {
+pub(crate) fn discard(project: &GitProject, path: &Path) -> Result<(), GitError> {
     if fs::symlink_metadata(path).is_err() {
         return Ok(());
     }
@@ -50,7 +53,7 @@ fn discard(project: &GitProject, path: &Path) -> Result<(), GitError> {
     let dir = tempfile::Builder::new().prefix("gone-").tempdir_in(&tmp);
     let dir = dir.map_err(|e| GitError::io("make a folder in", &tmp, e))?;
     fs::rename(path, dir.path().join("it")).map_err(|e| GitError::io("move away", path, e))?;
-    if let Err(error) = dir.close() {
+    if let Err(error) = agent_git::remove(&dir.keep()) {
         tracing::debug!(path = %path.display(), %error, "a removed folder is left among the temporary ones");
     }
     Ok(())

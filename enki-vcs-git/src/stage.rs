@@ -2,6 +2,7 @@
 
 use crate::error::GitError;
 use crate::git::{Durable, GitCmd};
+use crate::lock::Lock;
 use crate::place::Place;
 use crate::project::GitProject;
 use crate::scan::{means_git_dir, show};
@@ -67,25 +68,18 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
 /// Makes the files of a workspace those of `tree`, by difference. Ignored files stay. What is in the way and was not
 /// staged before is overwritten, so stage first.
 pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result<(), GitError> {
-    Files::of(place)
-        .at(project, Durable::No)
-        .args(["read-tree", "--reset", "-u"])
-        .arg(tree.to_string())
-        .holding(&place.lock)
-        .long()
-        .ok()?;
-    crash_point!("git.checkout");
-    Ok(())
+    Files::of(place).reset(project, &place.lock, tree)
 }
 
 /// The files of a folder, looked at through a git directory of Enki.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub(crate) git_dir: &'a Path,
     pub(crate) work: &'a Path,
 }
 
 impl<'a> Files<'a> {
-    fn of(place: &'a Place) -> Self {
+    pub(crate) fn of(place: &'a Place) -> Self {
         Self { git_dir: &place.capture, work: &place.work }
     }
 
@@ -99,6 +93,18 @@ impl<'a> Files<'a> {
             // Several threads write the files of a large tree.
             .config("checkout.workers=0")
             .work_tree(self.work)
+    }
+
+    /// Makes the files those of `tree`, by difference. The lock is that of the folder.
+    pub(crate) fn reset(&self, project: &GitProject, lock: &Lock, tree: TreeId) -> Result<(), GitError> {
+        self.at(project, Durable::No)
+            .args(["read-tree", "--reset", "-u"])
+            .arg(tree.to_string())
+            .holding(lock)
+            .long()
+            .ok()?;
+        crash_point!("git.checkout");
+        Ok(())
     }
 
     /// What differs from the index. Ignored files and `.enki/` stay out.

@@ -1,13 +1,15 @@
 //! [`GitWorkspaces`]: private clones for attempts.
 
+use crate::disk::Room;
 use crate::error::GitError;
 use crate::gc::{GitKeep, Known};
 use crate::place::{Place, StartState, State};
+use crate::pool::{self, Pool};
 use crate::project::{GitProject, private_dir};
 use crate::resolve::{Merged, announce};
 use crate::scan::show_all;
-use crate::stage::{Staged, reset, stage};
-use crate::{agent_git, beneath, capture, root};
+use crate::stage::{Files, Staged, reset, stage};
+use crate::{agent_git, beneath, capture, disk, root, setup};
 use enki_core::async_trait;
 use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
@@ -31,11 +33,12 @@ use std::sync::Arc;
 pub struct GitWorkspaces {
     project: GitProject,
     root: Arc<Path>,
+    pool: Arc<Pool>,
 }
 
 impl GitWorkspaces {
     pub(crate) fn new(project: GitProject, root: PathBuf) -> Self {
-        Self { project, root: root.into() }
+        Self { project, root: root.into(), pool: Arc::default() }
     }
 
     /// The folder that holds the workspaces, absolute and without links. It may not be there yet.
@@ -51,13 +54,41 @@ impl GitWorkspaces {
     }
 }
 
+impl GitWorkspaces {
+    /// Bytes on the disk that a workspace takes, with what Enki keeps of it. Looks at every file.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkspaceError`] if a folder in it cannot be read.
+    pub async fn bytes(&self, workspace: &WorkspaceInfo) -> Result<u64, WorkspaceError> {
+        let (enki, work) = (self.project.enki_dir(), workspace.path.clone());
+        let attempted = format!("measure {}", work.display());
+        on_thread(attempted, move || {
+            let name = work.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let beside = work.with_extension("git");
+            let capture = if beside.is_dir() { beside } else { enki.join("capture").join(format!("{name}.git")) };
+            let taken = |folder: &Path| disk::taken(folder).map_err(|e| GitError::io("measure", folder, e));
+            Ok(taken(&work)? + taken(&capture)?)
+        })
+        .await
+    }
+}
+
 /// Every method runs on a thread for blocking work, to its end: a caller that stops waiting interrupts nothing.
 #[async_trait]
 impl WorkspaceProvider for GitWorkspaces {
     async fn create(&self, spec: &WorkspaceSpec) -> Result<Workspace, WorkspaceError> {
         let (project, root, spec) = (self.project.clone(), Arc::clone(&self.root), spec.clone());
         let attempted = format!("make the workspace of {}, attempt {}", spec.task, spec.attempt);
-        on_thread(attempted, move || create(&project, &root, &spec)).await
+        let pool = Arc::clone(&self.pool);
+        on_thread(attempted, move || {
+            let busy = pool.busy();
+            let made = create(&project, &root, &spec);
+            drop(busy);
+            pool.refill(&project);
+            made
+        })
+        .await
     }
 
     async fn capture(&self, spec: &CaptureSpec) -> Result<Capture, WorkspaceError> {
@@ -77,6 +108,11 @@ impl WorkspaceProvider for GitWorkspaces {
     async fn list(&self) -> Result<Vec<WorkspaceInfo>, WorkspaceError> {
         let (project, root) = (self.project.clone(), Arc::clone(&self.root));
         on_thread("list the workspaces".to_owned(), move || list(&project, &root)).await
+    }
+
+    async fn prepare(&self, base: CommitId, wanted: u32) {
+        // The thread that works on it was ended, or could not be started: then nothing is prepared.
+        let _ = self.pool.wish(&self.project, base, wanted).await;
     }
 }
 
@@ -102,13 +138,14 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
     {
         return Ok(Workspace::at(place.work.clone()).with_conflicts(state.conflicts.clone()));
     }
+    make_room(project)?;
     let plan = Plan::of(project, spec)?;
     match old {
         // Interrupted before anybody could work in it: there is nothing of anybody in it.
         Some(state) if !state.ready && state.is_of(spec.id) && matches!(spec.start, Start::Fresh { .. }) => {
             agent_git::remove(&place.work)?;
             agent_git::remove(&place.capture)?;
-            populate(project, &place, spec, &plan, None)?;
+            populate(project, &place, spec, &plan, Some(&state))?;
         }
         Some(state) if place.has_work() => {
             prepare_capture_dir(project, &place)?;
@@ -143,6 +180,16 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
     state.ready = true;
     state.save(&place.capture)?;
     Ok(Workspace::at(place.work.clone()).with_conflicts(conflicts))
+}
+
+/// Sees to it that there is space to begin; prepared workspaces go first.
+fn make_room(project: &GitProject) -> Result<(), GitError> {
+    if Room::of(project)?.suffices() {
+        return Ok(());
+    }
+    pool::shed(project)?;
+    let room = Room::of(project)?;
+    if room.suffices() { Ok(()) } else { Err(room.low(project)) }
 }
 
 /// What the files shall be, and what they come from.
@@ -211,11 +258,21 @@ fn populate(
     old: Option<&State>,
 ) -> Result<(), GitError> {
     pin(project, place.task, plan)?;
-    prepare_capture_dir(project, place)?;
-    plan.state(spec, old.and_then(|state| state.captured), plan.populated).save(&place.capture)?;
-    private_dir(&place.work)?;
+    let state = plan.state(spec, old.and_then(|state| state.captured), plan.populated);
     crash_point!("workspace.populate.before");
-    reset(project, place, plan.populated)?;
+    let prepared = matches!(spec.start, Start::Fresh { .. }) && pool::take(project, place, &state, plan.parent);
+    if !prepared {
+        prepare_capture_dir(project, place)?;
+        state.save(&place.capture)?;
+        private_dir(&place.work)?;
+        reset(project, place, plan.populated)?;
+        setup::prepare(project, Files::of(place), &place.task.to_string()).inspect_err(|_| {
+            // Nobody was at work in it. The state stays, it knows what was captured before.
+            if let Err(error) = agent_git::remove(&place.work) {
+                tracing::warn!(task = %place.task, %error, "a workspace that was not set up could not be removed");
+            }
+        })?;
+    }
     crash_point!("workspace.populate.after");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::support::*;
 use enki_core::branch::Branch;
 use enki_core::id::CommitId;
+use enki_core::workspace::WorkspaceProvider;
 use enki_testkit::suite::project::{Edit, Project};
 use enki_testkit::suite::refinery::RefineryFixture;
 use enki_testkit::suite::workspace::WorkspaceFixture;
@@ -101,6 +102,24 @@ impl WorkspaceFixture for OnGit {
     }
 }
 
+/// Workspaces that are prepared before they are asked for.
+struct Prepared;
+
+impl WorkspaceFixture for Prepared {
+    type Provider = GitWorkspaces;
+    type Project = Repo;
+
+    async fn project(&self, files: &[(&str, &str)]) -> (Repo, GitWorkspaces) {
+        let (repo, workspaces) = WorkspaceFixture::project(&OnGit, files).await;
+        workspaces.prepare(repo.head("main"), 2).await;
+        assert!(repo.root.join(".enki/pool/2/ready.json").exists());
+        (repo, workspaces)
+    }
+    async fn artifact(&self, project: &Repo, workspaces: &GitWorkspaces, path: &str) -> Option<String> {
+        WorkspaceFixture::artifact(&OnGit, project, workspaces, path).await
+    }
+}
+
 impl RefineryFixture for OnGit {
     type Refinery = GitRefinery;
     type Project = Repo;
@@ -123,6 +142,10 @@ impl RefineryFixture for OnGit {
 
 mod workspaces {
     enki_testkit::workspace_conformance!(super::OnGit);
+}
+
+mod prepared_workspaces {
+    enki_testkit::workspace_conformance!(super::Prepared);
 }
 
 mod refinery {

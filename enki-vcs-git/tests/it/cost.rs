@@ -72,6 +72,12 @@ async fn each_call_starts_a_known_number_of_processes() {
     note("publish");
     refinery.inspect(&integration(), Some(candidate.commit)).await.unwrap();
     note("inspect");
+    workspaces.prepare(base, 1).await;
+    // So that nothing is prepared behind our back while we count.
+    workspaces.prepare(base, 0).await;
+    note("prepare");
+    workspaces.create(&spec("b", 1, Start::Fresh { base })).await.unwrap();
+    note("create, from the pool");
     assert_eq!(
         counts,
         [
@@ -86,6 +92,8 @@ async fn each_call_starts_a_known_number_of_processes() {
             ("check, beside the command", 3),
             ("publish", 7),
             ("inspect", 1),
+            ("prepare", 3),
+            ("create, from the pool", 3),
         ]
     );
 }

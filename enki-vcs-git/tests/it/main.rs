@@ -12,6 +12,7 @@ mod folder;
 mod hostile_drift;
 mod keep;
 mod killed;
+mod pool;
 mod project;
 mod publish;
 mod refinery;
