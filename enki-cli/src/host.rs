@@ -19,6 +19,8 @@ pub struct Host {
     pub clock: fn() -> Timestamp,
     /// Process id, for the project lock's message.
     pub pid: u32,
+    /// Names this start of the machine, if it is known.
+    pub boot: Option<String>,
     /// This program itself, if it is one that supervises agents when asked to: see
     /// [`enki_process::supervise::supervise_main`]. Without one an agent is found by its marks.
     pub supervisor: Option<PathBuf>,

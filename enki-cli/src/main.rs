@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         cwd: std::env::current_dir().ok(),
         clock: || Timestamp(jiff::Timestamp::now().as_millisecond()),
         pid: std::process::id(),
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned()),
         supervisor: std::env::current_exe().ok(),
         stdin: Box::new(stdin()),
         stdout: Box::new(stdout()),

@@ -72,6 +72,7 @@ impl Session {
         driven.reviewer.clone_from(&agents.reviewer);
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
         settings.limits = wire::limits(config);
+        settings.boot.clone_from(&cx.host.boot);
         settings.timeout = Duration::from_secs(config.int("workers.timeout"));
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let (orchestrator, driver) = driver::start(driven, settings).await?;

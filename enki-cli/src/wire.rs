@@ -156,6 +156,8 @@ pub(crate) fn limits(config: &Config) -> Limits {
     limits.runs_by_tier = [int("workers.max_light"), int("workers.max_standard"), int("workers.max_heavy")];
     limits.chains = int("review.max_chains");
     limits.infra_retries = int("workers.retries");
+    limits.max_batch = int("refinery.max_batch");
+    limits.window = int("refinery.window");
     limits
 }
 
@@ -167,7 +169,27 @@ pub(crate) fn gate(config: &Config, host: &Host, root: &Path) -> Result<Option<G
     let command = config.text("refinery.check").to_owned();
     let path = host.env.get(std::ffi::OsStr::new("PATH")).map(OsString::as_os_str);
     verify_command(&command, root, path)?;
-    Ok(Some(Gate::new(command, Duration::from_secs(config.int("refinery.check_timeout")))))
+    let environment = environment(host, root, &command);
+    let timeout = Duration::from_secs(config.int("refinery.check_timeout"));
+    Ok(Some(Gate::new(command, timeout).in_environment(environment)))
+}
+
+/// Digest of what an answer of the check depends on beside the tree and the command: the programs that it finds, the
+/// variables that it is given, and files that it names, which may lie outside of the tree.
+fn environment(host: &Host, root: &Path, command: &str) -> String {
+    const LIMIT: u64 = 1 << 20;
+    let mut parts: Vec<Vec<u8>> = vec![env!("CARGO_PKG_VERSION").into()];
+    for (name, value) in BaseEnv::from_vars(host.env.clone()).vars() {
+        parts.push([name.as_encoded_bytes(), value.as_encoded_bytes()].join(&b'='));
+    }
+    for word in command.split_whitespace() {
+        let file = root.join(word);
+        if file.metadata().is_ok_and(|found| found.is_file() && found.len() <= LIMIT) {
+            // What cannot be read is the check's to complain about.
+            parts.push(std::fs::read(&file).unwrap_or_default());
+        }
+    }
+    EffectId::of("environment", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()).hex()
 }
 
 /// How the store is opened.

@@ -90,7 +90,8 @@ impl BaseEnv {
         self.vars.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    pub(crate) fn vars(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+    /// What a child gets of the host's environment, in order of the names.
+    pub fn vars(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.vars.iter()
     }
 

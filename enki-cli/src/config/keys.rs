@@ -78,6 +78,8 @@ pub const KEYS: &[Key] = &[
     key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
+    key("refinery.max_batch", Kind::Int(1, 20), "1", "most changes checked and published together"),
+    key("refinery.window", Kind::Int(1, 8), "1", "candidates checked at once, each built on the one before"),
     key("git.commit_suffix", Kind::Line, "\"created by enki\"", "line in the message of each step's commit"),
     key(
         "workspace.root",
@@ -101,7 +103,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 /// Keys that have a meaning, but not in this version.
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
-    "refinery.max_batch",
     "workspace.setup",
     "workspace.share_ignored",
     "documents.commit",

@@ -66,6 +66,7 @@ pub(crate) fn call_with(dir: &Path, args: &[&str], env: &[(&str, &str)], stdin: 
         cwd: Some(dir.to_owned()),
         clock: || Timestamp(1_700_000_000_000),
         pid: 4711,
+        boot: None,
         supervisor: None,
         stdin: Box::new(Cursor::new(stdin.as_bytes().to_vec())),
         stdout: Box::new(stdout.clone()),

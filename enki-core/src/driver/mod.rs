@@ -79,6 +79,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Who drives, for messages to others.
     pub holder: Holder,
+    /// Names this start of the machine, if it is known: what the disk lost with the power is told from what somebody
+    /// moved.
+    pub boot: Option<String>,
     /// Where agents' output logs go: `<logs>/<execution>/<step>.<attempt>.log`.
     pub logs: PathBuf,
     /// How long a stopped agent has before it is killed.
@@ -96,6 +99,7 @@ impl Settings {
         Self {
             limits: Limits::default(),
             holder,
+            boot: None,
             logs,
             grace: Duration::from_secs(10),
             timeout: Duration::from_secs(1800),
@@ -120,7 +124,7 @@ pub async fn start(
     let (inbox, messages) = mpsc::unbounded_channel();
     let (notices, _) = broadcast::channel(4096);
     let mut driver = Driver {
-        engine: Engine::new(settings.limits.clone()),
+        engine: Engine::new(settings.limits.clone()).on_boot(settings.boot.clone()),
         perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
         ahead: ahead::Ahead::start(Arc::clone(&backends.workspaces)),
         tidy: tidy::Tidy::start(Arc::clone(&backends.workspaces), Arc::clone(&backends.store), inbox.clone()),

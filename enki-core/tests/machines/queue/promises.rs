@@ -246,7 +246,7 @@ impl World {
         let of: Vec<RequestId> = of.iter().map(|change| change.request).collect();
         let all: Vec<RequestId> = of.iter().copied().chain(others.iter().map(|change| change.request)).collect();
         let clashes = if how % 2 == 1 && all.len() > 1 { vec![(all[0], all[all.len() - 1])] } else { Vec::new() };
-        let off = if how % 5 == 0 { vec![of[0]] } else { Vec::new() };
+        let off = if how.is_multiple_of(5) { vec![of[0]] } else { Vec::new() };
         Report::Predicted { of, clashes, off }
     }
 
