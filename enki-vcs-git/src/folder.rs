@@ -95,9 +95,11 @@ pub(crate) fn record(project: &GitProject, lock: &Lock) -> Result<Recorded, GitE
             None => fit.push(path),
         }
     }
+    project.watch().checks_out();
     left.extend(files.take_in(project, fit)?);
     forget(project, &files, &changed, &left)?;
     let tree = files.write_tree(project)?;
+    project.watch().checks_out();
     let mut recorded = Recorded { commit: head, new: false, left_alone: newly(project, &left)? };
     if tree == project.tree_of(project.common_dir(), head)? {
         return Ok(recorded);

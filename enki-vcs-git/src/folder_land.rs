@@ -262,6 +262,7 @@ impl Landing {
             // What is not as it was put there is said by the exit status, and recorded next time.
             at(project, &index).args(["update-index", "-q", "--refresh"]).long().run()?;
             let now = project.common_dir().join("index");
+            project.watch().checks_out();
             fs::rename(&index, &now).map_err(|e| GitError::io("write", &now, e))?;
         }
         self.clear(project)

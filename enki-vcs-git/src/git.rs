@@ -181,6 +181,8 @@ pub(crate) struct Output {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How long the end of what was killed is waited for.
+const DEATH: Duration = Duration::from_secs(5);
 const OUTPUT_CAP: usize = 256 << 20;
 const STDERR_CAP: usize = 1 << 20;
 
@@ -316,7 +318,13 @@ impl GitCmd {
     }
 
     /// Runs it to its end. Blocks.
-    pub(crate) fn run(mut self) -> Result<Output, GitError> {
+    pub(crate) fn run(self) -> Result<Output, GitError> {
+        let whole = self.timeout;
+        self.run_while(whole, || true)
+    }
+
+    /// The same, but looks every so often whether it is still worth to wait.
+    pub(crate) fn run_while(mut self, every: Duration, go_on: impl Fn() -> bool) -> Result<Output, GitError> {
         let attempted = format!("git {}", self.said.join(" "));
         let io = |source| GitError::Io { attempted: attempted.clone(), source };
         let to_file = self.output.is_some();
@@ -339,13 +347,21 @@ impl GitCmd {
         }
         let stdout = child.stdout.take().filter(|_| !to_file).map(|pipe| Collect::start(pipe, self.cap));
         let stderr = child.stderr.take().map(|pipe| Collect::start(pipe, STDERR_CAP));
-        let status = match wait(child).recv_timeout(self.timeout) {
-            Ok(status) => status.map_err(io)?,
-            Err(_) => {
+        let done = wait(child);
+        let mut waited = Duration::ZERO;
+        let status = loop {
+            let step = every.max(Duration::from_millis(1)).min(self.timeout - waited);
+            if let Ok(status) = done.recv_timeout(step) {
+                break status.map_err(io)?;
+            }
+            waited += step;
+            if waited >= self.timeout || !go_on() {
                 if self.kill {
                     kill_group(pid);
+                    // It may be about to write: what is looked at next must be what stays.
+                    done.recv_timeout(DEATH).ok();
                 }
-                return Err(GitError::TimedOut { attempted, after: self.timeout });
+                return Err(GitError::TimedOut { attempted, after: waited });
             }
         };
         let (stdout, cut) = stdout.map_or((Vec::new(), false), Collect::finish);

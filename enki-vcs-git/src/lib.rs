@@ -75,6 +75,7 @@ mod beneath;
 mod build;
 mod capture;
 mod check;
+mod checkout;
 mod discover;
 mod disk;
 mod error;

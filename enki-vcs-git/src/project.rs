@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a project is opened. Everything comes from the caller: this crate reads no environment.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct GitOptions {
     pub max_files: usize,
     /// Names of further variables that the check command gets from `env`.
     pub check_env: Vec<String>,
+    /// How long hooks may go on in the person's checkout when a landing has moved it; then they are ended.
+    pub hook_timeout: Duration,
     /// The time, for the commits of a folder without git.
     pub clock: fn() -> Timestamp,
     /// Files that no change may touch, because the check runs them; paths from the top of the project.
@@ -74,6 +77,7 @@ impl GitOptions {
             max_file_bytes: 100 << 20,
             max_files: 100_000,
             check_env: Vec::new(),
+            hook_timeout: Duration::from_secs(60),
             clock: system_clock,
             protected: Vec::new(),
             allowed: Vec::new(),

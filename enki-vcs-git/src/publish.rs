@@ -1,21 +1,19 @@
 //! The one moment at which a target moves.
 
+use crate::checkout::{Use, fast_forward, finishes};
 use crate::error::GitError;
 use crate::folder::BRANCH;
 use crate::lock::Lock;
 use crate::objects::RACES;
 use crate::objects::{Kept, Old, Swap};
-use crate::project::{GitProject, dirty};
+use crate::project::GitProject;
 use crate::{folder_land, remote};
 use enki_core::branch::Branch;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Candidate, Publish, TargetState};
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) fn publish(
     project: &GitProject,
@@ -61,11 +59,12 @@ fn anchor_and_move(
         crash_point!("merge.8.before");
         return folder_land::land(project, lock, expected, commit);
     }
-    let work_tree = checked_out_at(project, full_ref)?;
+    let user = project.use_of(full_ref)?;
     crash_point!("merge.8.before");
-    match work_tree {
-        Some(work_tree) => fast_forward(project, &work_tree, full_ref, expected, commit),
-        None => match project.swap(lock, full_ref, commit, Old::At(expected))? {
+    match user {
+        Use::CheckedOut(work_tree) => fast_forward(project, &work_tree, full_ref, expected, commit),
+        Use::Busy(reason) => Ok(Publish::Blocked { reason, command: finishes(commit) }),
+        Use::No => match project.swap(lock, full_ref, commit, Old::At(expected))? {
             Swap::Done => Ok(Publish::Published),
             Swap::Elsewhere => standing(project, full_ref, expected, commit)?
                 .ok_or_else(|| GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
@@ -143,92 +142,6 @@ pub(crate) fn standing(
         Some(now) if now == expected => Ok(None),
         Some(now) if project.is_ancestor(candidate, now)? => Ok(Some(Publish::Published)),
         now => Ok(Some(Publish::Moved { now })),
-    }
-}
-
-/// The work tree that has the branch checked out. A work tree that is gone from the disk has nothing checked out.
-fn checked_out_at(project: &GitProject, full_ref: &str) -> Result<Option<PathBuf>, GitError> {
-    Ok(project.checked_out()?.remove(full_ref))
-}
-
-impl GitProject {
-    /// Branches that are checked out, and where.
-    pub(crate) fn checked_out(&self) -> Result<BTreeMap<String, PathBuf>, GitError> {
-        let output = self.at_person().args(["worktree", "list", "--porcelain", "-z"]).ok()?;
-        let (mut found, mut work_tree) = (BTreeMap::new(), PathBuf::new());
-        for line in output.stdout.split(|b| *b == 0) {
-            if let Some(path) = line.strip_prefix(b"worktree ") {
-                work_tree = PathBuf::from(OsStr::from_bytes(path));
-            }
-            if let Some(branch) = line.strip_prefix(b"branch ")
-                && work_tree.is_dir()
-            {
-                found.entry(String::from_utf8_lossy(branch).into_owned()).or_insert_with(|| work_tree.clone());
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Fast-forwards a checked-out branch, by the person's own git: their filters and hooks are part of their checkout.
-fn fast_forward(
-    project: &GitProject,
-    work_tree: &Path,
-    full_ref: &str,
-    expected: CommitId,
-    candidate: CommitId,
-) -> Result<Publish, GitError> {
-    let command = format!("git merge --ff-only {candidate}");
-    let shown = work_tree.display();
-    if let Some(reason) = project.untrusted()? {
-        return Ok(Publish::Blocked { reason, command });
-    }
-    if dirty(project.git(), work_tree)? {
-        let reason =
-            format!("the branch is checked out at {shown}, and files there have changes that are not committed");
-        return Ok(Publish::Blocked { reason, command });
-    }
-    let before = head_branch(project, work_tree)?;
-    if before.as_deref() != Some(full_ref) {
-        return Err(GitError::Gone(format!("{full_ref} is not checked out at {shown} any more")));
-    }
-    project.watch().moves(full_ref, candidate);
-    project.watch().checks_out();
-    let merge = project
-        .as_person(work_tree)
-        .args(["merge", "--ff-only", "--no-stat", "-q", &candidate.to_string()])
-        .long()
-        .let_finish()
-        .run()?;
-    project.watch().checks_out();
-    let after = head_branch(project, work_tree)?;
-    if let Some(Publish::Published) = standing(project, full_ref, expected, candidate)? {
-        return Ok(Publish::Published);
-    }
-    if after.as_deref() != Some(full_ref) {
-        let on = after.unwrap_or_else(|| "no branch".to_owned());
-        let words = format!("{shown} was switched from {full_ref} to {on} in that moment: look at both branches");
-        return Err(GitError::Gone(words));
-    }
-    match standing(project, full_ref, expected, candidate)? {
-        Some(moved) => Ok(moved),
-        None => {
-            let said =
-                merge.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-            let said: String = said.chars().take(500).collect();
-            let reason =
-                format!("the branch is checked out at {shown}, and git does not fast-forward it there: {said}");
-            Ok(Publish::Blocked { reason, command })
-        }
-    }
-}
-
-fn head_branch(project: &GitProject, work_tree: &Path) -> Result<Option<String>, GitError> {
-    let output = project.as_person(work_tree).args(["symbolic-ref", "-q", "HEAD"]).run()?;
-    match output.code {
-        Some(0) => Ok(Some(output.line())),
-        Some(1) => Ok(None),
-        _ => Err(output.into_error()),
     }
 }
 

@@ -6,6 +6,7 @@ mod support;
 mod capture;
 mod chain;
 mod check;
+mod checkout;
 mod conformance;
 mod cost;
 mod folder;
