@@ -20,4 +20,6 @@ mod refinery;
 mod remote;
 mod resolve;
 mod safety;
+mod setup;
+mod share;
 mod workspaces;
