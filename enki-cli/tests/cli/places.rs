@@ -129,7 +129,13 @@ fn a_run_lands_on_a_branch_of_the_remote() {
     git(place.dir.path(), &["clone", "-q", server.to_str().unwrap(), other.to_str().unwrap()]);
     assert_eq!(place.enki(&["init"]).status.code(), Some(0));
     // Somebody else pushes while step b is at work.
-    let push = "git -c user.name=o -c user.email=o@example.invalid commit -q --allow-empty -m theirs && git push -q";
+    let me = "-c user.name=o -c user.email=o@example.invalid";
+    let retry = "until git push -q; do git pull -q --rebase; done";
+    // What step a did may land just before it.
+    let push = format!(
+        "git {me} commit -q --allow-empty -m theirs && {}",
+        retry.replace("git pull", &format!("git {me} pull"))
+    );
     place.settings(&format!("cd '{}' && {push}", other.display()));
 
     for (target, named) in [("upstream:main", "origin:main"), ("origin:nope", "origin:main"), ("origin/main", "main")] {
