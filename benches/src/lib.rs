@@ -2,5 +2,8 @@
 
 pub mod baseline;
 pub mod durable;
+pub mod landing;
 pub mod life;
+pub mod merges;
 pub mod plans;
+pub mod repository;

@@ -1,13 +1,16 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
-//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V5` after `--` for one group. `V5` runs only
-//! alone: it is the peak of the whole process.
+//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V10` after `--` for one group. `V5` runs only
+//! alone: it is the peak of the whole process. So does `BIG`, which is no ratio: twenty steps on a repository of 30,000
+//! files and 270 MB, with the time of each phase.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time and starts its baseline")]
 
 use enki_benches::durable::{self, Nothing};
 use enki_benches::life::{self, Agents};
+use enki_benches::merges::{Captured, median};
 use enki_benches::plans::{Shape, plan, spec};
-use enki_benches::{baseline, plans};
+use enki_benches::repository::Repository;
+use enki_benches::{baseline, landing, plans};
 use enki_core::driver::{Shutdown, Submission};
 use enki_core::store::{LogId, TaskStore, Version};
 use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -33,8 +36,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted("V4") {
         recovery()?;
     }
+    if wanted("V9") {
+        merges()?;
+    }
+    if wanted("V10") {
+        landings()?;
+    }
     if only.as_deref() == Some("V5") {
         memory()?;
+    }
+    if only.as_deref() == Some("BIG") {
+        large()?;
     }
     Ok(())
 }
@@ -186,4 +198,87 @@ fn recovery() -> Result<(), Box<dyn std::error::Error>> {
         row(&format!("V4 recovery of {n} steps (ms), against {goal} ms"), whole * 1e3, goal, "<= 1.0");
     }
     Ok(())
+}
+
+/// Changes merged one by one and eight at a time, and two loops of git, in turns.
+fn merges() -> Result<(), Box<dyn std::error::Error>> {
+    const BATCH: usize = 8;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let per_second = |times: &[f64]| times.len() as f64 / times.iter().sum::<f64>();
+    let mut p50 = Vec::new();
+    for (files, bytes, single, batches) in [(240, 4_000, 48, 12), (30_000, 9_000, 16, 4)] {
+        // Every contender has changes of its own: a tree that is there already is not written again.
+        let captured = runtime.block_on(Captured::new(files, bytes, 2 * single + batches * BATCH));
+        let (alone, others) = captured.changes.split_at(single);
+        let (replayed, together) = others.split_at(single);
+        let (mut line, mut batch_line) = (captured.line("serial"), captured.line("batches"));
+        let (mut mirror, mut worktrees) = (captured.mirror("mirror.git"), captured.mirror("worktrees.git"));
+        let (mut serial, mut three, mut batch, mut trees) = (vec![], vec![], vec![], vec![]);
+        for (n, change) in alone.iter().enumerate() {
+            serial.push(runtime.block_on(line.land(std::slice::from_ref(change))));
+            three.push(mirror.three_processes(change.commit));
+            if n % (single / batches) == 0
+                && let Some(members) = together.chunks(BATCH).nth(batch.len())
+            {
+                batch.push(runtime.block_on(batch_line.land(members)));
+            }
+            if trees.len() < 5 {
+                trees.push(worktrees.worktree(change.commit));
+            }
+        }
+        let name = |what: &str| format!("V9 {what}, {files} files");
+        let (ours, eight) = (per_second(&serial), BATCH as f64 * per_second(&batch));
+        row(&name("serial merges/s, against three processes"), ours, per_second(&three), ">= 0.5");
+        row(&name("batch of 8 merges/s, against serial"), eight, ours, ">= 4");
+        let goal = if files > 1000 { ">= 150" } else { "-" };
+        row(&name("serial merges/s, against a worktree each"), ours, per_second(&trees), goal);
+        p50.push(median(&serial) * 1e3);
+        if files < 1000 {
+            let seconds = runtime.block_on(landing::replay(&captured, replayed, 10));
+            let whole = replayed.len() as f64 / seconds;
+            row(&name("whole engine merges/s, against three processes"), whole, per_second(&three), ">= 0.5");
+        }
+    }
+    row("V9 p50 of a merge (ms), 30,000 files, against 240", p50[1], p50[0], "<= 2.0");
+    Ok(())
+}
+
+/// A plan of one-file steps, and a shell loop, in turns.
+fn landings() -> Result<(), Box<dyn std::error::Error>> {
+    const STEPS: usize = 100;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (mut ours, mut shell) = (vec![], vec![]);
+    // Deleted at the end: on ext4 making a tree right after one was deleted is slow.
+    let mut used = Vec::new();
+    for round in 0..3 {
+        let (one, other) = (Repository::new(240, 4_000), Repository::new(240, 4_000));
+        let (seconds, phases) = runtime.block_on(landing::plan(&one, 240, STEPS, 10));
+        ours.push(STEPS as f64 / seconds);
+        shell.push(STEPS as f64 / landing::shell_loop(&other, 240, STEPS));
+        if round == 0 {
+            show(&phases);
+        }
+        used.push((one, other));
+    }
+    row("V10 one-file steps/s landed, width 10, against a shell loop", median(&ours), median(&shell), ">= 2.0");
+    row("V10 one-file steps/s landed, against 25", median(&ours), 25.0, "-");
+    Ok(())
+}
+
+/// Twenty steps on a large repository.
+fn large() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let repository = Repository::new(30_000, 9_000);
+    let (steps, width) = (20, 10);
+    let (seconds, phases) = runtime.block_on(landing::plan(&repository, 30_000, steps, width));
+    println!("BIG: {steps} steps on 30,000 files, {width} at once: {seconds:.1} s, {steps} commits, content right");
+    show(&phases);
+    Ok(())
+}
+
+fn show(phases: &landing::Phases) {
+    for name in ["prepare", "workspace", "capture", "import", "predict", "build", "publish", "remove"] {
+        let (calls, median, sum) = phases.of(name);
+        println!("    {name:<10} {calls:>5} calls, median {:>9.1} ms, in all {sum:>7.2} s", median * 1e3);
+    }
 }
