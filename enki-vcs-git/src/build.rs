@@ -1,6 +1,8 @@
 //! Candidates: what would be published, made without a checkout, and the same each time.
 
+use crate::chain::{Chain, chain};
 use crate::error::GitError;
+use crate::hunks::hunks;
 use crate::message;
 use crate::project::GitProject;
 use crate::scan::show_all;
@@ -12,17 +14,24 @@ use std::path::Path;
 pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], suffix: &str) -> Result<Build, GitError> {
     crash_point!("merge.3.before");
     let refinery = project.refinery_dir()?;
-    let (base_tree, trees) = resolve(project, &refinery, base, changes)?;
+    resolve(project, &refinery, base, changes)?;
+    let known = |commit| tree_of(project, commit);
+    let base_tree = known(base)?;
+    if changes.len() > 1
+        && let Some(chain) = chain(project, &refinery, base, changes, suffix)?
+    {
+        return Ok(from_chain(project, base, base_tree, &chain));
+    }
     let (mut tip, mut tree) = (base, base_tree);
     let mut commits = Vec::with_capacity(changes.len());
-    for (change, own_tree) in changes.iter().zip(trees) {
+    for change in changes {
         let (next, next_tree) = match &change.kind {
             ChangeKind::Landing { .. } => match relation(project, &refinery, tip, change.commit)? {
                 Relation::Contained => {
                     commits.push(None);
                     continue;
                 }
-                Relation::Ahead => (change.commit, own_tree),
+                Relation::Ahead => (change.commit, known(change.commit)?),
                 Relation::Apart => match put_on(project, &refinery, tip, change)? {
                     On::Tree(merged) => (merge_commit(project, &refinery, tip, change, merged)?, merged),
                     On::Conflict(conflict) => return Ok(conflict),
@@ -40,6 +49,9 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
                 On::Conflict(conflict) => return Ok(conflict),
             },
         };
+        if next != change.commit {
+            project.memo().put(next, next_tree, Some(tip));
+        }
         (tip, tree) = (next, next_tree);
         commits.push(Some(tip));
     }
@@ -51,17 +63,45 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
     }
 }
 
-/// Sees to it that all commits are there before git is asked to merge them (F11). Gives their trees.
-fn resolve(
-    project: &GitProject,
-    refinery: &Path,
-    base: CommitId,
-    changes: &[Change],
-) -> Result<(TreeId, Vec<TreeId>), GitError> {
-    let commits: Vec<CommitId> = std::iter::once(base).chain(changes.iter().map(|change| change.commit)).collect();
-    let mut trees = project.trees_of(refinery, &commits)?;
-    let base_tree = trees.remove(0);
-    Ok((base_tree, trees))
+/// The candidate that a chain on `base` ends in.
+fn from_chain(project: &GitProject, base: CommitId, base_tree: TreeId, chain: &Chain) -> Build {
+    let mut candidate = Candidate { commit: base, tree: base_tree, base };
+    for (commit, tree) in chain.iter().flatten() {
+        project.memo().put(*commit, *tree, Some(candidate.commit));
+        (candidate.commit, candidate.tree) = (*commit, *tree);
+    }
+    if candidate.commit == base {
+        return Build::Empty;
+    }
+    crash_point!("merge.3.after");
+    Build::Candidate { candidate, commits: chain.iter().map(|made| made.map(|(commit, _)| commit)).collect() }
+}
+
+/// Sees to it that all commits are there before git is asked to merge them (F11), and that their trees and parents are
+/// known. What this process saw before is not looked for again: if it is gone since, git gives no tree and says so.
+fn resolve(project: &GitProject, refinery: &Path, base: CommitId, changes: &[Change]) -> Result<(), GitError> {
+    let memo = project.memo();
+    let commits = std::iter::once(base).chain(changes.iter().map(|change| change.commit));
+    let unknown: Vec<CommitId> = commits.filter(|id| memo.get(*id).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> =
+        unknown.iter().flat_map(|id| [id.to_string(), format!("{id}^{{tree}}"), format!("{id}^1")]).collect();
+    let found = project.git().look_up(refinery, &names)?;
+    for (commit, facts) in unknown.into_iter().zip(found.chunks_exact(3)) {
+        // Both, because a tag has a tree too.
+        let Some(tree) = facts[0].commit().and(facts[1].id()) else {
+            return Err(GitError::Gone(format!("commit {commit} is not in the repository {}", refinery.display())));
+        };
+        memo.put(commit, tree, facts[2].commit());
+    }
+    Ok(())
+}
+
+fn tree_of(project: &GitProject, commit: CommitId) -> Result<TreeId, GitError> {
+    let known = project.memo().get(commit).map(|known| known.tree);
+    known.ok_or_else(|| GitError::Gone(format!("commit {commit} was not looked at")))
 }
 
 enum On {
@@ -70,12 +110,18 @@ enum On {
 }
 
 fn put_on(project: &GitProject, refinery: &Path, tip: CommitId, change: &Change) -> Result<On, GitError> {
+    if let Some(known) = project.memo().get(change.commit)
+        && known.parent == Some(tip)
+    {
+        return Ok(On::Tree(known.tree));
+    }
     let merged = project.merge(refinery, tip, change.commit)?;
     if merged.stages.is_empty() {
         return Ok(On::Tree(merged.tree));
     }
     let paths = show_all(merged.paths());
-    Ok(On::Conflict(Build::Conflict { request: change.request, paths, hunks: String::new() }))
+    let hunks = hunks(project, refinery, &merged, tip, change.commit)?;
+    Ok(On::Conflict(Build::Conflict { request: change.request, paths, hunks }))
 }
 
 fn merge_commit(
@@ -101,6 +147,12 @@ enum Relation {
 }
 
 fn relation(project: &GitProject, refinery: &Path, tip: CommitId, commit: CommitId) -> Result<Relation, GitError> {
+    if commit == tip {
+        return Ok(Relation::Contained);
+    }
+    if project.memo().line(tip, commit).is_some() {
+        return Ok(Relation::Ahead);
+    }
     let range = format!("{tip}...{commit}");
     let output = project.git().at(refinery).args(["rev-list", "--left-right", "--count", &range]).ok()?;
     let line = output.line();

@@ -161,7 +161,7 @@ fn change(
         crash_point!("workspace.commit");
         let wrong = wrong_solution(project, place, &state, staged.tree)?;
         let refused = match &wrong {
-            None if findings.is_empty() => keep(project, place, commit, &state, workspace.id)?,
+            None if findings.is_empty() => keep(project, place, (commit, staged.tree), &state, workspace.id)?,
             _ => findings,
         };
         if refused.is_empty() && wrong.is_none() {
@@ -194,7 +194,7 @@ fn change(
 fn keep(
     project: &GitProject,
     place: &Place,
-    commit: CommitId,
+    (commit, tree): (CommitId, TreeId),
     state: &State,
     id: EffectId,
 ) -> Result<Vec<String>, GitError> {
@@ -202,7 +202,11 @@ fn keep(
     let again = EffectId::of("again", &[id.hex().as_bytes(), commit.to_string().as_bytes()]);
     for full_ref in [kept_ref(id), kept_ref(again)] {
         match project.keep(&lock, &place.capture, commit, Some(state.parent), &full_ref)? {
-            Kept::Yes => return Ok(Vec::new()),
+            Kept::Yes => {
+                project.memo().put(commit, tree, Some(state.parent));
+                project.memo().kept(commit, &full_ref);
+                return Ok(Vec::new());
+            }
             Kept::Refused(words) => return Ok(vec![format!("git refuses {words}")]),
             Kept::Taken => {}
         }

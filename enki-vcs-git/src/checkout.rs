@@ -1,6 +1,7 @@
 //! The person's work trees: who uses a branch, and how one that is checked out moves along with its files.
 
 use crate::error::GitError;
+use crate::heads::plainly_not_checked_out;
 use crate::project::{GitProject, dirty};
 use crate::publish::standing;
 use enki_core::id::CommitId;
@@ -55,6 +56,9 @@ impl GitProject {
     pub(crate) fn use_of(&self, full_ref: &str) -> Result<Use, GitError> {
         if let Some(why) = self.under_way(full_ref) {
             return Ok(Use::Busy(why));
+        }
+        if plainly_not_checked_out(self, full_ref) {
+            return Ok(Use::No);
         }
         let trees = self.work_trees()?.into_iter().filter(WorkTree::counts);
         let here: Vec<WorkTree> = trees.filter(|one| one.branch.as_deref() == Some(full_ref)).collect();

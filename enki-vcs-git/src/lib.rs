@@ -21,8 +21,9 @@
 //! refs/enki/archive/<commit>  work that was superseded or given up                in the person's repository
 //! ```
 //!
-//! Every git directory of ours borrows the objects of the person's repository. Objects come into that one through
-//! git's inspection (`--strict`), and a ref keeps them before anything is said about them. The host runs git on files
+//! Every git directory of ours borrows the objects of the person's repository. What agents made comes into that one
+//! through git's inspection (`--strict`), and what Enki built of it as the files that its own git wrote; a ref keeps them
+//! before anything is said about them. The host runs git on files
 //! of an agent only through git directories of its own, so nothing that a workspace configures is ever run.
 //!
 //! # The life of a ref
@@ -54,10 +55,14 @@
 //! | `create`, from the pool | 3 |
 //! | `capture` of nothing / of a change | 3 / 11 |
 //! | `open` of an integration branch | 3 |
-//! | `import` | 4 |
-//! | `build` of one change | 3 |
+//! | `import` of what this process captured or published / of anything else | 0 / 4, and 1 if it brings new names |
+//! | `build` of one change / of a batch that touches separate files / of a landing | 2 / 2 / 0 |
+//! | `build` with commits that this process has not seen | 1 more |
+//! | `build` that ends in a conflict | 2 more |
+//! | `predict` of any number of pairs | 1 |
 //! | `check`, beside the command | 3 |
-//! | `publish`, not checked out | 7 |
+//! | `publish` of what this process built, not checked out / of a landing | 3 / 1 |
+//! | `publish` of anything else, not checked out | 5 |
 //! | `inspect` | 1 |
 //!
 //! # Limits
@@ -70,10 +75,12 @@
 //!
 //! File descriptors, process groups and paths of bytes are used as Unix has them.
 
+mod adopt;
 mod agent_git;
 mod beneath;
 mod build;
 mod capture;
+mod chain;
 mod check;
 mod checkout;
 mod discover;
@@ -83,15 +90,19 @@ mod folder;
 mod folder_land;
 mod gc;
 mod git;
+mod heads;
+mod hunks;
 mod landed;
 mod lock;
 mod manifest;
+mod memo;
 mod message;
 mod moving;
 mod objects;
 mod own;
 mod place;
 mod pool;
+mod predict;
 mod project;
 mod publish;
 mod recover;

@@ -85,6 +85,9 @@ impl GitProject {
 
     /// Makes a ref at that commit; there already, at that commit, is success too. Says whether the ref is there.
     pub(crate) fn create_ref(&self, lock: &Lock, full_ref: &str, commit: CommitId) -> Result<bool, GitError> {
+        if self.plainly_at(full_ref) == Some(commit) {
+            return Ok(true);
+        }
         match self.swap(lock, full_ref, commit, Old::Absent)? {
             Swap::Done => Ok(true),
             Swap::Elsewhere => Ok(self.commit_at(full_ref)? == Some(commit)),
@@ -180,7 +183,7 @@ impl GitProject {
     }
 
     /// Syncs the folders that gained the ref and the objects: git syncs files, never folders (F7).
-    fn sync(&self, full_ref: &str, objects: &[String]) -> Result<(), GitError> {
+    pub(crate) fn sync(&self, full_ref: &str, objects: &[String]) -> Result<(), GitError> {
         let store = self.common_dir().join("objects");
         let mut folders: BTreeSet<PathBuf> = objects.iter().filter_map(|id| Some(store.join(id.get(..2)?))).collect();
         folders.insert(store.join("pack"));

@@ -4,6 +4,7 @@ use crate::discover::{Places, head_of, security_warning, settings_of, version_of
 use crate::error::GitError;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::lock::Lock;
+use crate::memo::Memo;
 use crate::watch::Watch;
 use crate::{GitRefinery, GitWorkspaces};
 use crate::{folder, remote, root};
@@ -147,6 +148,7 @@ struct Inner {
     facts: Facts,
     /// `core.*` settings that say what the file system can do, for the private git directories.
     file_system: Vec<(String, String)>,
+    memo: Arc<Memo>,
 }
 
 impl GitProject {
@@ -196,7 +198,8 @@ impl GitProject {
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
         let Places { root, git_dir, common_dir, .. } = places;
         let watch = Arc::default();
-        let inner = Inner { git, options, root, common_dir, git_dir, watch, head, facts, file_system };
+        let inner =
+            Inner { git, options, root, common_dir, git_dir, watch, head, facts, file_system, memo: Arc::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -366,6 +369,11 @@ impl GitProject {
 
     pub(crate) fn git(&self) -> &Git {
         &self.inner.git
+    }
+
+    /// What this process knows of commits.
+    pub(crate) fn memo(&self) -> &Memo {
+        &self.inner.memo
     }
 
     pub(crate) fn options(&self) -> &GitOptions {

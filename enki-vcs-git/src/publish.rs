@@ -83,7 +83,11 @@ pub(crate) fn anchor(
 ) -> Result<(), GitError> {
     crash_point!("merge.7.before");
     let anchor = format!("refs/enki/anchor/{commit}");
-    match project.keep(lock, refinery, commit, Some(expected), &anchor)? {
+    let kept = match project.adopt(lock, refinery, commit, expected, &anchor)? {
+        Some(kept) => kept,
+        None => project.keep(lock, refinery, commit, Some(expected), &anchor)?,
+    };
+    match kept {
         Kept::Yes => {}
         Kept::Refused(words) => return Err(GitError::Gone(format!("git refuses the candidate: {words}"))),
         Kept::Taken => return Err(GitError::Gone(format!("{anchor} is at another commit: see who moved it"))),
@@ -137,7 +141,11 @@ pub(crate) fn standing(
     expected: CommitId,
     candidate: CommitId,
 ) -> Result<Option<Publish>, GitError> {
-    match project.commit_at(full_ref)? {
+    let now = match project.plainly_at(full_ref) {
+        Some(now) => Some(now),
+        None => project.commit_at(full_ref)?,
+    };
+    match now {
         Some(now) if now == candidate => Ok(Some(Publish::Published)),
         Some(now) if now == expected => Ok(None),
         Some(now) if project.is_ancestor(candidate, now)? => Ok(Some(Publish::Published)),

@@ -4,7 +4,7 @@ use crate::error::GitError;
 use crate::objects::{Kept, Old, Swap};
 use crate::project::GitProject;
 use crate::scan::one_line;
-use crate::{build, check, publish};
+use crate::{build, check, predict, publish};
 use enki_core::async_trait;
 use enki_core::branch::Branch;
 use enki_core::crash_point;
@@ -72,6 +72,12 @@ impl Refinery for GitRefinery {
         self.on_thread(attempted, move |project| build::build(project, base, &changes, &suffix)).await
     }
 
+    async fn predict(&self, pairs: &[(CommitId, CommitId)]) -> Result<Vec<bool>, RefineryError> {
+        let pairs = pairs.to_vec();
+        let attempted = format!("look for conflicts between {} pairs of changes", pairs.len());
+        self.on_thread(attempted, move |project| predict::predict(project, &pairs)).await
+    }
+
     async fn check(&self, candidate: &Candidate, gate: &Gate, id: EffectId) -> Result<Check, RefineryError> {
         check::check(&self.project, *candidate, gate, id).await
     }
@@ -125,6 +131,11 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
     crash_point!("merge.2.before");
     let full_ref = format!("refs/enki/kept/{}", change.request.hex());
     let commit = change.commit;
+    // Capture inspected it and keeps it, or it is a candidate of ours behind its anchor.
+    if project.is_kept(commit) {
+        crash_point!("merge.2.after");
+        return Ok(Import::Imported);
+    }
     let mut facts = look(project, commit)?;
     if facts.is_none()
         && let ChangeKind::Step { task, .. } = &change.kind

@@ -15,6 +15,8 @@ pub(crate) struct Merged {
     pub(crate) tree: TreeId,
     /// The paths in conflict, with their sides as `update-index --index-info` takes them. Empty: it merged cleanly.
     pub(crate) stages: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What git says of conflicts that are not between lines.
+    pub(crate) words: Vec<String>,
 }
 
 impl Merged {
@@ -32,7 +34,7 @@ impl GitProject {
             .git()
             .at(git_dir)
             .durable(Durable::Committed)
-            .args(["merge-tree", "--write-tree", "-z", "--no-messages"])
+            .args(["merge-tree", "--write-tree", "-z"])
             .args([ours.to_string(), theirs.to_string()])
             .long()
             .run()?;
@@ -46,7 +48,7 @@ impl GitProject {
             Err(_) => return Err(output.into_error()),
         };
         let mut stages = Vec::new();
-        for entry in parts.take_while(|entry| !entry.is_empty()) {
+        for entry in parts.by_ref().take_while(|entry| !entry.is_empty()) {
             if let Some(tab) = entry.iter().position(|b| *b == b'\t') {
                 stages.push((entry[tab + 1..].to_vec(), entry.to_vec()));
             }
@@ -54,8 +56,24 @@ impl GitProject {
         if output.code == Some(1) && stages.is_empty() {
             return Err(output.into_error());
         }
-        Ok(Merged { tree, stages })
+        let words = words(parts);
+        Ok(Merged { tree, stages, words })
     }
+}
+
+/// The messages of `merge-tree` that are about conflicts, but not about lines. Each message is a number of paths, these
+/// paths, its kind, and its text.
+fn words<'a>(mut parts: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    let text = |part: &[u8]| String::from_utf8_lossy(part).trim_end().to_owned();
+    let mut words = Vec::new();
+    while let Some(paths) = parts.next().and_then(|part| text(part).parse::<usize>().ok()) {
+        let mut rest = parts.by_ref().skip(paths);
+        let (Some(kind), Some(message)) = (rest.next(), rest.next()) else { break };
+        if kind.starts_with(b"CONFLICT") && kind != b"CONFLICT (contents)" {
+            words.push(text(message));
+        }
+    }
+    words
 }
 
 /// Tells the agent's git about the conflict, so that its `git status` does.

@@ -27,6 +27,12 @@ impl Counter {
     }
 }
 
+/// The refinery of another process: it takes five to find the project.
+fn another(repo: &Repo, script: &str) -> enki_vcs_git::GitRefinery {
+    let options = with_git(repo, &format!("{script}\nexec {} \"$@\"", which_git().display()));
+    GitProject::open(&repo.root, options).unwrap().refinery()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_starts_a_known_number_of_processes() {
     let repo = Repo::new();
@@ -64,7 +70,7 @@ async fn each_call_starts_a_known_number_of_processes() {
     else {
         panic!("it builds")
     };
-    note("build");
+    note("build, the base is new to this process");
     let gate = enki_core::refinery::Gate::new("true", std::time::Duration::from_secs(9));
     refinery.check(&candidate, &gate, EffectId::of("c", &[])).await.unwrap();
     note("check, beside the command");
@@ -78,6 +84,57 @@ async fn each_call_starts_a_known_number_of_processes() {
     note("prepare");
     workspaces.create(&spec("b", 1, Start::Fresh { base })).await.unwrap();
     note("create, from the pool");
+    refinery.import(&landing(candidate.commit, 1)).await.unwrap();
+    note("import of a landing");
+    let built = refinery.build(base, &[landing(candidate.commit, 1)], EffectId::of("b", &[])).await.unwrap();
+    note("build of a landing");
+    assert!(matches!(built, Build::Candidate { candidate: same, .. } if same == candidate));
+    assert_eq!(refinery.publish(&main(), base, &candidate).await.unwrap(), Publish::Published);
+    note("publish of a landing");
+    let mut batch = Vec::new();
+    for step in ["p", "q", "r"] {
+        let spec = spec(step, 1, Start::Fresh { base });
+        let made = workspaces.create(&spec).await.unwrap();
+        write(&made.path, &format!("{step}/{step}.txt"), step);
+        batch.push(step_change(step, 1, committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap())));
+    }
+    counter.since();
+    let mut counts = std::mem::take(&mut counts);
+    refinery.build(candidate.commit, &batch, EffectId::of("b", &[])).await.unwrap();
+    counts.push(("build of a batch", counter.since()));
+    refinery.build(candidate.commit, &batch[..1], EffectId::of("b", &[])).await.unwrap();
+    counts.push(("build, the target moved meanwhile", counter.since()));
+    let pairs: Vec<_> = batch.iter().map(|change| (candidate.commit, change.commit)).collect();
+    refinery.predict(&pairs).await.unwrap();
+    counts.push(("predict three pairs", counter.since()));
+    let first = spec("s", 1, Start::Fresh { base });
+    let made = workspaces.create(&first).await.unwrap();
+    write(&made.path, "p/p.txt", "another");
+    let other = step_change("s", 1, committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap()));
+    counter.since();
+    let both = [batch[0].clone(), other];
+    let built = refinery.build(candidate.commit, &both, EffectId::of("b", &[])).await.unwrap();
+    assert!(matches!(built, Build::Conflict { .. }));
+    // One that is tried as a batch, two for the first member, one for the second, and two for its text.
+    counts.push(("build of a conflict", counter.since()));
+    // What another process captured is inspected and kept by its request.
+    let other = another(&repo, &script);
+    counter.since();
+    other.import(&batch[0]).await.unwrap();
+    counts.push(("import of another process's", counter.since()));
+    other.build(candidate.commit, &batch[..1], EffectId::of("b", &[])).await.unwrap();
+    counts.push(("build of another process's", counter.since()));
+    let Build::Candidate { candidate: tip, .. } =
+        refinery.build(candidate.commit, &batch[..1], EffectId::of("b", &[])).await.unwrap()
+    else {
+        panic!("it builds")
+    };
+    counter.since();
+    assert_eq!(
+        another(&repo, &script).publish(&integration(), candidate.commit, &tip).await.unwrap(),
+        Publish::Published
+    );
+    counts.push(("publish of another process's", counter.since() - 5));
     assert_eq!(
         counts,
         [
@@ -87,13 +144,23 @@ async fn each_call_starts_a_known_number_of_processes() {
             ("capture, nothing", 3),
             ("capture, a change", 11),
             ("create, continued", 4),
-            ("import", 4),
-            ("build", 3),
+            ("import", 0),
+            ("build, the base is new to this process", 2),
             ("check, beside the command", 3),
-            ("publish", 7),
+            ("publish", 3),
             ("inspect", 1),
             ("prepare", 3),
             ("create, from the pool", 3),
+            ("import of a landing", 0),
+            ("build of a landing", 0),
+            ("publish of a landing", 1),
+            ("build of a batch", 2),
+            ("build, the target moved meanwhile", 2),
+            ("predict three pairs", 1),
+            ("build of a conflict", 6),
+            ("import of another process's", 5),
+            ("build of another process's", 3),
+            ("publish of another process's", 5),
         ]
     );
 }

@@ -3,10 +3,13 @@
 
 mod support;
 
+mod adopt;
+mod batches;
 mod capture;
 mod chain;
 mod check;
 mod checkout;
+mod conflicts;
 mod conformance;
 mod cost;
 mod folder;
