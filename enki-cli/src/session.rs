@@ -1,15 +1,16 @@
 //! A running orchestrator in this process: lock, store, backends, driver, and the socket others reach it by.
 
 use crate::commands::Context;
-use crate::config::Config;
+use crate::config::{Config, files_run_by};
 use crate::error::CliError;
 use crate::lock::ProjectLock;
+use crate::look;
 use crate::rpc;
 use crate::wire;
 use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Settings};
 use enki_core::store::TaskStore;
 use enki_store_sqlite::SqliteStore;
-use enki_vcs_git::GitProject;
+use enki_vcs_git::{DriftRule, GitProject, Policy};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ impl Session {
         }
         let store: Arc<dyn TaskStore> =
             Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
+        git.set_policy(policy(config, git, store.as_ref()).await?);
         let workspaces = Arc::new(agents.workspaces.clone());
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
@@ -92,4 +94,18 @@ impl Session {
     pub(crate) fn close(self) {
         self.server.stop();
     }
+}
+
+/// What agents may not do: change what the checks run, unless the person's own configuration allows it.
+async fn policy(config: &Config, git: &GitProject, store: &dyn TaskStore) -> Result<Policy, CliError> {
+    let mut checks = vec![config.text("refinery.check").to_owned()];
+    // An execution goes on with the check that it was started with.
+    for open in store.list(&look::listed(true, u32::MAX)).await? {
+        checks.extend(look::load(store, open.execution).await?.gate().map(|gate| gate.command.clone()));
+    }
+    let mut policy = Policy::default();
+    policy.protected = checks.iter().flat_map(|check| files_run_by(check, git.root())).collect();
+    policy.allowed = config.list("isolation.allow");
+    policy.drift = if config.text("isolation.drift") == "fail" { DriftRule::Fail } else { DriftRule::Note };
+    Ok(policy)
 }

@@ -124,7 +124,7 @@ mod workspaces;
 pub use error::GitError;
 pub use folder::Recorded;
 pub use gc::{Freed, GitKeep, Item, Known, Life, Verdict};
-pub use project::{DriftRule, Facts, GitOptions, GitProject, Head};
+pub use project::{DriftRule, Facts, GitOptions, GitProject, Head, Policy};
 pub use recover::{Pin, Restored, Standing};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;

@@ -16,7 +16,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How a project is opened. Everything comes from the caller: this crate reads no environment.
@@ -35,13 +35,6 @@ pub struct GitOptions {
     pub hook_timeout: Duration,
     /// The time, for the commits of a folder without git.
     pub clock: fn() -> Timestamp,
-    /// Files that no change may touch, because the check runs them; paths from the top of the project.
-    pub protected: Vec<String>,
-    /// Files that a change may touch although a rule forbids it, by the word of the person; a path, or a folder with a
-    /// slash at its end.
-    pub allowed: Vec<String>,
-    /// What a change of HEAD, refs or index beside an attempt means.
-    pub drift: DriftRule,
     /// Most prepared workspaces; 0 for none. None is made before somebody says by
     /// [`WorkspaceProvider::prepare`](enki_core::workspace::WorkspaceProvider::prepare) that it will be wanted.
     pub pool: u32,
@@ -57,6 +50,19 @@ pub struct GitOptions {
     pub supervisor: Option<PathBuf>,
     /// Free space below which no workspace is begun, in bytes. `None`: 1 GiB, or 2 % of a disk smaller than 50 GiB.
     pub min_free_bytes: Option<u64>,
+}
+
+/// What agents may not do in a project, by the word of the person.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Files that no change may touch, because the check runs them; paths from the top of the project.
+    pub protected: Vec<String>,
+    /// Files that a change may touch although a rule forbids it, by the word of the person; a path, or a folder with a
+    /// slash at its end.
+    pub allowed: Vec<String>,
+    /// What a change of HEAD, refs or index beside an attempt means.
+    pub drift: DriftRule,
 }
 
 /// What it means for an attempt that HEAD, branches, tags or the index of the person's repository changed beside it.
@@ -80,9 +86,6 @@ impl GitOptions {
             check_env: Vec::new(),
             hook_timeout: Duration::from_secs(60),
             clock: system_clock,
-            protected: Vec::new(),
-            allowed: Vec::new(),
-            drift: DriftRule::default(),
             pool: 4,
             share_ignored: Vec::new(),
             share_limit: (2 << 30, 200_000),
@@ -144,6 +147,7 @@ struct Inner {
     /// Git directory with HEAD and index: another one in a linked work tree.
     git_dir: PathBuf,
     watch: Arc<Watch>,
+    policy: Arc<RwLock<Policy>>,
     head: Head,
     facts: Facts,
     /// `core.*` settings that say what the file system can do, for the private git directories.
@@ -197,9 +201,8 @@ impl GitProject {
         };
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
         let Places { root, git_dir, common_dir, .. } = places;
-        let watch = Arc::default();
-        let inner =
-            Inner { git, options, root, common_dir, git_dir, watch, head, facts, file_system, memo: Arc::default() };
+        let (watch, policy, memo) = (Arc::default(), Arc::default(), Arc::default());
+        let inner = Inner { git, options, root, common_dir, git_dir, watch, policy, head, facts, file_system, memo };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -265,6 +268,11 @@ impl GitProject {
             }
         }
         Err(GitError::NoSuchBranch { name: name.chars().take(80).collect(), candidates: self.candidates(name)? })
+    }
+
+    /// Says what agents may not do here, from now on and for every clone of this value.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.inner.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
     /// The workspaces of this project.
@@ -386,6 +394,10 @@ impl GitProject {
 
     pub(crate) fn git_dir(&self) -> &Path {
         &self.inner.git_dir
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        self.inner.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn watch(&self) -> &Watch {

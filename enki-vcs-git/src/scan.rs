@@ -1,7 +1,7 @@
 //! The policy: what a change may not bring. It looks at what git stored, not at what was said about it.
 
 use crate::error::GitError;
-use crate::project::GitProject;
+use crate::project::{GitProject, Policy};
 use enki_core::id::TreeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -72,11 +72,12 @@ impl GitProject {
     ) -> Result<Vec<String>, GitError> {
         let mut findings = Vec::new();
         // What steers Enki or an agent, or judges its work, is not an agent's to change or to take away (bad input 34).
-        for change in changed.iter().filter(|change| !self.is_allowed(&change.path)) {
+        let policy = self.policy();
+        for change in changed.iter().filter(|change| !policy.allows(&change.path)) {
             let name = show(&change.path);
             if is_settings(&change.path) {
                 findings.push(format!("{name} is settings of Enki or of an agent; only a person changes it"));
-            } else if self.options().protected.iter().any(|path| path.as_bytes() == change.path) {
+            } else if policy.protected.iter().any(|path| path.as_bytes() == change.path) {
                 findings.push(format!("{name} is run by the check; only a person changes it"));
             }
         }
@@ -103,14 +104,6 @@ impl GitProject {
             }
         }
         Ok(findings)
-    }
-
-    /// Whether the person allows changes of that path.
-    fn is_allowed(&self, path: &[u8]) -> bool {
-        self.options().allowed.iter().map(String::as_bytes).any(|allowed| match allowed {
-            [folder @ .., b'/'] => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/")),
-            file => path == file,
-        })
     }
 
     /// New paths whose names another one has in other letters, which many file systems take for one (bad input 71).
@@ -183,6 +176,16 @@ impl GitProject {
             rest = rest.get(end + 2 + size..).ok_or_else(wrong)?;
         }
         Ok(blobs)
+    }
+}
+
+impl Policy {
+    /// Whether the person allows changes of that path.
+    fn allows(&self, path: &[u8]) -> bool {
+        self.allowed.iter().map(String::as_bytes).any(|allowed| match allowed {
+            [folder @ .., b'/'] => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/")),
+            file => path == file,
+        })
     }
 }
 

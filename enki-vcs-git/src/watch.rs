@@ -166,7 +166,7 @@ impl GitProject {
         };
         self.compare_settings(&begun.seen, &now, &mut drift)?;
         self.compare_positions(&begun, &now, made, &mut drift)?;
-        if self.options().drift == DriftRule::Fail {
+        if self.policy().drift == DriftRule::Fail {
             drift.tampered.append(&mut drift.notices);
         }
         drift.tampered.truncate(50);

@@ -121,6 +121,7 @@ impl Walk<'_> {
                     "workspace",
                     "agent",
                     "approval",
+                    "isolation",
                     "store",
                     "lint",
                 ];

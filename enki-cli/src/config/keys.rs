@@ -93,6 +93,13 @@ pub const KEYS: &[Key] = &[
     key("agent.reviewer.command", Kind::Line, "", "program that reviews, if another one"),
     key("agent.reviewer.args", Kind::List, "", "its arguments"),
     key("agent.reviewer.env", Kind::Table, "", "variables it gets besides those of agent.env"),
+    trust(
+        "isolation.drift",
+        Kind::Word(&[("note", "note"), ("fail", "fail")]),
+        "\"note\"",
+        "HEAD, refs or index of your repository change beside an attempt: tell, or fail the attempt",
+    ),
+    trust("isolation.allow", Kind::List, "[]", "protected files that steps may change all the same"),
     trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
 ];

@@ -5,7 +5,7 @@ mod file;
 mod keys;
 mod secret;
 
-pub use check_command::verify_command;
+pub use check_command::{files_run_by, verify_command};
 pub use keys::{KEYS, Key, Kind};
 pub use secret::looks_secret;
 

@@ -5,6 +5,7 @@
 mod bad_calls;
 mod bad_plans;
 mod common;
+mod isolation;
 mod keep;
 mod places;
 mod runs;

@@ -5,7 +5,7 @@ use crate::support::*;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Import, Publish, Refinery};
 use enki_core::workspace::{Capture, Expect, Start, WorkspaceProvider};
-use enki_vcs_git::{DriftRule, GitProject};
+use enki_vcs_git::{DriftRule, Policy};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -123,9 +123,11 @@ async fn a_person_may_commit_switch_stage_and_fetch_meanwhile_and_is_told_of_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_project_fails_the_attempt_for_any_move() {
     let repo = Repo::new();
-    let mut options = repo.options();
-    options.drift = DriftRule::Fail;
-    let workspaces = GitProject::open(&repo.root, options).unwrap().workspaces();
+    let project = repo.project();
+    let mut policy = Policy::default();
+    policy.drift = DriftRule::Fail;
+    project.set_policy(policy);
+    let workspaces = project.workspaces();
     let spec = spec("a", 1, Start::Fresh { base: repo.head("main") });
     workspaces.create(&spec).await.unwrap();
     repo.git(&["tag", "v2"]);
