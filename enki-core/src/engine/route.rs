@@ -226,6 +226,7 @@ impl Engine {
             merge_queue::Event::Merged { commit, .. } => self.report_merged(&merged, commit, now),
             merge_queue::Event::Ejected { request, reason, .. } => self.report_refused(request, reason, now),
             merge_queue::Event::QueuePaused { why } => self.report_trouble(id, &why, now),
+            merge_queue::Event::QueueResumed => self.report_trouble_over(id, now),
             merge_queue::Event::Queued(_) => {
                 // It waits for the same thing as the others, and has to say so.
                 if let Some(why) = self.queues.get(&id).and_then(|slot| slot.machine.paused()).cloned() {
@@ -296,13 +297,32 @@ impl Engine {
             slot.machine.requests().filter_map(|r| self.requests.get(&r).copied()).collect();
         if matches!(why, QueuePause::Rewound { .. }) {
             // Whoever believes to have merged or landed there.
-            let of = |e: &&Execution| *e.target() == target || Branch::integration(e.id()) == target;
-            concerned.extend(self.executions().filter(of).filter(|e| e.ended().is_none()).map(Execution::id));
+            concerned.extend(self.alive_on(&target));
         }
         for execution in concerned {
             let report = execution::Report::Trouble(text.clone());
             // An execution that is being cancelled has no use for the news.
             let _ = self.execution_input(execution, &execution::Input::Report(report), now);
+        }
+    }
+
+    /// Open executions that merge or land there.
+    fn alive_on(&self, target: &Branch) -> Vec<ExecutionId> {
+        let of = |e: &&Execution| e.target() == target || Branch::integration(e.id()) == *target;
+        self.executions().filter(|e| e.ended().is_none()).filter(of).map(Execution::id).collect()
+    }
+
+    /// A queue goes on: those it held up do so too, unless another one of theirs is stopped.
+    fn report_trouble_over(&mut self, id: QueueId, now: Timestamp) {
+        let Some(target) = self.queues.get(&id).map(|slot| slot.machine.target().clone()) else { return };
+        for execution in self.alive_on(&target) {
+            let branches =
+                [Some(Branch::integration(execution)), self.execution(execution).map(|e| e.target().clone())];
+            let stopped = |branch: &Branch| self.queue(branch).is_some_and(|queue| queue.paused().is_some());
+            if !branches.iter().flatten().any(stopped) {
+                // One that is not held up has nothing to close.
+                let _ = self.execution_input(execution, &execution::Input::Report(execution::Report::TroubleOver), now);
+            }
         }
     }
 

@@ -102,6 +102,10 @@ impl Execution {
             },
             Report::Predecessor(state) if self.triggered || self.predecessor == *state => Ok(vec![]),
             Report::Predecessor(state) => Ok(vec![Event::PredecessorChanged { state: *state }]),
+            Report::TroubleOver => {
+                let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Trouble { .. }));
+                Ok(open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect())
+            }
             Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
             Report::Trouble(reason) => {
                 let reason = HoldReason::Trouble { reason: reason.clone() };

@@ -146,6 +146,8 @@ pub enum Report {
     Predecessor(NeedState),
     /// A queue it depends on stopped for a reason that is nobody's fault.
     Trouble(String),
+    /// None of the queues it depends on is stopped any more.
+    TroubleOver,
 }
 
 /// How an attempt ended and what it left.

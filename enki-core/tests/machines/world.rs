@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) checks: Vec<Check>,
     /// Answers of the coming builds: files in conflict; built once there are none.
     pub(crate) builds: Vec<Vec<String>>,
+    /// The start of the machine that the next engine runs on.
+    pub(crate) boot: Option<String>,
     shadows: BTreeMap<ExecutionId, Execution>,
     shadow_queues: BTreeMap<LogId, MergeQueue>,
     ids: u64,
@@ -51,6 +53,7 @@ impl World {
             branches: HashMap::new(),
             checks: Vec::new(),
             builds: Vec::new(),
+            boot: None,
             shadows: BTreeMap::new(),
             shadow_queues: BTreeMap::new(),
             ids: 0,
@@ -223,7 +226,7 @@ impl World {
 
     /// Dies, and comes back with nothing but what was appended.
     pub(crate) fn crash(&mut self) {
-        let mut engine = Engine::new(self.engine.limits().clone());
+        let mut engine = Engine::new(self.engine.limits().clone()).on_boot(self.boot.clone());
         for (log, bodies) in &self.logs {
             let events = bodies.iter().map(|body| record::decode(log.kind, record::FORMAT, body).unwrap());
             match log.kind {

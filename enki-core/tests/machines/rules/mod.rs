@@ -7,6 +7,7 @@ mod merging;
 mod needs;
 mod reviews;
 mod scopes;
+mod starts;
 mod triggers;
 
 use crate::world::{World, step};
