@@ -50,26 +50,39 @@ pub(crate) fn discover(program: &Path, env: &[(OsString, OsString)], folder: &Pa
     })
 }
 
+/// The remote that has what a partial clone lacks, if the repository is one.
+pub(crate) fn promisor_of(settings: &[(String, String)]) -> Option<String> {
+    let promised = settings.iter().find_map(|(key, value)| {
+        let name = key.strip_prefix("remote.")?.strip_suffix(".promisor")?;
+        (value == "true").then(|| name.to_owned())
+    });
+    promised.or_else(|| settings.iter().find(|(key, _)| key == "extensions.partialclone").map(|(_, v)| v.clone()))
+}
+
 fn quoted_path(stderr: &str) -> Option<PathBuf> {
     stderr.split_once("in repository at '")?.1.split_once('\'').map(|(path, _)| PathBuf::from(path))
 }
 
-pub(crate) fn head_of(git: &Git, places: &Places) -> Result<Head, GitError> {
-    let id = git.look_up(&places.git_dir, &["HEAD^{commit}".to_owned()])?.first().and_then(Object::commit);
+/// What HEAD is, and whether submodules are declared there.
+pub(crate) fn head_of(git: &Git, places: &Places) -> Result<(Head, bool), GitError> {
+    let found = git.look_up(&places.git_dir, &["HEAD^{commit}".to_owned(), "HEAD:.gitmodules".to_owned()])?;
+    let (id, submodules) = (found[0].commit(), found[1] != Object::Missing);
     let symbolic = git.at(&places.git_dir).args(["symbolic-ref", "-q", "HEAD"]).run()?;
     let branch = (symbolic.code == Some(0)).then(|| symbolic.line());
-    match (id, branch) {
+    let head = match (id, branch) {
         (None, branch) => {
             let branch = branch.unwrap_or_default().trim_start_matches("refs/heads/").to_owned();
-            Err(GitError::Unborn { path: places.root.clone(), branch })
+            return Err(GitError::Unborn { path: places.root.clone(), branch });
         }
-        (Some(id), None) => Ok(Head::Detached(id)),
-        (Some(id), Some(name)) => Ok(name.parse().map_or(Head::Detached(id), |branch| Head::Branch(branch, id))),
-    }
+        (Some(id), None) => Head::Detached(id),
+        (Some(id), Some(name)) => name.parse().map_or(Head::Detached(id), |branch| Head::Branch(branch, id)),
+    };
+    Ok((head, submodules))
 }
 
 pub(crate) fn settings_of(git: &Git, common_dir: &Path) -> Result<Vec<(String, String)>, GitError> {
-    const WANTED: &str = r"^(core\.(ignorecase|precomposeunicode|filemode|symlinks)|extensions\..*)$";
+    const WANTED: &str =
+        r"^(core\.(ignorecase|precomposeunicode|filemode|symlinks)|extensions\..*|remote\..*\.promisor)$";
     let output = git.at(common_dir).args(["config", "--local", "-z", "--get-regexp", WANTED]).run()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let pair = |entry: &str| {

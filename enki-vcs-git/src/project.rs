@@ -1,6 +1,6 @@
 //! The person's repository: found, looked at, and written with care.
 
-use crate::discover::{Places, head_of, security_warning, settings_of, version_of};
+use crate::discover::{Places, head_of, promisor_of, security_warning, settings_of, version_of};
 use crate::error::GitError;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::lock::Lock;
@@ -126,6 +126,8 @@ pub struct Facts {
     pub shallow: bool,
     /// Objects are missing on purpose and would be fetched when needed, which Enki never does.
     pub partial: bool,
+    /// Submodules are declared at HEAD.
+    pub submodules: bool,
     /// Things to tell the person, in full sentences without the full stop.
     pub warnings: Vec<String>,
 }
@@ -150,6 +152,8 @@ struct Inner {
     policy: Arc<RwLock<Policy>>,
     head: Head,
     facts: Facts,
+    /// The remote that has what a partial clone lacks.
+    promisor: Option<String>,
     /// `core.*` settings that say what the file system can do, for the private git directories.
     file_system: Vec<(String, String)>,
     memo: Arc<Memo>,
@@ -177,14 +181,19 @@ impl GitProject {
         let version = version_of(&person_call(&program, &env, &folder).arg("version").ok()?.line(), &program)?;
         let places = folder::find(&program, &env, &folder)?;
         let git = Git::new(program.clone(), places.root.clone(), env);
-        let head = head_of(&git, &places)?;
+        let (head, submodules) = head_of(&git, &places)?;
         let settings = settings_of(&git, &places.common_dir)?;
         let get = |key: &str| settings.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
         let mut warnings = Vec::new();
         warnings.extend(security_warning(version, &program));
-        let partial = get("extensions.partialclone").is_some();
-        if partial {
+        let promisor = promisor_of(&settings);
+        if promisor.is_some() {
             warnings.push("the repository is a partial clone, and Enki never fetches missing objects".to_owned());
+        }
+        if submodules {
+            warnings.push(
+                "the folders of submodules are empty for agents and checks, and no step may change them".to_owned(),
+            );
         }
         if folder::around(&places.root).is_some_and(|other| other == places.root) && !folder::is_of(&places) {
             let now = "the folder has become a git repository, which is used from now on";
@@ -196,13 +205,15 @@ impl GitProject {
             object_format: places.object_format,
             ref_format: get("extensions.refstorage").unwrap_or_else(|| "files".to_owned()),
             shallow: places.shallow,
-            partial,
+            partial: promisor.is_some(),
+            submodules,
             warnings,
         };
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
         let Places { root, git_dir, common_dir, .. } = places;
         let (watch, policy, memo) = (Arc::default(), Arc::default(), Arc::default());
-        let inner = Inner { git, options, root, common_dir, git_dir, watch, policy, head, facts, file_system, memo };
+        let inner =
+            Inner { git, options, root, common_dir, git_dir, watch, policy, head, facts, promisor, file_system, memo };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -264,6 +275,7 @@ impl GitProject {
                 return remote::resolve(self, branch);
             }
             if let Some(id) = self.commit_at(&branch.full_ref())? {
+                self.require_files(&branch, id)?;
                 return Ok((branch, id));
             }
         }
@@ -273,6 +285,22 @@ impl GitProject {
     /// Says what agents may not do here, from now on and for every clone of this value.
     pub fn set_policy(&self, policy: Policy) {
         *self.inner.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Refuses a partial clone that lacks files of the commit: nothing could be made of it.
+    pub(crate) fn require_files(&self, branch: &Branch, commit: CommitId) -> Result<(), GitError> {
+        let Some(promisor) = &self.inner.promisor else { return Ok(()) };
+        let list = ["rev-list", "--objects", "--no-walk", "--missing=print", "--no-object-names"];
+        let output = self.at_person().args(list).arg(commit.to_string()).long().ok()?;
+        let missing = output.stdout.split(|b| *b == b'\n').filter(|line| line.starts_with(b"?")).count();
+        if missing == 0 {
+            return Ok(());
+        }
+        let reason = format!(
+            "it is a partial clone and lacks objects of {branch}, {missing} at least: `git fetch --refetch --no-filter \
+             {promisor}` brings them"
+        );
+        Err(GitError::Unsupported { path: self.inner.root.clone(), reason })
     }
 
     /// The workspaces of this project.

@@ -27,6 +27,7 @@ pub(crate) fn resolve(project: &GitProject, branch: Branch) -> Result<(Branch, C
         return Err(missing(remotes.iter().take(NAMED).map(|known| format!("{known}:{name}")).collect()));
     }
     if let Some(head) = fetch(project, &branch)? {
+        project.require_files(&branch, head)?;
         return Ok((branch, head));
     }
     let output = call(project)?.args(["ls-remote", "--heads", remote]).timeout(LIMIT).run()?;

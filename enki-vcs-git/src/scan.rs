@@ -82,15 +82,15 @@ impl GitProject {
             }
         }
         findings.extend(self.same_but_for_case(git_dir, tree, changed)?);
-        for change in changed.iter().filter(|change| change.mode != 0) {
+        for change in changed {
             let name = show(&change.path);
-            if change.mode == SUBMODULE {
+            if change.mode == SUBMODULE || change.old_mode == SUBMODULE {
                 findings.push(format!("{name} is a submodule or a repository of its own"));
             }
             if change.path == b".gitmodules" {
                 findings.push(format!("{name} declares submodules"));
             }
-            if change.path.split(|b| *b == b'/').any(means_git_dir) {
+            if change.mode != 0 && change.path.split(|b| *b == b'/').any(means_git_dir) {
                 findings.push(format!("{name} has a part that some file system takes for .git"));
             }
         }

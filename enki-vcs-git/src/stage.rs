@@ -11,7 +11,7 @@ use enki_core::id::TreeId;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As many bytes of paths are those of some thousand files.
 const MANY: usize = 64 << 10;
@@ -43,7 +43,19 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
         left_out.push(LeftOut::new(b".git", "of the workspace is not the folder that Enki made"));
     }
     let files = Files::of(place);
-    let Different { changed, added } = files.list(project)?;
+    let Different { mut changed, added } = files.list(project)?;
+    let submodules = files.submodules(project)?;
+    // The folder of a submodule is empty; without it the submodule is what it was.
+    changed.retain(|path| !submodules.contains(path) || fs::symlink_metadata(files.file(path)).is_ok());
+    // Git looks at nothing in it. One that was checked out there, to build with, is compared by its commit.
+    let lost = |path: &&Vec<u8>| {
+        let folder = files.file(path);
+        let used = fs::read_dir(&folder).is_ok_and(|mut dir| dir.next().is_some());
+        used && fs::symlink_metadata(folder.join(".git")).is_err()
+    };
+    for path in submodules.iter().filter(lost) {
+        left_out.push(LeftOut::new(path, "is a submodule, whose files no step may change"));
+    }
     if changed.len() + added.len() > project.options().max_files {
         let why = format!(
             "{} changed files are more than the limit of {}",
@@ -105,6 +117,20 @@ impl<'a> Files<'a> {
             .ok()?;
         crash_point!("git.checkout");
         Ok(())
+    }
+
+    fn file(&self, path: &[u8]) -> PathBuf {
+        self.work.join(OsStr::from_bytes(path))
+    }
+
+    /// The submodules in the index, if there may be any.
+    fn submodules(&self, project: &GitProject) -> Result<Vec<Vec<u8>>, GitError> {
+        if !project.facts().submodules && fs::symlink_metadata(self.work.join(".gitmodules")).is_err() {
+            return Ok(Vec::new());
+        }
+        let output = self.at(project, Durable::No).args(["ls-files", "-z", "--stage"]).long().ok()?;
+        let entries = output.stdout.split(|b| *b == 0).filter(|entry| entry.starts_with(b"160000 "));
+        Ok(entries.filter_map(|entry| entry.splitn(2, |b| *b == b'\t').nth(1).map(<[u8]>::to_vec)).collect())
     }
 
     /// What differs from the index. Ignored files and `.enki/` stay out.

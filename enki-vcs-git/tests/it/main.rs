@@ -16,6 +16,7 @@ mod folder;
 mod hostile_drift;
 mod keep;
 mod killed;
+mod kinds;
 mod pool;
 mod project;
 mod publish;

@@ -160,39 +160,6 @@ async fn land_one(repo: &Repo) {
     repo.git(&["fsck", "--strict"]);
 }
 
-/// Bad input 72.
-#[tokio::test(flavor = "multi_thread")]
-async fn other_formats_of_objects_and_refs_work() {
-    let sha256 = Repo::with("p", &["--object-format=sha256"]);
-    assert_eq!(sha256.project().facts().object_format, "sha256");
-    land_one(&sha256).await;
-    let reftable = Repo::with("p", &["--ref-format=reftable"]);
-    assert_eq!(reftable.project().facts().ref_format, "reftable");
-    land_one(&reftable).await;
-}
-
-/// Bad input 72.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shallow_repository_works() {
-    let origin = Repo::new();
-    origin.write("a.txt", "2\n");
-    origin.commit("second");
-    let repo = Repo::bare_folder("p");
-    repo.git(&["clone", "-q", "--depth=1", &format!("file://{}", origin.root.display()), "."]);
-    assert!(repo.project().facts().shallow);
-    land_one(&repo).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_linked_worktree_is_a_project_too() {
-    let repo = Repo::new();
-    repo.git(&["checkout", "-q", "-b", "elsewhere"]);
-    let linked = Repo::bare_folder("linked");
-    repo.git(&["worktree", "add", "-q", &linked.root.display().to_string(), "main"]);
-    land_one(&linked).await;
-    assert_eq!(repo.status(), "");
-}
-
 /// Bad input 12.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_is_no_utf_8_or_full_of_signs_works() {
