@@ -39,6 +39,8 @@ pub struct Limits {
     pub backoff: Vec<Duration>,
     /// Waits before a check without an answer is tried again; after the last the queue pauses.
     pub check_backoff: Vec<Duration>,
+    /// Waits before a landing that something of a person's is in the way of is tried again; the last one repeats.
+    pub landing_backoff: Vec<Duration>,
     /// Largest number of steps of an execution.
     pub max_steps: usize,
 }
@@ -70,6 +72,7 @@ impl Default for Limits {
             interactions: true,
             backoff: vec![Duration::from_secs(5), Duration::from_secs(20)],
             check_backoff: vec![Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)],
+            landing_backoff: [1, 5, 15, 60].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
             max_steps: 1000,
         }
     }

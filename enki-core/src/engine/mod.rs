@@ -135,6 +135,8 @@ pub struct Engine {
     last_tick: Timestamp,
     stale: u64,
     granting: bool,
+    /// Executions that were loaded since the last turn.
+    taken_up: Vec<ExecutionId>,
     /// Lines of a queue, 0 for what is beside them, that something is in flight about.
     lines_in_flight: HashMap<QueueId, BTreeSet<LineNo>>,
     /// Queues whose last merge is to be looked at again before anything else.
@@ -183,6 +185,7 @@ impl Engine {
             last_tick: Timestamp::default(),
             stale: 0,
             granting: true,
+            taken_up: Vec::new(),
             lines_in_flight: HashMap::new(),
             inspecting: BTreeSet::new(),
             boot: None,
@@ -266,7 +269,7 @@ impl Engine {
         let busy = execution.candidates().any(|step| waits(Place { execution: id, step }));
         let open =
             self.in_flight.contains_key(&Subject::Open(id)) || queues.iter().any(|q| self.inspecting.contains(q));
-        !(busy_queue || busy || open || execution.next_deadline(now).is_some())
+        !(busy_queue || busy || open || execution.next_of_steps(now).is_some())
     }
 
     /// Whether an execution is here.
@@ -292,6 +295,7 @@ impl Engine {
             self.requests.insert(request, id);
         }
         self.dirty.executions.insert(id);
+        self.taken_up.push(id);
         self.executions.insert(id, Slot { machine, version });
         Some(id)
     }

@@ -129,7 +129,7 @@ impl Engine {
                 vec![Route::Land(*request, *tip)]
             }
             execution::Event::StepCancelled { .. } => merging.map(Route::WithdrawMerge).into_iter().collect(),
-            execution::Event::LandingRefused { request, reason: Refusal::Withdrawn } => {
+            execution::Event::LandingRefused { request, reason: Refusal::Withdrawn, .. } => {
                 vec![Route::WithdrawLanding(*request)]
             }
             execution::Event::HoldClosed { .. } if trouble => vec![Route::ResumeQueues],

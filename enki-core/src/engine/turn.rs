@@ -40,6 +40,10 @@ pub struct LogAppend {
 impl Engine {
     /// Grants what permits allow, and gives all that has to be done since the last turn.
     pub fn turn(&mut self, now: Timestamp) -> Turn {
+        for id in std::mem::take(&mut self.taken_up) {
+            // It is total on what it is told; one that has ended has nothing to say to it.
+            let _ = self.execution_input(id, &execution::Input::Report(execution::Report::TakenUp), now);
+        }
         self.tick(now);
         let mut turn = Turn::default();
         self.look(now, &mut turn);

@@ -116,16 +116,20 @@ impl Execution {
             }
             Event::LandingRequested { request, tip } => {
                 self.landing.requests += 1;
+                self.landing.again = None;
                 self.landing.in_flight = Some(Flight { request: *request, tip: *tip, merges: self.landing.merges });
             }
             Event::Landed { .. } => {
+                (self.landing.refusals, self.landing.again) = (0, None);
                 if let Some(flight) = self.landing.in_flight.take() {
                     self.landing.tried = Some(flight.tip);
                     self.landing.landed = Some(flight.tip);
                     self.landing.landed_merges = flight.merges;
                 }
             }
-            Event::LandingRefused { .. } => {
+            Event::LandingRefused { again, .. } => {
+                self.landing.refusals += 1;
+                self.landing.again = *again;
                 self.landing.tried = self.landing.in_flight.take().map(|flight| flight.tip);
             }
             Event::HoldOpened { hold, reason } => {
@@ -141,6 +145,7 @@ impl Execution {
                 // Whoever answers either wants it to land again.
                 if matches!(self.holds.remove(hold), Some(HoldReason::Landing { .. } | HoldReason::Rewound)) {
                     self.landing.tried = None;
+                    (self.landing.refusals, self.landing.again) = (0, None);
                 }
                 touched.all = true;
             }

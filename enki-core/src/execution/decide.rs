@@ -79,7 +79,7 @@ impl Execution {
             }
             Report::Refused { request, reason } => {
                 if self.landing.in_flight.is_some_and(|flight| flight.request == *request) {
-                    return Ok(self.landing_refused(*request, reason));
+                    return Ok(self.landing_refused(*request, reason, now, limits));
                 }
                 let step = self.merging(*request)?;
                 if self.cancelling {
@@ -106,6 +106,8 @@ impl Execution {
                 let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Trouble { .. }));
                 Ok(open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect())
             }
+            Report::TakenUp if self.ended.is_some() || self.cancelling || self.landing.again.is_none() => Ok(vec![]),
+            Report::TakenUp => Ok(self.landing_event(true).into_iter().collect()),
             Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
             Report::Trouble(reason) => {
                 let reason = HoldReason::Trouble { reason: reason.clone() };
@@ -121,7 +123,11 @@ impl Execution {
         close.chain([Event::Landed { request, commit }]).collect()
     }
 
-    fn landing_refused(&self, request: RequestId, reason: &Refusal) -> Vec<Event> {
+    fn landing_refused(&self, request: RequestId, reason: &Refusal, now: Timestamp, limits: &Limits) -> Vec<Event> {
+        // What a person has to move out of the way, or may have merged by hand: a try costs no run of the check.
+        let free_later = matches!(reason, Refusal::Blocked { .. } | Refusal::Conflict { .. } | Refusal::Moved);
+        let wait = || backoff(&limits.landing_backoff, self.landing.refusals + 1, u64::from(self.landing.requests));
+        let again = free_later.then(|| now.plus(wait()));
         let branch = crate::branch::Branch::integration(self.id);
         let merge = format!("git merge {branch}");
         let (why, command) = match reason {
@@ -139,14 +145,19 @@ impl Execution {
             }
             Refusal::Moved => (format!("{} kept moving", self.target), format!("enki resume {}", self.id)),
             Refusal::Policy { reason } => (reason.clone(), format!("enki resume {}", self.id)),
-            Refusal::Withdrawn => return vec![Event::LandingRefused { request, reason: Refusal::Withdrawn }],
+            Refusal::Withdrawn => {
+                return vec![Event::LandingRefused { request, reason: Refusal::Withdrawn, again }];
+            }
             Refusal::Rewound => {
-                let refused = Event::LandingRefused { request, reason: reason.clone() };
+                let refused = Event::LandingRefused { request, reason: reason.clone(), again };
                 return vec![refused, Event::HoldOpened { hold: self.next_hold_no(), reason: HoldReason::Rewound }];
             }
         };
         let hold = HoldReason::Landing { reason: why, command };
-        let mut events = vec![Event::LandingRefused { request, reason: reason.clone() }];
+        // What was in the way before may be another thing than what is now. Closed first: an answer asks to land again.
+        let old = self.holds.iter().filter(|(_, open)| matches!(open, HoldReason::Landing { .. }) && **open != hold);
+        let mut events: Vec<Event> = old.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect();
+        events.push(Event::LandingRefused { request, reason: reason.clone(), again });
         if !self.holds.values().any(|open| *open == hold) {
             events.push(Event::HoldOpened { hold: self.next_hold_no(), reason: hold });
         }
@@ -448,7 +459,7 @@ impl Execution {
         let mut events = vec![Event::CancelRequested];
         events.extend(close.chain(steps));
         if let Some(flight) = self.landing.in_flight.filter(|flight| !committing.contains(&flight.request)) {
-            events.push(Event::LandingRefused { request: flight.request, reason: Refusal::Withdrawn });
+            events.push(Event::LandingRefused { request: flight.request, reason: Refusal::Withdrawn, again: None });
         }
         if self.ended.is_some() {
             events.push(Event::Ended { status: super::EndStatus::Cancelled });

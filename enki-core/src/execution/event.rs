@@ -144,6 +144,8 @@ pub enum Report {
     },
     /// The execution that this one comes after has ended, or was revived.
     Predecessor(NeedState),
+    /// An orchestrator takes it up from its log: what a person was asked for may have been done meanwhile.
+    TakenUp,
     /// A queue it depends on stopped for a reason that is nobody's fault.
     Trouble(String),
     /// None of the queues it depends on is stopped any more.
@@ -533,6 +535,8 @@ pub enum Event {
         request: RequestId,
         /// Why.
         reason: Refusal,
+        /// When it is tried again although nothing is heard: whether the way is free is seen by trying only.
+        again: Option<Timestamp>,
     },
     /// A person has to look.
     HoldOpened {

@@ -78,6 +78,9 @@ struct Landing {
     /// The tip of the last try that ended, landed or not.
     tried: Option<CommitId>,
     landed: Option<CommitId>,
+    /// Tries that were refused in a row, and when the next one is due by itself.
+    refusals: u32,
+    again: Option<Timestamp>,
     /// Merges into the integration branch so far, and how many of them have landed.
     merges: u32,
     landed_merges: u32,
@@ -449,6 +452,13 @@ impl Execution {
     /// When after `now` the passing of time alone changes something.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let again = self.landing.again.filter(|at| *at > now && self.ended.is_none() && !self.cancelling);
+        self.next_of_steps(now).into_iter().chain(again).min()
+    }
+
+    /// The same, but for another try of a landing that waits for a person: whoever waits for the execution is told of
+    /// that hold, and does not wait for the person too.
+    pub(crate) fn next_of_steps(&self, now: Timestamp) -> Option<Timestamp> {
         if self.ended.is_some() {
             return None;
         }

@@ -40,7 +40,7 @@ impl Execution {
             events.extend(self.ask_again(now));
         }
         if events.is_empty() {
-            events.extend(self.landing_event());
+            events.extend(self.landing_event(self.landing.again.is_some_and(|at| at <= now)));
         }
         if events.is_empty() {
             events.extend(self.end_event());
@@ -85,13 +85,14 @@ impl Execution {
             .then_some(Event::MergeRequested { step: ix, request: RequestId::of(self.id, Some(ix), step.requests + 1) })
     }
 
-    fn landing_event(&self) -> Option<Event> {
+    /// The integration branch asks to land if it is time to, and its tip was not refused; or `again` although it was.
+    pub(super) fn landing_event(&self, again: bool) -> Option<Event> {
         let tip = self.head.filter(|_| self.landing_due() && self.landing.in_flight.is_none())?;
         let wanted = match self.land {
             Land::Each => true,
             Land::End => self.all_done(),
         };
-        (wanted && self.landing.tried != Some(tip))
+        (wanted && (again || self.landing.tried != Some(tip)))
             .then(|| Event::LandingRequested { request: RequestId::of(self.id, None, self.landing.requests + 1), tip })
     }
 

@@ -7,6 +7,7 @@ use enki_core::engine::{Engine, Input};
 use enki_core::execution::{Command, Execution, HoldReason, StepState};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::merge_queue::QueuePause;
+use enki_core::spec::Land;
 
 /// Rounds of help by a person, each until nothing moves any more. One is enough for most histories.
 const ROUNDS: u32 = 40;
@@ -137,6 +138,7 @@ impl Simulation {
             }
             for execution in &open {
                 named(&host.engine, *execution)?;
+                landed_by_itself(&host.engine, *execution)?;
             }
             for execution in open {
                 self.help(execution)?;
@@ -157,9 +159,21 @@ impl Simulation {
     /// Lets everything happen that is on its way.
     fn drain(&mut self) -> Result<(), String> {
         while let Some(((at, _), task)) = self.agenda.pop_first() {
+            let turn = matches!(task, Task::Wake(host) if self.leader() == Some(host));
             self.step(at, task)?;
+            if turn && self.waits_for_people() {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Whether nothing is on its way but landings that are tried again and again until a person helps.
+    fn waits_for_people(&self) -> bool {
+        let Some(host) = self.leader().and_then(|id| self.hosts.get(&id)) else { return false };
+        self.agenda.values().all(|task| matches!(task, Task::Wake(_)))
+            && host.engine.executions().all(|e| host.engine.at_rest(e.id()))
+            && !host.engine.executions().any(way_is_free)
     }
 
     /// A person does what an execution waits for.
@@ -244,6 +258,21 @@ fn named(engine: &Engine, id: ExecutionId) -> Result<(), String> {
         return Err(format!("I17: {id} stands still and does not say why: {:?}", words(execution)));
     }
     Ok(())
+}
+
+/// The target is not in the way any more, and nothing is on its way: no landing waits for it still.
+fn landed_by_itself(engine: &Engine, id: ExecutionId) -> Result<(), String> {
+    match engine.execution(id).filter(|execution| way_is_free(execution)) {
+        Some(execution) => Err(format!("the landing of {id} waits although its way is free: {:?}", execution.holds())),
+        None => Ok(()),
+    }
+}
+
+/// Whether it waits to land on a target that was checked out, as none is any more.
+fn way_is_free(execution: &Execution) -> bool {
+    let blocked = |reason: &HoldReason| matches!(reason, HoldReason::Landing { reason, .. } if reason.as_str() == super::perform::CHECKED_OUT);
+    let asks = execution.open_requests().any(|(step, _)| step.is_none());
+    execution.land() == Land::Each && !asks && execution.holds().values().any(blocked)
 }
 
 fn words(execution: &Execution) -> Vec<&'static str> {

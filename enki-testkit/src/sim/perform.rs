@@ -18,6 +18,9 @@ use futures::FutureExt;
 use merge_queue::{LineNo, Report as Answer};
 use std::future::Future;
 
+/// Why a target is left alone.
+pub(super) const CHECKED_OUT: &str = "it is checked out with changes";
+
 /// An attempt on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
@@ -395,7 +398,7 @@ impl Simulation {
         candidate: &Candidate,
     ) -> Result<Answer, String> {
         if *target == super::target() && self.rng.chance(self.faults.target_checked_out) {
-            let (reason, command) = ("it is checked out with changes".to_owned(), "git merge".to_owned());
+            let (reason, command) = (CHECKED_OUT.to_owned(), "git merge".to_owned());
             return Ok(Answer::Blocked { reason, command });
         }
         let before = self.repository.head(target);

@@ -138,6 +138,9 @@ pub enum ExecutionEvent<'a> {
         request: RequestId,
         /// Why.
         reason: Cow<'a, Refusal>,
+        /// When it is tried again although nothing is heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Timestamp>,
     },
     /// A person has to look.
     HoldOpened {
@@ -226,8 +229,8 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::MergeRequested { step, request } => Self::MergeRequested { step: *step, request: *request },
             Event::LandingRequested { request, tip } => Self::LandingRequested { request: *request, tip: *tip },
             Event::Landed { request, commit } => Self::Landed { request: *request, commit: *commit },
-            Event::LandingRefused { request, reason } => {
-                Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason) }
+            Event::LandingRefused { request, reason, again } => {
+                Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason), again: *again }
             }
             Event::HoldOpened { hold, reason } => Self::HoldOpened { hold: *hold, reason: Cow::Borrowed(reason) },
             Event::HoldClosed { hold, answer } => {
@@ -298,7 +301,9 @@ impl<'a> ExecutionEvent<'a> {
             Self::MergeRequested { step, request } => Event::MergeRequested { step, request },
             Self::LandingRequested { request, tip } => Event::LandingRequested { request, tip },
             Self::Landed { request, commit } => Event::Landed { request, commit },
-            Self::LandingRefused { request, reason } => Event::LandingRefused { request, reason: reason.into_owned() },
+            Self::LandingRefused { request, reason, again } => {
+                Event::LandingRefused { request, reason: reason.into_owned(), again }
+            }
             Self::HoldOpened { hold, reason } => Event::HoldOpened { hold, reason: reason.into_owned() },
             Self::HoldClosed { hold, answer } => Event::HoldClosed { hold, answer: answer.map(Cow::into_owned) },
             Self::Paused { step } => Event::Paused { step },

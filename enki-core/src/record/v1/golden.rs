@@ -305,7 +305,8 @@ fn execution_log() -> Vec<E> {
     }
     for reason in refusals() {
         events.push(E::LandingRequested { request: request(200), tip: commit(500) });
-        events.push(E::LandingRefused { request: request(200), reason });
+        let again = matches!(reason, Refusal::Blocked { .. }).then_some(Timestamp(1_790_000_060_000));
+        events.push(E::LandingRefused { request: request(200), reason, again });
     }
     events.push(E::LandingRequested { request: request(201), tip: commit(500) });
     events.push(E::Landed { request: request(201), commit: commit(501) });

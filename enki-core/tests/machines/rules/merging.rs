@@ -246,6 +246,105 @@ fn a_landing_that_is_blocked_is_a_hold_but_the_work_goes_on() {
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done), "the next landing ends the hold");
 }
 
+/// Lets the queues go on; the target is checked out with changes as often as that.
+fn blocked(world: &mut World, mut times: u32) {
+    while let Some(effect) = world.flying.iter().find(|e| matches!(e, Effect::Queue(..))).copied() {
+        let Effect::Queue(queue, inner) = effect else { unreachable!() };
+        let target = enki_core::engine::QueueId::of(&world.main()) == queue;
+        if target && inner.kind == EffectKind::Publish && times > 0 {
+            times -= 1;
+            world.flying.retain(|e| *e != effect);
+            let (reason, command) = ("main has changes".to_owned(), "git merge x".to_owned());
+            let blocked = merge_queue::Report::Blocked { reason, command };
+            world.input(crate::world::report(queue, inner, blocked)).unwrap();
+        } else {
+            world.answer(effect);
+        }
+    }
+    assert_eq!(times, 0);
+}
+
+#[test]
+fn a_blocked_landing_is_tried_again_by_itself_and_ends_its_hold_when_the_way_is_free() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.work(id, "a");
+    blocked(&mut world, 1);
+    for minutes in [1, 5, 15, 60, 60] {
+        assert!(world.engine.at_rest(id), "whoever waits for it is told of the hold");
+        assert_eq!(world.of(id).holds().len(), 1);
+        let next = world.engine.next_deadline(world.now).unwrap();
+        let wait = next.since(world.now).as_secs();
+        assert!((minutes * 60..=minutes * 66).contains(&wait), "{wait} s of {minutes} min");
+        world.now = next;
+        world.turn();
+        assert!(!world.engine.at_rest(id));
+        blocked(&mut world, 1);
+    }
+    world.now = world.engine.next_deadline(world.now).unwrap();
+    world.turn();
+    world.queues();
+    assert_eq!((world.of(id).ended(), world.of(id).holds().len()), (Some(EndStatus::Done), 0));
+}
+
+#[test]
+fn an_orchestrator_that_takes_up_a_blocked_landing_tries_it_at_once() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.work(id, "a");
+    blocked(&mut world, 1);
+    assert!(world.flying.is_empty());
+    world.crash();
+    world.queues();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn a_landing_that_a_person_merged_by_hand_ends_its_hold() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.work(id, "a");
+    own_queue(&mut world, id);
+    world.builds = vec![conflict()];
+    world.queues();
+    assert!(matches!(world.of(id).holds().values().next(), Some(HoldReason::Landing { .. })));
+    world.now = world.engine.next_deadline(world.now).unwrap();
+    world.turn();
+    while let Some(Effect::Queue(queue, inner)) = world.flying.first().copied() {
+        if inner.kind == EffectKind::Build {
+            world.flying.clear();
+            let empty = merge_queue::Report::Built(enki_core::refinery::Build::Empty);
+            world.input(crate::world::report(queue, inner, empty)).unwrap();
+        } else {
+            world.answer(world.flying[0]);
+        }
+    }
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn a_landing_whose_check_fails_is_not_tried_again_by_time() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.work(id, "a");
+    own_queue(&mut world, id);
+    let main = world.main();
+    world.push_to(&main);
+    world.checks = vec![failed(), failed(), Check::Passed];
+    world.queues();
+    assert!(matches!(world.of(id).holds().values().next(), Some(HoldReason::Landing { .. })));
+    assert_eq!(world.engine.next_deadline(world.now), None, "a run of the check for nothing");
+}
+
+#[test]
+fn an_answer_to_a_landing_hold_tries_at_once_and_waits_shortly_again() {
+    let (mut world, id) = running(&[plain("a")]);
+    world.work(id, "a");
+    blocked(&mut world, 1);
+    world.wait(Duration::from_secs(120));
+    blocked(&mut world, 1);
+    world.command(id, Command::Resume(None)).unwrap();
+    blocked(&mut world, 1);
+    let wait = world.engine.next_deadline(world.now).unwrap().since(world.now).as_secs();
+    assert!((60..=66).contains(&wait), "{wait}");
+}
+
 #[test]
 fn landing_at_the_end_happens_once_when_all_steps_are_done() {
     let (mut world, id) = running_plan(json!({"land": "end", "steps": [plain("a"), after("b", "a", "merged")]}));
