@@ -66,7 +66,7 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
-    let workspaces = workspaces(config, git)?;
+    let workspaces = workspaces(config, host, git)?;
     let at = (git.root(), workspaces.root());
     let (worker, reviews_itself, name) = agent(backends, config, host, at, "agent")?;
     let command = config.text("agent.reviewer.command");
@@ -76,7 +76,28 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
 }
 
 /// The workspaces, where the configuration has them.
-pub(crate) fn workspaces(config: &Config, git: &GitProject) -> Result<GitWorkspaces, CliError> {
+pub(crate) fn workspaces(config: &Config, host: &Host, git: &GitProject) -> Result<GitWorkspaces, CliError> {
+    let shared = config.list("workspace.share_ignored");
+    let below = |path: &String| {
+        let mut parts = Path::new(path).components().peekable();
+        parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    if let Some(path) = shared.iter().find(|path| !below(path)) {
+        return Err(CliError::usage(format!("workspace.share_ignored: {path:?} is not a path below the project"))
+            .hint("name an ignored folder relative to the top of the project, such as \"target\""));
+    }
+    let text = |name: &str| Some(config.text(name).to_owned()).filter(|text| !text.trim().is_empty());
+    let git = git.with_options(|options| {
+        let workers = u32::try_from(config.int("workers.max_workers")).unwrap_or(u32::MAX);
+        let pool = config.get("workspace.pool").map(|_| config.int("workspace.pool"));
+        options.pool = pool.map_or(options.pool.min(workers), |pool| u32::try_from(pool).unwrap_or(u32::MAX));
+        options.share_ignored = shared;
+        options.setup = text("workspace.setup");
+        options.teardown = text("workspace.teardown");
+        options.supervisor.clone_from(&host.supervisor);
+        let floor = config.get("workspace.min_free_mb").map(|_| config.int("workspace.min_free_mb"));
+        options.min_free_bytes = floor.map(|megabytes| megabytes.saturating_mul(1 << 20));
+    });
     git.workspaces_in(Path::new(config.text("workspace.root"))).map_err(|error| match error {
         GitError::UnfitRoot { root, reason } => {
             let from = config.origin("workspace.root").map_or_else(String::new, |origin| format!(" ({origin})"));

@@ -20,6 +20,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// Folders whose entries are made again when they are wanted, each with a lock beside it.
+const SHARED: &[(&str, &str, &str)] = &[
+    ("checks", "check folder", "the next check makes it again, build caches included"),
+    ("pool", "prepared workspace", "the next run prepares it again"),
+];
+
 /// How long logs of what is over stay.
 const LOGS_STAY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A file in `tmp` that nobody touched for so long is left over.
@@ -274,11 +280,12 @@ impl GitKeep {
 
     fn free_files(&self, item: &Item) -> Result<Freed, GitError> {
         for path in &item.paths {
-            if path.starts_with(self.project.enki_dir().join("checks")) {
-                // A check may be at work there, for whoever drives.
+            let enki = self.project.enki_dir();
+            if SHARED.iter().any(|(folder, ..)| path.starts_with(enki.join(folder))) {
+                // A check or a preparation may be at work there, for whoever drives.
                 match Lock::try_acquire(&path.with_extension("lock"))? {
                     Some(_lock) => agent_git::remove(path)?,
-                    None => return Ok(Freed::Stays("a check is at work there".to_owned())),
+                    None => return Ok(Freed::Stays("somebody is at work there".to_owned())),
                 }
             } else {
                 agent_git::remove(path)?;
@@ -290,14 +297,11 @@ impl GitKeep {
     fn derived(&self) -> Result<Vec<Item>, GitError> {
         let enki = self.project.enki_dir();
         let mut items = Vec::new();
-        for (path, _) in entries(&enki.join("checks"))?.into_iter().filter(|(path, _)| path.is_dir()) {
-            if let Ok(name) = path.strip_prefix(&enki) {
-                let name = name.display().to_string();
-                items.extend(self.folder(
-                    &name,
-                    "check folder",
-                    "the next check makes it again, build caches included",
-                ));
+        for (folder, what, why) in SHARED {
+            for (path, _) in entries(&enki.join(folder))?.into_iter().filter(|(path, _)| path.is_dir()) {
+                if let Ok(name) = path.strip_prefix(&enki) {
+                    items.extend(self.folder(&name.display().to_string(), what, why));
+                }
             }
         }
         let old =

@@ -50,7 +50,9 @@ impl GitWorkspaces {
     /// What the project keeps, seen with what the store knows.
     #[must_use]
     pub fn keep(&self, known: Known) -> GitKeep {
-        GitKeep::new(self.project.clone(), self.root.to_path_buf(), known)
+        // What goes there is to be gone, not to be used again.
+        let project = self.project.with_options(|options| options.pool = 0);
+        GitKeep::new(project, self.root.to_path_buf(), known)
     }
 }
 

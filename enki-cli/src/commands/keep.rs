@@ -151,7 +151,7 @@ impl Kept {
     async fn open(cx: &mut Context) -> Result<Self, CliError> {
         let git = wire::git(&cx.start_dir()?, &cx.host)?;
         let config = cx.config(Some(&Project { root: git.root().to_owned() }))?;
-        let workspaces = wire::workspaces(&config, &git)?;
+        let workspaces = wire::workspaces(&config, &cx.host, &git)?;
         let store = open_to_read(&git.enki_dir())?;
         let (mut known, mut names) = (Known::default(), Names::new());
         if let Some(store) = &store {

@@ -87,6 +87,21 @@ pub const KEYS: &[Key] = &[
         "\".enki/copies\"",
         "folder of the agents' clones: below .enki or outside the project",
     ),
+    key("workspace.setup", Kind::Line, "", "shell command run in a fresh workspace; it may change ignored files only"),
+    key("workspace.teardown", Kind::Line, "", "shell command run in a workspace before it goes"),
+    key("workspace.share_ignored", Kind::List, "[]", "ignored folders of yours that workspaces get a copy of: target"),
+    key(
+        "workspace.pool",
+        Kind::Int(0, 64),
+        "",
+        "workspaces prepared ahead; by default 4, or workers.max_workers if fewer",
+    ),
+    key(
+        "workspace.min_free_mb",
+        Kind::Int(0, 1 << 40),
+        "",
+        "free space below which no step starts; by default 1 GiB, or 2 % of a small disk",
+    ),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),
@@ -110,8 +125,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 /// Keys that have a meaning, but not in this version.
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
-    "workspace.setup",
-    "workspace.share_ignored",
     "documents.commit",
     "mail.enabled",
     "agent.coordinator",

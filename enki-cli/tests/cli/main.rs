@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::disallowed_methods, reason = "tests start the binary")]
 
+mod ahead;
 mod bad_calls;
 mod bad_plans;
 mod common;
