@@ -65,6 +65,8 @@ pub const POINTS: &[Point] = &[
     point("merge.8.after", "the target has moved: that is seen, and it does not move again"),
     point("merge.9.before", "the target has moved, the store does not know: it is recorded once"),
     point("merge.9.after", "recorded: nothing is left to do for this batch"),
+    point("merge.10.before", "landed and nothing cleaned up: the next run does it"),
+    point("merge.10.after", "cleaned up: nothing is left to do"),
     point("git.fetch", "objects came in without a ref: they come in again"),
     point("git.fsck", "objects were read out, not taken in: again from the start"),
     point("git.commit-tree", "a commit without a ref: the same commit is made again"),
@@ -81,6 +83,12 @@ pub const POINTS: &[Point] = &[
     point("workspace.spawn", "the agent runs on without us: it is ended, what it left is kept"),
     point("workspace.commit", "the captured commit has no ref yet: it is captured again"),
     point("workspace.collect", "the captured commit has its ref, the store does not know it: it is kept"),
+    point(
+        "workspace.delete",
+        "a workspace of landed work is out of the way and not deleted: it goes with the temporary files",
+    ),
+    point("pool.hand-out", "a prepared workspace has lost its git directory to a task: both are made anew"),
+    point("pool.give-back", "a workspace of landed work is half in the pool: nobody is handed it like that"),
     point("lock.acquire", "the project's lock is free again, and its lease can be taken at once"),
     point("lock.epoch", "an epoch that nobody used"),
     point("lock.release", "the lease was not given back: whoever gets the lock takes it over"),
@@ -101,9 +109,6 @@ pub const POINTS: &[Point] = &[
 pub const ABSENT: &[Point] = &[
     point("merge.5.after", "Verified and Committing are one append: nothing lies between"),
     point("merge.6.before", "Verified and Committing are one append: nothing lies between"),
-    point("merge.10.before", "a run cleans nothing up"),
-    point("merge.10.after", "a run cleans nothing up"),
-    point("workspace.delete", "a run deletes no workspace"),
     point("notice.ack", "notices are not acknowledged: watchers read the store, which has all of them"),
 ];
 
@@ -184,6 +189,7 @@ mod tests {
             assert_eq!(index(point.name), at, "{} is there twice", point.name);
             assert!(ABSENT.iter().all(|absent| absent.name != point.name), "{} exists", point.name);
         }
-        assert_eq!(POINTS.len() + ABSENT.len(), 52, "the points of the protocol");
+        let pool = POINTS.iter().filter(|point| point.name.starts_with("pool.")).count();
+        assert_eq!(POINTS.len() + ABSENT.len(), 52 + pool, "the points of the protocol, and those of what came later");
     }
 }

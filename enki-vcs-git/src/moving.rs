@@ -33,13 +33,25 @@ impl GitProject {
         if let Some((full_ref, new)) = text.split_once('\n')
             && is_below_refs(full_ref)
         {
-            let file = self.common_dir().join(format!("{full_ref}.lock"));
-            if is_dead(&file, new.trim_end()) {
-                tracing::info!(file = %file.display(), "a git of ours was killed and left its lock: it is removed");
-                fs::remove_file(&file).map_err(|e| GitError::io("remove the lock", &file, e))?;
+            let new = new.trim_end();
+            self.clear(&format!("{full_ref}.lock"), new)?;
+            if new.is_empty() && self.clear("packed-refs.lock", "")? {
+                // What a deletion writes while it has that lock.
+                forget(&self.common_dir().join("packed-refs.new"))?;
             }
         }
         forget(&note)
+    }
+
+    /// Removes a lock below the person's git directory if it is a dead one of ours. Says whether it was.
+    fn clear(&self, name: &str, new: &str) -> Result<bool, GitError> {
+        let file = self.common_dir().join(name);
+        let dead = is_dead(&file, new);
+        if dead {
+            tracing::info!(file = %file.display(), "a git of ours was killed and left its lock: it is removed");
+            fs::remove_file(&file).map_err(|e| GitError::io("remove the lock", &file, e))?;
+        }
+        Ok(dead)
     }
 
     fn note(&self) -> PathBuf {

@@ -22,6 +22,7 @@ use crate::project::{GitProject, private_dir, put};
 use crate::remove::discard;
 use crate::stage::Files;
 use crate::{agent_git, setup, sweep};
+use enki_core::crash_point;
 use enki_core::id::{CommitId, TreeId};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -164,6 +165,7 @@ pub(crate) fn take(project: &GitProject, place: &Place, state: &State, base: Com
         state.save(&git)?;
         entry.unready()?;
         fs::rename(&git, &place.capture).map_err(|e| GitError::io("hand out", &git, e))?;
+        crash_point!("pool.hand-out");
         fs::rename(entry.work(), &place.work).map_err(|e| GitError::io("hand out", &entry.work(), e))
     };
     let result = taken();
@@ -188,6 +190,7 @@ pub(crate) fn give_back(project: &GitProject, work: &Path, capture: &Path) -> Re
             // The files last: without them the entry is nothing, and they would be without their task's state.
             for (from, to) in [(capture, entry.git()), (work, entry.work())] {
                 fs::rename(from, &to).map_err(|e| GitError::io("give back", from, e))?;
+                crash_point!("pool.give-back");
             }
             return Ok(());
         }

@@ -10,6 +10,7 @@ use crate::refs::archive_ref;
 use crate::stage::{Staged, stage};
 use crate::workspaces::{base_ref, keep_staged, left_id, prepare_capture_dir};
 use enki_core::branch::Branch;
+use enki_core::crash_point;
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, TaskId};
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,6 +34,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
         let words = format!("commit {} is on no branch yet; refs/enki/kept keeps it: land it first", captured.commit);
         return Ok(Some(words));
     }
+    crash_point!("merge.10.before");
     pool::give_back(project, &place.work, &place.capture)?;
     for place in &all.aside {
         discard(project, &place.work)?;
@@ -41,6 +43,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
     all.histories.iter().try_for_each(|path| discard(project, path))?;
     let lock = project.write_lock()?;
     project.delete_ref(&lock, &base_ref(task))?;
+    crash_point!("merge.10.after");
     Ok(None)
 }
 
@@ -53,6 +56,7 @@ pub(crate) fn discard(project: &GitProject, path: &Path) -> Result<(), GitError>
     let dir = tempfile::Builder::new().prefix("gone-").tempdir_in(&tmp);
     let dir = dir.map_err(|e| GitError::io("make a folder in", &tmp, e))?;
     fs::rename(path, dir.path().join("it")).map_err(|e| GitError::io("move away", path, e))?;
+    crash_point!("workspace.delete");
     if let Err(error) = agent_git::remove(&dir.keep()) {
         tracing::debug!(path = %path.display(), %error, "a removed folder is left among the temporary ones");
     }

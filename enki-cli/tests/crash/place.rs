@@ -74,7 +74,11 @@ cat >/dev/null
 case $ENKI_PURPOSE in
 review) printf 'VERDICT: PASS\nSCORE: 10/10\n'; exit 0 ;;
 resolve) printf 'x\ny\n' >shared.txt ;;
-*) case $ENKI_STEP_ID in x|y) echo $ENKI_STEP_ID >shared.txt ;; esac ;;
+*) case $ENKI_STEP_ID in x|y)
+    # On one base both replace the line that was there before, and clash; after the other one it is added.
+    lines=$(grep -v before shared.txt; echo $ENKI_STEP_ID)
+    echo "$lines" | sort -u >shared.txt ;;
+esac ;;
 esac
 echo "by $ENKI_STEP_ID" >$ENKI_STEP_ID.txt
 echo "[OUTPUT]made $ENKI_STEP_ID.txt[/OUTPUT]"

@@ -29,14 +29,23 @@ struct Case {
     recovery: usize,
 }
 
+/// What is done in the background is not done at the same moment each time: a point there may be missed.
+const TRIES: usize = 4;
+
 const RECOVERY: [&str; 3] = ["recovery.start", "recovery.row", "recovery.end"];
 
 #[test]
 fn a_crash_at_any_point_loses_nothing_and_doubles_nothing() {
     let kinds = [Kind::AWAY, Kind { checked_out: true, ..Kind::AWAY }, Kind { old_store: true, ..Kind::AWAY }];
-    let hits = kinds.map(all_hits);
+    let mut hits = kinds.map(all_hits);
     let mut never: Vec<&str> = POINTS.iter().map(|point| point.name).collect();
-    never.retain(|name| hits.iter().all(|hits| !hits.contains_key(*name)));
+    for _ in 0..TRIES {
+        never.retain(|name| hits.iter().all(|hits| !hits.contains_key(*name)));
+        if never.is_empty() {
+            break;
+        }
+        hits[0].extend(all_hits(kinds[0]));
+    }
     assert!(never.is_empty(), "no scenario passes {never:?}");
 
     let cases = cases(&kinds, &hits);
@@ -45,7 +54,7 @@ fn a_crash_at_any_point_loses_nothing_and_doubles_nothing() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = crash(case).map_err(|why| format!("{:?} at hit {}: {why}", case.way, case.hit));
+                    let result = crash_there(case).map_err(|why| format!("{:?} at hit {}: {why}", case.way, case.hit));
                     results.lock().unwrap().entry(case.point).or_default().push(result);
                 }
             });
@@ -98,7 +107,17 @@ fn cases(kinds: &[Kind], hits: &[BTreeMap<String, usize>]) -> Vec<Case> {
     cases
 }
 
-fn crash(case: &Case) -> Result<(), String> {
+fn crash_there(case: &Case) -> Result<(), String> {
+    for _ in 0..TRIES {
+        if crash(case)? {
+            return Ok(());
+        }
+    }
+    Err(format!("none of {TRIES} runs died there"))
+}
+
+/// Says whether a run died there.
+fn crash(case: &Case) -> Result<bool, String> {
     let name = POINTS[case.point].name;
     let place = Place::new(case.kind);
     let first = format!("{name}:{}", case.hit);
@@ -115,10 +134,7 @@ fn crash(case: &Case) -> Result<(), String> {
         died |= run.was_killed() && run.hits(name) == case.hit;
         Some(run)
     })?;
-    if !died {
-        return Err("no run died there".to_owned());
-    }
-    oracle::look(&place)
+    oracle::look(&place).map(|()| died)
 }
 
 /// Prints the table, and gives what failed.

@@ -3,6 +3,7 @@
 use crate::support::*;
 use enki_core::id::CommitId;
 use enki_core::refinery::{Candidate, Publish, Refinery};
+use enki_core::workspace::WorkspaceProvider;
 use enki_vcs_git::{GitProject, GitRefinery};
 use std::fs;
 use std::path::PathBuf;
@@ -81,6 +82,21 @@ async fn a_lock_that_a_dead_git_of_ours_left_is_removed_whatever_it_holds() {
         assert_eq!(repo.refinery().publish(&main(), base, &candidate).await.unwrap(), Publish::Published);
         repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_git_that_was_killed_at_a_deletion_left_is_removed() {
+    let repo = Repo::new();
+    let (workspaces, spec, _) = fresh(&repo, "a").await;
+    let git = repo.root.join(".git");
+    let make = format!("touch {0}/packed-refs.lock {0}/packed-refs.new; kill -9 $$", git.display());
+    let script = format!("case $* in *' -d '*) {make} ;; esac\nexec {} \"$@\"", which_git().display());
+    let killer = GitProject::open(&repo.root, with_git(&repo, &script)).unwrap().workspaces();
+    killer.remove(spec.task).await.unwrap_err();
+    assert_eq!(locks(&repo).len(), 1);
+    workspaces.remove(spec.task).await.unwrap();
+    assert_eq!(repo.git(&["for-each-ref", "refs/enki/base"]), "");
+    assert!(locks(&repo).is_empty() && !git.join("packed-refs.new").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
