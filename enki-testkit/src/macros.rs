@@ -122,6 +122,8 @@ macro_rules! refinery_conformance {
             building_is_deterministic
             a_change_merges_with_a_base_that_moved
             several_changes_become_one_candidate
+            each_change_of_a_batch_has_its_own_commit
+            a_predicted_conflict_is_one
             a_conflict_names_the_change_and_the_files
             what_is_there_already_is_empty
             building_nothing_gives_the_base_itself

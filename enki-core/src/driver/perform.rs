@@ -5,9 +5,9 @@ use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
 use crate::branch::Branch;
 use crate::crash_point;
-use crate::engine::{AttemptJob, Effect, Engine, Input, QueueId, QueueJob};
+use crate::engine::{AttemptJob, Effect, Engine, Input, Prediction, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
-use crate::id::{CommitId, ExecutionId, RequestId};
+use crate::id::ExecutionId;
 use crate::merge_queue;
 use crate::refinery::{Build, Candidate, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
@@ -257,37 +257,17 @@ impl Context {
         }
     }
 
-    async fn predict(
-        &self,
-        head: CommitId,
-        of: &[(RequestId, CommitId)],
-        others: &[(RequestId, CommitId)],
-    ) -> Result<merge_queue::Report, RefineryError> {
-        let mut asked = Vec::new();
-        for (n, (request, commit)) in of.iter().enumerate() {
-            asked.push((*request, None, (head, *commit)));
-            let rest = of[n + 1..].iter().chain(others);
-            asked.extend(rest.map(|(other, other_commit)| (*request, Some(*other), (*commit, *other_commit))));
-        }
-        let pairs: Vec<_> = asked.iter().map(|(_, _, pair)| *pair).collect();
-        let answers = self.backends.refinery.predict(&pairs).await?;
-        let (mut clashes, mut off) = (Vec::new(), Vec::new());
-        for ((request, other, _), _) in asked.iter().zip(answers).filter(|(_, conflicts)| *conflicts) {
-            match other {
-                Some(other) => clashes.push((*request, *other)),
-                None => off.push(*request),
-            }
-        }
-        Ok(merge_queue::Report::Predicted { of: of.iter().map(|(request, _)| *request).collect(), clashes, off })
-    }
-
     async fn mechanism(&self, job: QueueJob) -> Result<merge_queue::Report, RefineryError> {
         let refinery = &self.backends.refinery;
         Ok(match job {
             QueueJob::Look(target) | QueueJob::Inspect(target, _) => {
                 merge_queue::Report::Failed(format!("{target} is looked at elsewhere"))
             }
-            QueueJob::Predict(head, of, others) => self.predict(head, &of, &others).await?,
+            QueueJob::Predict(head, of, others) => {
+                let asked = Prediction::new(head, &of, &others);
+                let answers = refinery.predict(&asked.pairs).await?;
+                asked.report(&answers)
+            }
             QueueJob::Try(base, change, id) => {
                 let request = change.request;
                 merge_queue::Report::Tried(request, refinery.build(base, &[change], id).await?)

@@ -207,3 +207,44 @@ impl Engine {
         })
     }
 }
+
+/// What a refinery is asked to predict, and what its answers mean.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// The pairs of commits to ask about.
+    pub pairs: Vec<(CommitId, CommitId)>,
+    /// What each pair is about: the change, and the other one, or none for the target.
+    about: Vec<(RequestId, Option<RequestId>)>,
+    of: Vec<RequestId>,
+}
+
+impl Prediction {
+    /// Each of the changes with the target, with each other, and with the others: [`QueueJob::Predict`].
+    #[must_use]
+    pub fn new(head: CommitId, of: &[(RequestId, CommitId)], others: &[(RequestId, CommitId)]) -> Self {
+        let (mut pairs, mut about) = (Vec::new(), Vec::new());
+        for (n, (request, commit)) in of.iter().enumerate() {
+            pairs.push((head, *commit));
+            about.push((*request, None));
+            for (other, other_commit) in of[n + 1..].iter().chain(others) {
+                pairs.push((*commit, *other_commit));
+                about.push((*request, Some(*other)));
+            }
+        }
+        Self { pairs, about, of: of.iter().map(|(request, _)| *request).collect() }
+    }
+
+    /// The report for the queue, from an answer for each pair.
+    #[must_use]
+    pub fn report(self, conflicts: &[bool]) -> crate::merge_queue::Report {
+        let (mut clashes, mut off) = (Vec::new(), Vec::new());
+        for ((request, other), _) in self.about.into_iter().zip(conflicts).filter(|(_, conflicts)| **conflicts) {
+            match other {
+                Some(other) => clashes.push((request, other)),
+                None => off.push(request),
+            }
+        }
+        crate::merge_queue::Report::Predicted { of: self.of, clashes, off }
+    }
+}

@@ -114,6 +114,13 @@ impl Refinery for FakeRefinery {
         Ok(Build::Candidate { candidate: Candidate { commit: tip, tree, base }, commits })
     }
 
+    async fn predict(&self, pairs: &[(CommitId, CommitId)]) -> Result<Vec<bool>, RefineryError> {
+        let conflicts = |(one, other): &(CommitId, CommitId)| {
+            matches!(self.repository.merge(*one, *other), Some(Merge::Conflict { .. }))
+        };
+        Ok(pairs.iter().map(conflicts).collect())
+    }
+
     async fn check(&self, candidate: &Candidate, gate: &Gate, _id: EffectId) -> Result<Check, RefineryError> {
         let files = self.files(candidate.commit, &format!("check {}", candidate.commit.short()))?;
         Ok((self.judge)(gate, &files))

@@ -3,13 +3,12 @@
 use super::host::HostId;
 use super::{Process, Simulation, Task};
 use crate::fakes::agents::Hands;
-use crate::fakes::vcs::Merge;
 use enki_core::agent::{AgentEnd, AgentExit};
 use enki_core::branch::Branch;
 use enki_core::dispatcher::Place;
 use enki_core::engine::{AttemptJob, Input, QueueId, QueueJob};
 use enki_core::execution::{AttemptEnd, Outcome, Report};
-use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, TreeId};
+use enki_core::id::{AttemptNo, CommitId, ExecutionId, TreeId};
 use enki_core::merge_queue;
 use enki_core::refinery::{Build, Candidate, Change, Check, Gate, Import, Publish, Refinery};
 use enki_core::tier::Purpose;
@@ -277,7 +276,11 @@ impl Simulation {
                 let state = ready(self.refinery.inspect(target, Some(candidate.commit))).map_err(|e| e.to_string())?;
                 merge_queue::Input::Inspected { state, rebooted: false }
             }
-            QueueJob::Predict(head, of, others) => merge_queue::Input::Report(effect, self.predict(*head, of, others)?),
+            QueueJob::Predict(head, of, others) => {
+                let asked = enki_core::engine::Prediction::new(*head, of, others);
+                let answers = ready(self.refinery.predict(&asked.pairs)).map_err(|e| e.to_string())?;
+                merge_queue::Input::Report(effect, asked.report(&answers))
+            }
             QueueJob::Try(base, change, id) => {
                 let changes: &[Change] = std::slice::from_ref(change);
                 let build = ready(self.refinery.build(*base, changes, *id)).map_err(|e| e.to_string())?;
@@ -335,30 +338,6 @@ impl Simulation {
             self.answer(host, Input::Queue(queue, input));
         }
         Ok(())
-    }
-
-    /// Told by building each pair, as git would.
-    fn predict(
-        &self,
-        head: CommitId,
-        of: &[(RequestId, CommitId)],
-        others: &[(RequestId, CommitId)],
-    ) -> Result<Answer, String> {
-        let (mut clashes, mut off) = (Vec::new(), Vec::new());
-        for (n, (request, commit)) in of.iter().enumerate() {
-            let conflicts = |one: CommitId, other: CommitId| {
-                self.repository.merge(one, other).is_some_and(|merge| matches!(merge, Merge::Conflict { .. }))
-            };
-            if conflicts(head, *commit) {
-                off.push(*request);
-            }
-            for (other, other_commit) in of[n + 1..].iter().chain(others) {
-                if conflicts(*commit, *other_commit) {
-                    clashes.push((*request, *other));
-                }
-            }
-        }
-        Ok(Answer::Predicted { of: of.iter().map(|(request, _)| *request).collect(), clashes, off })
     }
 
     fn lose_answer(&mut self, host: HostId, queue: QueueId, effect: merge_queue::Effect) {

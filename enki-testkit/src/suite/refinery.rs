@@ -160,6 +160,48 @@ pub async fn several_changes_become_one_candidate(fixture: &impl RefineryFixture
     assert_eq!(bed.project.parents(candidate.commit).await, [first.commit]);
 }
 
+/// A build says which commit is whose, and which change brings nothing that those before it did not.
+pub async fn each_change_of_a_batch_has_its_own_commit(fixture: &impl RefineryFixture) {
+    let bed = Bed::new(fixture).await;
+    let one = bed.step(1, &[("one.txt", Some("1\n"))]).await;
+    let same = bed.step(2, &[("one.txt", Some("1\n"))]).await;
+    let two = bed.step(3, &[("two.txt", Some("2\n"))]).await;
+    let Build::Candidate { candidate, commits } = bed.build(bed.base, &[one, same, two]).await else {
+        panic!("they merge")
+    };
+    let [Some(first), None, Some(last)] = commits[..] else { panic!("{commits:?}") };
+    assert_eq!(last, candidate.commit);
+    assert_eq!(bed.project.parents(last).await, [first]);
+    assert_eq!(bed.project.parents(first).await, [bed.base]);
+    for (commit, of) in [(first, task(1)), (last, task(3))] {
+        let message = bed.project.message(commit).await;
+        assert!(message.contains(&format!("Enki-Task: {of}")), "{message:?}");
+    }
+}
+
+/// A prediction never claims a conflict that building would not find. It may miss some.
+pub async fn a_predicted_conflict_is_one(fixture: &impl RefineryFixture) {
+    let bed = Bed::new(fixture).await;
+    let one = bed.step(1, &[("a.txt", Some("mine\n"))]).await;
+    let other = bed.step(2, &[("a.txt", Some("theirs\n"))]).await;
+    let apart = bed.step(3, &[("other.txt", Some("o2\n"))]).await;
+    let newer = bed.project.commit(&main(), &[("a.txt", Some("moved on\n"))]).await;
+    let pairs = [
+        (one.commit, other.commit),
+        (one.commit, apart.commit),
+        (newer, one.commit),
+        (newer, apart.commit),
+        (bed.base, one.commit),
+    ];
+    let answers = bed.refinery.predict(&pairs).await.expect("it can be tried");
+    assert_eq!(answers.len(), pairs.len());
+    let true_conflicts = [true, false, true, false, false];
+    for (answer, (truth, pair)) in answers.into_iter().zip(true_conflicts.into_iter().zip(pairs)) {
+        assert!(!answer || truth, "{pair:?} does not conflict");
+    }
+    assert_eq!(bed.refinery.predict(&[]).await.expect("it can be tried"), Vec::<bool>::new());
+}
+
 /// A conflict names the first change that does not merge, and the files.
 pub async fn a_conflict_names_the_change_and_the_files(fixture: &impl RefineryFixture) {
     let bed = Bed::new(fixture).await;
