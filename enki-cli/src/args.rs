@@ -120,6 +120,11 @@ pub(crate) enum Command {
     },
     /// Pause everything and stop all agents now; everything can be resumed
     Stop,
+    /// Land what waits: after a dirty checkout, or what a failed or cancelled execution has merged
+    Land {
+        /// The execution
+        id: String,
+    },
     /// Free what is safe to free: what can be made again, and what has landed
     Gc(GcArgs),
     /// List pinned work, or restore one attempt's as a branch

@@ -75,6 +75,9 @@ impl Session {
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
         settings.limits = wire::limits(config);
         settings.boot.clone_from(&cx.host.boot);
+        if !agents.may_start {
+            settings.limits.runs = 0;
+        }
         settings.timeout = Duration::from_secs(config.int("workers.timeout"));
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let (orchestrator, driver) = driver::start(driven, settings).await?;

@@ -29,6 +29,8 @@ pub(crate) enum Action {
     Add { id: String, steps: Vec<StepSpec> },
     /// Answer one hold.
     Decide { id: String, hold: Option<u32>, answer: Answer },
+    /// Land what is merged and has not landed.
+    Land { id: String },
     /// Pause everything and stop all agents.
     Stop,
 }
@@ -126,6 +128,10 @@ pub(crate) async fn perform(
             let named = look::find(store, Some(&id)).await?;
             let make = move |engine: &Engine| decided(engine, named.execution, hold, answer);
             (named.execution, Box::new(make), "answered".into())
+        }
+        Action::Land { id } => {
+            let named = look::find(store, Some(&id)).await?;
+            (named.execution, simple(Command::Land), "to land as it is".into())
         }
         Action::Stop => return stop(decides, store).await,
     };

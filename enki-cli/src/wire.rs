@@ -6,7 +6,8 @@ use crate::host::Host;
 use crate::output::Out;
 use crate::source::visible;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
-use enki_core::agent::AgentRunner;
+use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
+use enki_core::async_trait;
 use enki_core::id::EffectId;
 use enki_core::limits::Limits;
 use enki_core::refinery::Gate;
@@ -56,6 +57,28 @@ pub(crate) struct Agents {
     pub(crate) name: String,
     /// Where they work.
     pub(crate) workspaces: GitWorkspaces,
+    /// Whether any may start.
+    pub(crate) may_start: bool,
+}
+
+/// Nobody, for a session that merges and lands only.
+pub(crate) fn no_agents(config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
+    let workspaces = workspaces(config, host, git)?;
+    let worker = Arc::new(NoAgent);
+    Ok(Agents { worker, reviewer: None, reviews: false, name: "nobody".to_owned(), workspaces, may_start: false })
+}
+
+#[derive(Debug)]
+struct NoAgent;
+
+#[async_trait]
+impl AgentRunner for NoAgent {
+    async fn start(&self, _spec: AgentSpec) -> Result<Box<dyn AgentSession>, AgentError> {
+        Err(AgentError::new("no agent", "this command only lands", true))
+    }
+    async fn attach(&self, _spec: AgentSpec) -> Result<Option<Box<dyn AgentSession>>, AgentError> {
+        Ok(None)
+    }
 }
 
 /// The mark of a project's processes.
@@ -72,7 +95,7 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
     let command = config.text("agent.reviewer.command");
     let reviewer = if command.is_empty() { None } else { Some(agent(backends, config, host, at, "agent.reviewer")?.0) };
     let reviews = reviewer.is_some() || reviews_itself;
-    Ok(Agents { worker, reviewer, reviews, name, workspaces })
+    Ok(Agents { worker, reviewer, reviews, name, workspaces, may_start: true })
 }
 
 /// The workspaces, where the configuration has them.

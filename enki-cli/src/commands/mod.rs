@@ -5,6 +5,7 @@ mod demo;
 mod help;
 mod init;
 pub(crate) mod keep;
+mod land;
 mod plan;
 mod roles;
 mod run;
@@ -149,6 +150,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
             steer::run(cx, Action::Decide { id, hold, answer }).await
         }
         Command::Stop => steer::run(cx, Action::Stop).await,
+        Command::Land { id } => land::run(cx, &id).await,
         Command::Gc(args) => keep::gc(cx, &args).await,
         Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,
         Command::Init

@@ -79,6 +79,7 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
             format!("added {}", names.join(", "))
         }
         Event::StepCancelled { step: ix } => format!("{} cancelled", step(*ix)),
+        Event::LandingAsked => paint.wait("to land as it is"),
         Event::CancelRequested => paint.wait("cancelling"),
         Event::AttemptStopped { step: ix, .. } => format!("{} stopped, to be run again", step(*ix)),
         Event::StepRetried { step: ix, mode } => {

@@ -1,4 +1,4 @@
-//! What is kept and what goes: `enki gc`, `enki recover`, with the binary, real git and the real store.
+//! What is kept, what goes and what waits to land: `enki gc`, `enki recover`, `enki land`, with the binary, real git and the real store.
 
 use crate::common::{enki, git, repository};
 use serde_json::Value;
@@ -237,4 +237,70 @@ fn killed_between_archive_and_deletion_nothing_is_lost_and_the_next_call_finishe
 /// The integration branch of a failed execution stays.
 fn branch_line(place: &Place) -> String {
     git(&place.root, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/enki"])
+}
+
+#[test]
+fn what_a_failed_or_cancelled_execution_merged_lands_when_asked() {
+    let place = Place::new();
+    let plan = place.plan(&["a", "fail"], "end");
+    for cancelled in [false, true] {
+        git(&place.root, &["reset", "-q", "--hard", "HEAD"]);
+        assert_eq!(code(&place.enki(&["run", plan.to_str().unwrap()])), 7);
+        let before = git(&place.root, &["rev-parse", "main"]);
+        let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+        if cancelled {
+            assert_eq!(code(&place.enki(&["cancel", &id])), 0);
+        }
+        let kept = place.enki(&["gc"]);
+        assert!(both(&kept).contains(&format!("enki land {id}")), "{}", both(&kept));
+        let output = place.enki(&["land", &id]);
+        assert_eq!(code(&output), 0, "{}", both(&output));
+        assert!(both(&output).contains("landed on main: a"), "{}", both(&output));
+        assert_eq!(git(&place.root, &["show", "main:a.txt"]), "by a\n");
+        assert_ne!(git(&place.root, &["rev-parse", "main"]), before);
+        let again = place.json(&["land", &id]);
+        assert_eq!((&again["schema"], &again["exit"]["code"]), (&"enki.land.v1".into(), &0.into()), "{again}");
+        let status = place.json(&["status", &id])["status"].clone();
+        assert_eq!(status, if cancelled { "cancelled" } else { "failed" });
+        git(&place.root, &["rm", "-q", "a.txt"]);
+        git(&place.root, &["commit", "-q", "-m", "once more"]);
+    }
+}
+
+#[test]
+fn a_dirty_checkout_is_left_alone_and_once_it_is_clean_the_rest_lands() {
+    let place = Place::new();
+    fs::write(place.root.join("mine"), "1\n").unwrap();
+    git(&place.root, &["add", "mine"]);
+    git(&place.root, &["commit", "-q", "-m", "mine"]);
+    fs::write(place.root.join("mine"), "2\n").unwrap();
+    assert_eq!(code(&place.run(&["a"])), 4);
+    let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    let output = place.enki(&["land", &id]);
+    assert_eq!(code(&output), 4, "{}", both(&output));
+    assert!(both(&output).contains("finish it with: git merge --ff-only"), "{}", both(&output));
+    assert_eq!(fs::read_to_string(place.root.join("mine")).unwrap(), "2\n");
+    git(&place.root, &["commit", "-q", "-a", "-m", "mine too"]);
+    let output = place.enki(&["land", &id]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert_eq!(git(&place.root, &["show", "main:a.txt"]), "by a\n");
+    assert_eq!(place.json(&["status", &id])["status"], "done");
+    assert_eq!(code(&place.enki(&["land", "ffff"])), 9);
+}
+
+#[test]
+fn a_running_orchestrator_lands_what_another_process_asks_for() {
+    let place = Place::new();
+    let plan = place.plan(&["a", "slow"], "end");
+    let mut child =
+        place.command(&["run", plan.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("a merged")));
+    let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    let output = place.enki(&["land", &id]);
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert_eq!(git(&place.root, &["show", "main:a.txt"]), "by a\n");
+    fs::write(place.gate(), "").unwrap();
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

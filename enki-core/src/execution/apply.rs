@@ -121,11 +121,17 @@ impl Execution {
             }
             Event::Landed { .. } => {
                 (self.landing.refusals, self.landing.again) = (0, None);
+                self.landing.asked = false;
                 if let Some(flight) = self.landing.in_flight.take() {
                     self.landing.tried = Some(flight.tip);
                     self.landing.landed = Some(flight.tip);
                     self.landing.landed_merges = flight.merges;
                 }
+            }
+            Event::LandingAsked => {
+                (self.ended, touched.all) = (None, true);
+                (self.landing.asked, self.landing.tried) = (true, None);
+                (self.landing.refusals, self.landing.again) = (0, None);
             }
             Event::LandingRefused { again, .. } => {
                 self.landing.refusals += 1;
@@ -186,6 +192,7 @@ impl Execution {
             }
             Event::Ended { status } => {
                 (self.ended, touched.all) = (Some(*status), true);
+                self.landing.asked = false;
                 self.holds.clear();
             }
         }

@@ -385,6 +385,7 @@ impl Execution {
                 self.alive("resume")?;
                 Ok(if step.paused { vec![Event::Resumed { step: Some(*ix) }] } else { vec![] })
             }
+            Command::Land => self.land_what_waits(),
             Command::Cancel { step: None, committing } => Ok(self.cancel_all(committing)),
             Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
             Command::Retry { step, mode } => self.retry(*step, *mode),
@@ -401,6 +402,18 @@ impl Execution {
                 Ok(pause.into_iter().chain(live).collect())
             }
         }
+    }
+
+    fn land_what_waits(&self) -> Result<Vec<Event>, Rejected> {
+        if !self.landing_due() || self.landing.in_flight.is_some() {
+            return Ok(vec![]);
+        }
+        if let Some(rewound) = self.holds.values().find(|reason| **reason == HoldReason::Rewound) {
+            return Err(Rejected::InvalidState { action: "land", state: self.describe(rewound) });
+        }
+        let holds = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Landing { .. }));
+        let close = holds.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
+        Ok(close.chain([Event::LandingAsked]).collect())
     }
 
     fn known(&self, ix: StepIx) -> Result<&StepRun, Rejected> {

@@ -60,6 +60,8 @@ pub enum Command {
     },
     /// Pause, and kill what runs.
     Stop,
+    /// Land what is merged and has not landed, whatever became of the rest.
+    Land,
 }
 
 /// From where a retried step starts.
@@ -529,6 +531,9 @@ pub enum Event {
         /// The target's new head.
         commit: CommitId,
     },
+    /// A person wants what is merged to land, also of an execution that failed or was cancelled: it is open until
+    /// that is done.
+    LandingAsked,
     /// It could not land.
     LandingRefused {
         /// The request.
@@ -618,6 +623,7 @@ impl Event {
             | Self::LandingRequested { .. }
             | Self::Landed { .. }
             | Self::LandingRefused { .. }
+            | Self::LandingAsked
             | Self::HoldOpened { .. }
             | Self::HoldClosed { .. }
             | Self::StepsAdded { .. }

@@ -75,6 +75,8 @@ pub struct Execution {
 struct Landing {
     requests: u32,
     in_flight: Option<Flight>,
+    /// A person wants it to land as it is.
+    asked: bool,
     /// The tip of the last try that ended, landed or not.
     tried: Option<CommitId>,
     landed: Option<CommitId>,
@@ -496,6 +498,8 @@ impl Execution {
             return match self.ended {
                 Some(EndStatus::Done) => NeedState::Landed,
                 Some(EndStatus::Failed | EndStatus::Cancelled) => NeedState::Dead,
+                // Open once more, to land what it has; the rest of it does not come.
+                None if self.landing.asked && self.cancelling => NeedState::Dead,
                 None if self.counts.pending + self.counts.running + self.counts.failed == 0
                     && self.counts.merging + self.counts.done > 0 =>
                 {

@@ -17,6 +17,12 @@ impl Execution {
             return events;
         }
         if self.cancelling {
+            if self.landing.asked {
+                events.extend(self.landing_event(false));
+            }
+            if !events.is_empty() {
+                return events;
+            }
             if self.counts.running + self.counts.pending + self.counts.failed == 0
                 && self.counts.merging == 0
                 && self.landing.in_flight.is_none()
@@ -92,7 +98,7 @@ impl Execution {
             Land::Each => true,
             Land::End => self.all_done(),
         };
-        (wanted && (again || self.landing.tried != Some(tip)))
+        ((wanted || self.landing.asked) && (again || self.landing.tried != Some(tip)))
             .then(|| Event::LandingRequested { request: RequestId::of(self.id, None, self.landing.requests + 1), tip })
     }
 

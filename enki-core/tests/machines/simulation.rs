@@ -31,6 +31,7 @@ enum Op {
     Retry(u8, u8, u8),
     Decide(u8, u8),
     Stop(u8),
+    Land(u8),
     Add(u8, u8),
     Push,
     Queue(u8),
@@ -52,6 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (byte(), byte(), byte()).prop_map(|(a, b, c)| Op::Retry(a, b, c)),
         2 => (byte(), byte()).prop_map(|(a, b)| Op::Decide(a, b)),
         1 => byte().prop_map(Op::Stop),
+        2 => byte().prop_map(Op::Land),
         2 => (byte(), byte()).prop_map(|(a, b)| Op::Add(a, b)),
         1 => Just(Op::Push),
         1 => byte().prop_map(Op::Queue),
@@ -177,6 +179,9 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
         }
         Op::Stop(n) => {
             let _ = world.command(execution(n), Command::Stop);
+        }
+        Op::Land(n) => {
+            let _ = world.command(execution(n), Command::Land);
         }
         Op::Add(n, on) => add(world, execution(n), on),
         Op::Push => {

@@ -403,6 +403,7 @@ fn execution_inputs() -> Vec<(String, Happening)> {
         ("pause".to_owned(), command(|_| Command::Pause(None))),
         ("resume".to_owned(), command(|_| Command::Resume(None))),
         ("stop".to_owned(), command(|_| Command::Stop)),
+        ("land".to_owned(), command(|_| Command::Land)),
         ("cancel".to_owned(), command(|_| Command::Cancel { step: None, committing: vec![] })),
         ("add steps".to_owned(), command(move |_| Command::AddSteps(added()))),
         ("approve the first hold".to_owned(), decide(Answer::Approve)),

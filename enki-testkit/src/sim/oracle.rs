@@ -154,7 +154,9 @@ impl Oracle {
             self.captured.extend(end.work.map(|work| work.commit));
         }
         let known = self.executions.entry(id).or_default();
-        if known.ended && !matches!(event, E::StepRetried { .. } | E::CancelRequested | E::StepCancelled { .. }) {
+        if known.ended
+            && !matches!(event, E::StepRetried { .. } | E::CancelRequested | E::LandingAsked | E::StepCancelled { .. })
+        {
             let revived = matches!(event, E::Ended { .. });
             if !revived && !known.news_after_the_end(event) {
                 return Err("I8: it had ended".to_owned());
@@ -196,6 +198,7 @@ impl Oracle {
                 (step.level, step.running, step.request) = (2, false, Some(*request));
             }
             E::CancelRequested => known.cancelling = true,
+            E::LandingAsked => (known.ended, known.status) = (false, None),
             E::HoldOpened { hold, reason } => {
                 if let HoldReason::Checkpoint { step } = reason {
                     due.remove(step);

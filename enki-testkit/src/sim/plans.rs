@@ -125,7 +125,8 @@ pub(super) fn command(rng: &mut Rng, engine: &Engine, limits: &Limits) -> Option
             let answer = if rng.chance(900) { Answer::Approve } else { Answer::Reject };
             Command::Decide { hold: *holds.get(rng.index(holds.len()))?, answer, committing: Vec::new() }
         }
-        88..94 => Command::Stop,
+        88..92 => Command::Stop,
+        92..94 => Command::Land,
         _ => {
             let first = execution.steps().len();
             let mut known: Vec<String> = execution.plan().steps().iter().map(|s| s.id.to_string()).collect();

@@ -132,6 +132,8 @@ pub enum ExecutionEvent<'a> {
         /// The target's new head.
         commit: CommitId,
     },
+    /// A person wants what is merged to land.
+    LandingAsked,
     /// It could not land.
     LandingRefused {
         /// The request.
@@ -241,6 +243,7 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::StepsAdded { steps } => Self::StepsAdded { steps: steps.iter().map(Step::from).collect() },
             Event::StepCancelled { step } => Self::StepCancelled { step: *step },
             Event::CancelRequested => Self::CancelRequested,
+            Event::LandingAsked => Self::LandingAsked,
             Event::AttemptStopped { step, attempt } => Self::AttemptStopped { step: *step, attempt: *attempt },
             Event::StepRetried { step, mode } => Self::StepRetried { step: *step, mode: *mode },
             Event::Ended { status } => Self::Ended { status: *status },
@@ -313,6 +316,7 @@ impl<'a> ExecutionEvent<'a> {
             }
             Self::StepCancelled { step } => Event::StepCancelled { step },
             Self::CancelRequested => Event::CancelRequested,
+            Self::LandingAsked => Event::LandingAsked,
             Self::AttemptStopped { step, attempt } => Event::AttemptStopped { step, attempt },
             Self::StepRetried { step, mode } => Event::StepRetried { step, mode },
             Self::Ended { status } => Event::Ended { status },

@@ -315,6 +315,7 @@ fn execution_log() -> Vec<E> {
     }
     events.extend([E::CancelRequested, E::StepCancelled { step: StepIx(3) }]);
     events.push(E::Ended { status: EndStatus::Cancelled });
+    events.push(E::LandingAsked);
     events
 }
 
@@ -554,6 +555,7 @@ fn golden_logs_hold_every_variant() {
             LandingRequested,
             Landed,
             LandingRefused,
+            LandingAsked,
             HoldOpened,
             HoldClosed,
             Paused,

@@ -4,7 +4,7 @@ use super::{after, plain, reviewed, running, running_plan};
 use crate::world::World;
 use enki_core::branch::Branch;
 use enki_core::engine::Effect;
-use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome};
+use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, NeedState, Outcome};
 use enki_core::merge_queue::{self, EffectKind, QueuePause};
 use enki_core::refinery::Check;
 use enki_core::tier::Purpose;
@@ -362,6 +362,56 @@ fn with_landing_at_the_end_a_failure_lands_nothing() {
     world.end(id, "b", Outcome::Declined { message: "no".to_owned() });
     let main = world.main();
     assert_eq!((world.branches[&main].len(), world.of(id).ended()), (1, Some(EndStatus::Failed)));
+}
+
+#[test]
+fn what_an_ended_execution_merged_lands_when_a_person_asks_and_it_ends_as_before() {
+    for cancelled in [false, true] {
+        let (mut world, id) = running_plan(json!({"land": "end", "steps": [plain("a"), plain("b")]}));
+        world.done(id, "a");
+        world.end(id, "b", Outcome::Declined { message: "no".to_owned() });
+        if cancelled {
+            world.command(id, Command::Cancel { step: None, committing: vec![] }).unwrap();
+        }
+        let status = world.of(id).ended();
+        assert_eq!(status, Some(if cancelled { EndStatus::Cancelled } else { EndStatus::Failed }));
+        world.command(id, Command::Land).unwrap();
+        assert_eq!(world.of(id).ended(), None);
+        assert_eq!(world.of(id).need_state(None), if cancelled { NeedState::Dead } else { NeedState::Started });
+        world.crash();
+        world.drain();
+        let main = world.main();
+        assert_eq!((world.branches[&main].len(), world.of(id).ended()), (2, status));
+        let a = world.ix(id, "a");
+        assert!(world.of(id).has_landed(a) && !world.of(id).landing_due());
+        world.command(id, Command::Land).unwrap();
+        assert_eq!(world.of(id).ended(), status, "nothing is left to land");
+    }
+}
+
+#[test]
+fn a_landing_that_is_asked_for_and_blocked_waits_for_a_person_and_can_be_asked_for_again() {
+    let (mut world, id) = running_plan(json!({"land": "end", "steps": [plain("a"), plain("b")]}));
+    world.done(id, "a");
+    world.end(id, "b", Outcome::Declined { message: "no".to_owned() });
+    world.command(id, Command::Land).unwrap();
+    while let Some(effect) = world.flying.first().copied() {
+        let Effect::Queue(queue, inner) = effect else { unreachable!() };
+        if inner.kind == EffectKind::Publish {
+            world.flying.clear();
+            let (reason, command) = ("main has changes".to_owned(), "git merge x".to_owned());
+            let blocked = merge_queue::Report::Blocked { reason, command };
+            world.input(crate::world::report(queue, inner, blocked)).unwrap();
+        } else {
+            world.answer(effect);
+        }
+    }
+    assert!(matches!(world.of(id).holds().values().next(), Some(HoldReason::Landing { .. })));
+    assert_eq!(world.of(id).status(), "held");
+    world.command(id, Command::Land).unwrap();
+    world.drain();
+    let main = world.main();
+    assert_eq!((world.branches[&main].len(), world.of(id).ended()), (2, Some(EndStatus::Failed)));
 }
 
 #[test]
