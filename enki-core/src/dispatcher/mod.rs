@@ -95,6 +95,18 @@ impl Dispatcher {
         }
     }
 
+    /// Takes the permit of a chain that is open already, if one is free: after a start only its step knows that it had
+    /// one. To be called once, after the demands of all that live.
+    pub fn reclaim(&mut self, place: Place, limits: &Limits) {
+        if self.chains.len() >= limits.chains as usize || !self.chains.insert(place) {
+            return;
+        }
+        if let Some(Waiter { tier, chain, order }) = self.waiting.get(&place).copied() {
+            // From those that need a permit to those that have one.
+            self.update(place, Demand::Wants { tier, chain, order });
+        }
+    }
+
     /// Takes over which files a step says it changes, and whether it is on them. To be called whenever that may have
     /// changed.
     pub fn claim(&mut self, place: Place, claim: Option<Claim>, held: bool) {

@@ -40,13 +40,17 @@ pub struct LogAppend {
 impl Engine {
     /// Grants what permits allow, and gives all that has to be done since the last turn.
     pub fn turn(&mut self, now: Timestamp) -> Turn {
-        for id in std::mem::take(&mut self.taken_up) {
+        let taken_up = std::mem::take(&mut self.taken_up);
+        // Whoever starts nothing does not go on with what people were asked for either.
+        let granting = self.granting;
+        for id in taken_up.iter().filter(|_| granting) {
             // It is total on what it is told; one that has ended has nothing to say to it.
-            let _ = self.execution_input(id, &execution::Input::Report(execution::Report::TakenUp), now);
+            let _ = self.execution_input(*id, &execution::Input::Report(execution::Report::TakenUp), now);
         }
         self.tick(now);
         let mut turn = Turn::default();
         self.look(now, &mut turn);
+        self.reclaim_chains(&taken_up, now);
         while let Some(place) = self.dispatcher.next(&self.limits, now).filter(|_| self.granting) {
             let granted = self.execution_input(place.execution, &execution::Input::Grant(place.step), now);
             if granted.is_err() {
@@ -57,6 +61,23 @@ impl Engine {
         }
         turn.appends = self.take_batch(now);
         turn
+    }
+
+    /// Chains that were open when the process before this one died keep their permits before new ones begin.
+    fn reclaim_chains(&mut self, taken_up: &[ExecutionId], now: Timestamp) {
+        for id in taken_up {
+            let Some(execution) = self.executions.get(id).map(|slot| &slot.machine) else { continue };
+            for step in execution.candidates() {
+                let open = match execution.demand(step, now) {
+                    Demand::Open { yields } => !yields,
+                    Demand::Wants { chain, order, .. } => chain && !order.fresh,
+                    Demand::Idle | Demand::Live { .. } => false,
+                };
+                if open {
+                    self.dispatcher.reclaim(Place { execution: *id, step }, &self.limits);
+                }
+            }
+        }
     }
 
     /// When to take a turn although nothing happens.

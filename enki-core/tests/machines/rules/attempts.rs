@@ -177,6 +177,26 @@ fn a_budget_that_is_used_up_holds_and_is_asked_about_once() {
 }
 
 #[test]
+fn an_open_chain_keeps_its_permit_over_a_crash() {
+    let mut limits = Limits::default();
+    limits.chains = 1;
+    let mut world = World::new(limits);
+    let id = world.start(json!({"steps": [reviewed("a", 1), reviewed("b", 1)]}));
+    world.end(id, "a", Outcome::Changed);
+    world.end(id, "a", Outcome::TimedOut);
+    for _ in 0..2 {
+        assert_eq!(
+            (world.engine.dispatcher().chains(), world.attempt(id, "b")),
+            (1, None),
+            "a waits, its chain is open"
+        );
+        world.crash();
+    }
+    world.drain();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
 fn permits_bound_what_runs_at_once() {
     let mut limits = Limits::default();
     (limits.runs, limits.chains) = (3, 2);
