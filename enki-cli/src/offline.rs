@@ -2,6 +2,7 @@
 //! agent starts; whoever drives next takes it up.
 
 use crate::error::CliError;
+use crate::exit::Exit;
 use crate::look;
 use crate::steer::{Decides, Make, state_in};
 use enki_core::branch::Branch;
@@ -9,7 +10,7 @@ use enki_core::engine::{Engine, Input, LogAppend, QueueId};
 use enki_core::id::ExecutionId;
 use enki_core::limits::Limits;
 use enki_core::record;
-use enki_core::store::{Append, Holder, Lease, TaskStore};
+use enki_core::store::{Append, Holder, Lease, LogId, TaskStore};
 use enki_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,14 @@ impl Offline {
                 continue;
             }
             let events = look::events(self.store.as_ref(), id).await?;
-            self.engine.load_execution(events.into_iter().map(|logged| logged.event));
+            if events.is_empty() {
+                continue;
+            }
+            self.engine.load_execution(events.into_iter().map(|logged| logged.event)).map_err(|error| {
+                let log = LogId::execution(id);
+                let message = format!("log {log} cannot be read at event {}: {error}", error.version().0);
+                CliError::new(Exit::Store, message).hint("keep the file; backups lie beside it as enki.db.backup-*")
+            })?;
             let Some(execution) = self.engine.execution(id) else { continue };
             wanted.extend(execution.plan().externals().iter().map(|(external, _)| external.execution));
             wanted.extend(execution.after().map(|(after, _)| after));

@@ -3,7 +3,7 @@
 use super::{Driver, DriverError};
 use crate::branch::Branch;
 use crate::crash_point;
-use crate::engine::{Effect, Event, QueueId};
+use crate::engine::{Effect, Event, LoadError, QueueId};
 use crate::execution::{self, Effect as Wanted};
 use crate::id::ExecutionId;
 use crate::merge_queue;
@@ -44,9 +44,15 @@ impl Driver {
             Event::Queue(_) => None,
         });
         let events: Vec<execution::Event> = events.await?;
-        if self.engine.load_execution(events).is_none() {
+        if events.is_empty() {
             return Err(DriverError::NotFound(id.to_string()));
         }
+        let damaged = |error: LoadError| DriverError::Record {
+            log: LogId::execution(id).to_string(),
+            version: error.version().0,
+            reason: error.to_string(),
+        };
+        self.engine.load_execution(events).map_err(damaged)?;
         let Some(execution) = self.engine.execution(id) else { return Ok(Vec::new()) };
         let live = execution.outstanding().filter_map(|effect| match effect {
             Wanted::Attempt { step, attempt } => {

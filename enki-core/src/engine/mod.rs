@@ -116,6 +116,34 @@ impl Rejected {
     }
 }
 
+/// The log of an execution that no machine ever recorded. It is damaged, or was put together by hand.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// It is empty, or does not begin with what was submitted.
+    #[error("the log does not begin with what was submitted; restore it from a backup")]
+    NoBeginning,
+    /// An event is about something that is not there.
+    #[error("{reason}; the log is damaged, restore it from a backup")]
+    Misfit {
+        /// Which event.
+        version: Version,
+        /// Its name, and what is not there.
+        reason: String,
+    },
+}
+
+impl LoadError {
+    /// Which event of the log it is about.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        match self {
+            Self::NoBeginning => Version(1),
+            Self::Misfit { version, .. } => *version,
+        }
+    }
+}
+
 /// All machines together.
 #[derive(Debug)]
 pub struct Engine {
@@ -279,14 +307,22 @@ impl Engine {
     }
 
     /// Takes up an execution from its log. What was in flight is wanted again, and is in the next turn.
-    pub fn load_execution(&mut self, events: impl IntoIterator<Item = execution::Event>) -> Option<ExecutionId> {
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if no machine ever recorded such a log. Nothing was taken up then.
+    pub fn load_execution(
+        &mut self,
+        events: impl IntoIterator<Item = execution::Event>,
+    ) -> Result<ExecutionId, LoadError> {
         let mut events = events.into_iter();
-        let Some(execution::Event::Submitted(submitted)) = events.next() else { return None };
+        let Some(execution::Event::Submitted(submitted)) = events.next() else { return Err(LoadError::NoBeginning) };
         let mut machine = Execution::new(&submitted);
         let mut version = Version(1);
         for event in events {
-            machine.apply(&event);
             version.0 += 1;
+            machine.fits(&event).map_err(|reason| LoadError::Misfit { version, reason })?;
+            machine.apply(&event);
             self.note_quota(&event);
         }
         let id = machine.id();
@@ -297,7 +333,7 @@ impl Engine {
         self.dirty.executions.insert(id);
         self.taken_up.push(id);
         self.executions.insert(id, Slot { machine, version });
-        Some(id)
+        Ok(id)
     }
 
     /// The service asked one agent to wait: the others share its credential. They share the disk too.

@@ -26,6 +26,25 @@ impl Execution {
         self.apply_noting(event, &mut Touched::default());
     }
 
+    /// Whether an event of this execution's log is about steps that are there, so that [`Execution::apply`] will not
+    /// leave it out.
+    ///
+    /// # Errors
+    ///
+    /// The name of the event and what it is about, in words.
+    pub fn fits(&self, event: &Event) -> Result<(), String> {
+        let name = || format!("{event:?}").chars().take_while(char::is_ascii_alphanumeric).collect::<String>();
+        if let Event::StepsAdded { steps } = event {
+            return self.plan.check_stored(steps).map_err(|reason| format!("{}: {reason}", name()));
+        }
+        match event.step() {
+            Some(ix) if ix.index() >= self.steps.len() => {
+                Err(format!("{} is about step {} of {}", name(), ix.0 + 1, self.steps.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same, noting what has to be looked at again.
     pub fn apply_noting(&mut self, event: &Event, touched: &mut Touched) {
         if event.step().is_some_and(|ix| ix.index() >= self.steps.len()) {

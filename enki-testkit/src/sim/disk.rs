@@ -79,7 +79,7 @@ impl Disk {
                 continue;
             }
             let log = LogId::execution(id);
-            engine.load_execution(self.execution(log)?).ok_or_else(|| format!("log {log} cannot be taken up"))?;
+            engine.load_execution(self.execution(log)?).map_err(|e| format!("log {log}: {e}"))?;
             let Some(execution) = engine.execution(id) else { continue };
             recovered.extend(execution.outstanding().filter_map(|effect| match effect {
                 execution::Effect::Attempt { step, attempt } => {

@@ -2,11 +2,12 @@
 
 use crate::world::{World, step};
 use enki_core::branch::Branch;
-use enki_core::engine::Effect;
+use enki_core::engine::{Effect, Engine, LoadError};
 use enki_core::execution::{Command, EndStatus, HoldReason};
-use enki_core::id::ExecutionId;
+use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::merge_queue::{EffectKind, QueuePause};
+use enki_core::record;
 use enki_core::refinery::Check;
 use serde_json::json;
 
@@ -91,4 +92,28 @@ fn all_that_a_red_target_held_up_go_on_once_it_is_mended() {
         assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
     }
     assert!(world.branches[&main].contains(&mended));
+}
+
+#[test]
+fn a_log_about_a_step_that_is_not_there_is_refused_by_name_and_not_taken_up() {
+    let (world, id) = super::running(&[plain("a")]);
+    let log = enki_core::store::LogId::execution(id);
+    let read = |body: &String| match record::decode(log.kind, record::FORMAT, body).unwrap() {
+        enki_core::engine::Event::Execution(event) => event,
+        enki_core::engine::Event::Queue(event) => panic!("{event:?}"),
+    };
+    let good: Vec<_> = world.logs[&log].iter().map(read).collect();
+    let mut bad = good.clone();
+    bad.push(enki_core::execution::Event::StepCancelled { step: StepIx(7) });
+    let mut engine = Engine::new(Limits::default());
+    let error = engine.load_execution(bad.clone()).unwrap_err();
+    assert_eq!(error.version().0, bad.len() as u64);
+    assert!(error.to_string().starts_with("StepCancelled is about step 8 of 1; the log is damaged"), "{error}");
+    assert!(!engine.holds_execution(id));
+    assert_eq!(engine.load_execution([]), Err(LoadError::NoBeginning));
+    assert_eq!(engine.load_execution(good.clone()), Ok(id));
+    // To apply it changes nothing and fails nowhere, as everything that is applied.
+    let mut machine = world.of(id).clone();
+    machine.apply(&bad[good.len()]);
+    assert!(machine == *world.of(id));
 }
