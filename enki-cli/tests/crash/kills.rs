@@ -28,6 +28,7 @@ fn killed_at_random_moments_nothing_is_lost_or_doubled() {
         let well = ended.and_then(|_| oracle::look(&place));
         assert!(well.is_ok(), "after {kills} kills, seed {seed}, {kind:?}: {}", well.unwrap_err());
         plans += 1;
+        println!("seed {seed}: {kills} kills over {plans} plans so far");
     }
     println!(
         "seed {seed}: {kills} kills, {with_gits} of them with all gits, over {plans} plans: nothing lost or doubled"
