@@ -29,6 +29,7 @@ fn two_thousand_histories_keep_every_promise() {
         ("executions failed", total.failed),
         ("executions cancelled", total.cancelled),
         ("crashes", total.crashes),
+        ("losses of power", total.power_losses),
         ("appends refused by the fence", total.fenced),
         ("stale reports", total.stale_reports),
         ("changes by people", total.person_changes),

@@ -234,9 +234,7 @@ impl Context {
                 id,
                 match seen {
                     Ok(state) => merge_queue::Input::Seen(state.head),
-                    Err(error) => {
-                        merge_queue::Input::Pause(merge_queue::QueuePause::Infrastructure { reason: error.to_string() })
-                    }
+                    Err(error) => merge_queue::Input::Report(effect, merge_queue::Report::Failed(error.to_string())),
                 },
             );
         }

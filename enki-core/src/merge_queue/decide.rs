@@ -83,6 +83,10 @@ impl MergeQueue {
                 Ok(vec![Event::Ejected { request: *request, reason, charged: false }])
             }
             Report::Tried(request, _) => Ok(vec![Event::Tried { request: *request }]),
+            // Not knowing where the target is, nothing can go on.
+            Report::Failed(reason) if of.kind == EffectKind::Look && self.looks() => {
+                Ok(vec![Event::QueuePaused { why: QueuePause::Infrastructure { reason: reason.clone() } }])
+            }
             // It was only advice.
             Report::Failed(_) if of.kind == EffectKind::Predict => {
                 let of = self.unpredicted().map(Member::request).collect();

@@ -129,6 +129,11 @@ impl FakeRepository {
         Ok(())
     }
 
+    /// Takes a branch back as a loss of power does: nothing remembers that it was further.
+    pub fn lose_move(&self, branch: &Branch, back_to: CommitId) {
+        self.state().branches.insert(branch.clone(), back_to);
+    }
+
     /// Whether a branch was once at that commit and was moved away.
     #[must_use]
     pub fn left(&self, branch: &Branch, commit: CommitId) -> bool {

@@ -96,6 +96,10 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn open(&self) -> impl Iterator<Item = ExecutionId> {
+        self.open.iter().copied()
+    }
+
     pub(super) fn load_queue(&self, engine: &mut Engine, branch: &Branch) -> Result<(), String> {
         let log = QueueId::of(branch).log();
         if engine.queue(branch).is_none() && self.logs.contains_key(&log) {

@@ -12,6 +12,8 @@ pub struct Faults {
     pub crash_after_append: u64,
     pub crash_while_starting: u64,
     pub crash_any_time: u64,
+    /// Of the crashes, those that take the last move of a branch with them.
+    pub power_loss: u64,
     pub takeover: u64,
     pub lost_answer: u64,
     pub late_report_after_stop: u64,
@@ -41,6 +43,7 @@ impl Faults {
             crash_after_append: at_most(30),
             crash_while_starting: at_most(30),
             crash_any_time: at_most(300),
+            power_loss: at_most(500),
             takeover: at_most(200),
             lost_answer: at_most(200),
             late_report_after_stop: at_most(1000),

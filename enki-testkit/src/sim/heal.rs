@@ -54,6 +54,13 @@ impl Simulation {
 
     fn person_changes_branches(&mut self) {
         let main = target();
+        let repository = &self.repository;
+        self.lost_moves
+            .retain(|branch, commit| !repository.head(branch).is_some_and(|head| repository.contains(head, *commit)));
+        if self.lost_moves.contains_key(&main) {
+            // Whoever moves it before it is put back is asked; that is another history.
+            return;
+        }
         let Some(head) = self.repository.head(&main) else {
             if self.rng.chance(300) {
                 self.bring_back(&main);

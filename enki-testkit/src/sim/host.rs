@@ -3,10 +3,12 @@
 use super::disk::Refused;
 use super::perform::{Attempt, Stage};
 use super::{Simulation, Task, name};
+use enki_core::branch::Branch;
 use enki_core::dispatcher::Place;
-use enki_core::engine::{Effect, Engine, Input, QueueJob, Rejected};
+use enki_core::engine::{Effect, Engine, Input, QueueId, QueueJob, Rejected};
 use enki_core::execution::Report;
 use enki_core::id::AttemptNo;
+use enki_core::merge_queue::{self, MergeQueue};
 use enki_core::record;
 use enki_core::store::Epoch;
 use enki_core::time::Timestamp;
@@ -34,7 +36,7 @@ impl Simulation {
         self.processes.clear();
         let id = HostId(self.next_host);
         self.next_host += 1;
-        let mut engine = Engine::new(self.limits.clone());
+        let mut engine = Engine::new(self.limits.clone()).on_boot(Some(format!("boot {}", self.boots)));
         let recovered = self.disk.recover(&mut engine)?;
         let host = Host {
             engine,
@@ -63,11 +65,44 @@ impl Simulation {
         let Some(host) = self.hosts.remove(&id) else { return };
         self.note(|| format!("{id:?} crashes"));
         self.report.crashes += 1;
+        if host.epoch == self.disk.epoch && self.rng.chance(self.faults.power_loss) {
+            self.hosts.clear();
+            self.lose_power();
+        }
         self.report.stale_reports += host.engine.stale_reports();
         self.processes.retain(|_, process| process.host != id);
         if host.epoch == self.disk.epoch {
             let delay = self.some_time(20_000);
             self.after(delay, Task::Restart);
+        }
+    }
+
+    /// The machine goes down, and the disk forgets the last move of a branch, which is recorded as made.
+    fn lose_power(&mut self) {
+        self.boots += 1;
+        let open: Vec<Branch> = self.disk.open().map(Branch::integration).collect();
+        if open.is_empty() {
+            return;
+        }
+        let branch = if self.rng.chance(500) { super::target() } else { self.rng.pick(&open) };
+        let Ok(events) = self.disk.queue(QueueId::of(&branch).log()) else { return };
+        let mut queue: Option<MergeQueue> = None;
+        for event in &events {
+            match (&mut queue, event) {
+                (None, merge_queue::Event::Opened { target, head }) => {
+                    queue = Some(MergeQueue::new(target.clone(), *head));
+                }
+                (Some(queue), event) => queue.apply(event),
+                (None, _) => {}
+            }
+        }
+        let idle = queue.filter(|queue| queue.lines().len() == 0 && queue.paused().is_none());
+        let Some(last) = idle.and_then(|queue| queue.last_merged()) else { return };
+        if self.repository.head(&branch) == Some(last.commit) {
+            self.note(|| format!("          a loss of power takes {branch} back to {}", last.base.short()));
+            self.repository.lose_move(&branch, last.base);
+            self.lost_moves.insert(branch, last.commit);
+            self.report.power_losses += 1;
         }
     }
 

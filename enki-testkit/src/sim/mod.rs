@@ -66,6 +66,7 @@ pub struct Report {
     pub events: u64,
     pub appends: u64,
     pub crashes: u64,
+    pub power_losses: u64,
     pub takeovers: u64,
     pub fenced: u64,
     pub stale_reports: u64,
@@ -89,6 +90,7 @@ impl Report {
             events: self.events + other.events,
             appends: self.appends + other.appends,
             crashes: self.crashes + other.crashes,
+            power_losses: self.power_losses + other.power_losses,
             takeovers: self.takeovers + other.takeovers,
             fenced: self.fenced + other.fenced,
             stale_reports: self.stale_reports + other.stale_reports,
@@ -170,6 +172,10 @@ struct Simulation {
     submitted: u64,
     /// Branches that a person deleted, and where they were.
     lost_heads: BTreeMap<Branch, enki_core::id::CommitId>,
+    /// Moves of branches that a loss of power took, and that are to be made again.
+    lost_moves: BTreeMap<Branch, enki_core::id::CommitId>,
+    /// Starts of the machine.
+    boots: u64,
     oracle: Oracle,
     report: Report,
     transcript: Option<Vec<String>>,
@@ -213,6 +219,8 @@ impl Simulation {
             next_host: 1,
             submitted: 0,
             lost_heads: BTreeMap::new(),
+            lost_moves: BTreeMap::new(),
+            boots: 0,
             oracle: Oracle::default(),
             report: Report::default(),
             transcript: (transcript == Transcript::Yes).then(Vec::new),

@@ -380,6 +380,11 @@ impl Oracle {
                     return Err("R3: it says merged, but the branch never was there".to_owned());
                 }
             }
+            E::Republishing { line, candidate } => {
+                queue.lines.insert(*line, (Vec::new(), candidate.base));
+                queue.candidates.insert(*line, *candidate);
+                queue.committing.insert(*line);
+            }
             E::Stale { .. } | E::Ejected { charged: false, .. } => queue.no_return.clear(),
             E::Ejected { request, charged: true, .. } => {
                 queue.no_return.clear();

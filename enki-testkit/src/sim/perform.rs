@@ -342,7 +342,7 @@ impl Simulation {
 
     fn lose_answer(&mut self, host: HostId, queue: QueueId, effect: merge_queue::Effect) {
         let reason = "the answer got lost".to_owned();
-        let input = if matches!(effect.kind, merge_queue::EffectKind::Look | merge_queue::EffectKind::Inspect) {
+        let input = if effect.kind == merge_queue::EffectKind::Inspect {
             merge_queue::Input::Pause(merge_queue::QueuePause::Infrastructure { reason })
         } else {
             merge_queue::Input::Report(effect, Answer::Failed(reason))
