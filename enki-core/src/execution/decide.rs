@@ -129,7 +129,12 @@ impl Execution {
         let wait = || backoff(&limits.landing_backoff, self.landing.refusals + 1, u64::from(self.landing.requests));
         let again = free_later.then(|| now.plus(wait()));
         let branch = crate::branch::Branch::integration(self.id);
-        let merge = format!("git merge {branch}");
+        let merge = match self.target.remote() {
+            None => format!("git merge {branch}"),
+            Some((remote, name)) => {
+                format!("git pull {remote} {name} && git merge {branch} && git push {remote} HEAD:{name}")
+            }
+        };
         let (why, command) = match reason {
             // Contained already: that is what landing means.
             Refusal::Empty => return self.landed_events(request, self.head.expect("only a head asks to land")),
