@@ -13,6 +13,7 @@ mod conflicts;
 mod conformance;
 mod cost;
 mod folder;
+mod hostile;
 mod hostile_drift;
 mod keep;
 mod killed;
