@@ -124,7 +124,7 @@ pub(crate) fn head(project: &GitProject) -> Result<CommitId, GitError> {
 
 /// The folder's files through its git directory.
 pub(crate) fn files(project: &GitProject) -> Files<'_> {
-    Files { git_dir: project.common_dir(), work: project.root() }
+    Files { git_dir: project.common_dir(), work: project.root(), limit: crate::stage::LONG }
 }
 
 /// The folder around a folder whose versions Enki keeps.

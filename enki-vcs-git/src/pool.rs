@@ -308,7 +308,7 @@ impl Entry {
         project.private_git_dir(&git, &[project.common_dir(), &project.refinery_dir()?])?;
         // We hold the entry's lock, and so did every git that worked here.
         agent_git::remove(&git.join("index.lock"))?;
-        let at = Files { git_dir: &git, work: &work };
+        let at = Files { git_dir: &git, work: &work, limit: crate::stage::LONG };
         at.reset(project, &self.lock, tree)?;
         self.note(project, at)?;
         setup::prepare(project, at, &format!("pool-{}", self.n))?;

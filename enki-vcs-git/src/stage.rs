@@ -1,5 +1,6 @@
 //! The files of a workspace into Enki's own index, without ever asking the agent's git directory (F15).
 
+use crate::agent_git;
 use crate::error::GitError;
 use crate::git::{Durable, GitCmd};
 use crate::lock::Lock;
@@ -12,6 +13,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// As many bytes of paths are those of some thousand files.
 const MANY: usize = 64 << 10;
@@ -38,11 +40,48 @@ impl LeftOut {
 
 /// Takes what differs from the index into the index. Ignored files and `.enki/` stay out.
 pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitError> {
+    let mut odd = remove_odd(&place.work, false)?;
+    let mut staged = match stage_within(project, Files { limit: QUICK, ..Files::of(place) }, place) {
+        // Git waits for ever at a FIFO that it takes for one of its own files, wherever that is.
+        Err(GitError::TimedOut { .. }) => {
+            agent_git::remove(&place.capture.join("index.lock"))?;
+            odd.extend(remove_odd(&place.work, true)?);
+            stage_within(project, Files::of(place), place)?
+        }
+        staged => staged?,
+    };
+    staged.left_out.retain(|left| !odd.iter().any(|known| known.path == left.path));
+    staged.left_out.extend(odd);
+    Ok(staged)
+}
+
+/// Removes what stands where git reads rules and is no file, and so holds nothing. Gives what it was.
+fn remove_odd(work: &Path, deep: bool) -> Result<Vec<LeftOut>, GitError> {
+    let mut found = Vec::new();
+    let mut open = vec![work.to_owned()];
+    while let Some(folder) = open.pop() {
+        for name in [".gitattributes", ".gitignore"] {
+            let path = folder.join(name);
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if !(meta.is_file() || meta.is_symlink() || meta.is_dir()) {
+                agent_git::remove(&path)?;
+                let inside = path.strip_prefix(work).unwrap_or(&path);
+                found.push(LeftOut::new(inside.as_os_str().as_bytes(), "is neither a file nor a folder nor a link"));
+            }
+        }
+        if deep {
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+            open.extend(entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir())).map(|e| e.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn stage_within(project: &GitProject, files: Files<'_>, place: &Place) -> Result<Staged, GitError> {
     let mut left_out = Vec::new();
     if fs::symlink_metadata(place.work.join(".git")).is_ok_and(|meta| !meta.is_dir()) {
         left_out.push(LeftOut::new(b".git", "of the workspace is not the folder that Enki made"));
     }
-    let files = Files::of(place);
     let Different { mut changed, added } = files.list(project)?;
     let submodules = files.submodules(project)?;
     // The folder of a submodule is empty; without it the submodule is what it was.
@@ -73,6 +112,9 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
             None => fit.push(path),
         }
     }
+    // Git does not look behind a link, not even to see that a file is gone.
+    let (behind, fit): (Vec<_>, Vec<_>) = fit.into_iter().partition(|path| is_behind_a_link(files.work, path));
+    files.drop_paths(project, behind)?;
     left_out.extend(files.take_in(project, fit)?);
     Ok(Staged { tree: files.write_tree(project)?, left_out })
 }
@@ -88,11 +130,13 @@ pub(crate) fn reset(project: &GitProject, place: &Place, tree: TreeId) -> Result
 pub(crate) struct Files<'a> {
     pub(crate) git_dir: &'a Path,
     pub(crate) work: &'a Path,
+    /// How long a look may take.
+    pub(crate) limit: Duration,
 }
 
 impl<'a> Files<'a> {
     pub(crate) fn of(place: &'a Place) -> Self {
-        Self { git_dir: &place.capture, work: &place.work }
+        Self { git_dir: &place.capture, work: &place.work, limit: LONG }
     }
 
     /// A call on the files. Objects are synced: git would take an empty one, as a power loss leaves it, for one that
@@ -148,7 +192,7 @@ impl<'a> Files<'a> {
                 ".",
                 ":(exclude,top).enki",
             ])
-            .long()
+            .timeout(self.limit)
             .ok()?;
         let mut different = Different::default();
         for entry in output.stdout.split(|b| *b == 0) {
@@ -181,16 +225,46 @@ impl<'a> Files<'a> {
             // One wait for the disk for all files, not one for each.
             call = call.config("core.fsyncMethod=batch");
         }
-        let output =
-            call.args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"]).stdin(input).long().ok()?;
+        let output = call
+            .args(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"])
+            .stdin(input)
+            .timeout(self.limit)
+            .ok()?;
         let ignored = output.stderr.lines().filter_map(|line| line.strip_prefix("Ignoring path "));
         Ok(ignored.map(|line| LeftOut::new(line.as_bytes(), "has a name that git does not take")).collect())
+    }
+
+    /// Takes these paths out of the index, whatever is there.
+    fn drop_paths(&self, project: &GitProject, paths: Vec<&Vec<u8>>) -> Result<(), GitError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut input = Vec::new();
+        for path in paths {
+            input.extend_from_slice(path);
+            input.push(0);
+        }
+        let call = self.at(project, Durable::Committed).args(["update-index", "-z", "--force-remove", "--stdin"]);
+        call.stdin(input).ok()?;
+        Ok(())
     }
 
     /// The index as a tree.
     pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
         self.at(project, Durable::Committed).arg("write-tree").ok()?.id()
     }
+}
+
+/// Longer than a look at the files of any usual workspace.
+const QUICK: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+fn is_behind_a_link(work: &Path, path: &[u8]) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    path.ancestors()
+        .skip(1)
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .any(|folder| fs::symlink_metadata(work.join(folder)).is_ok_and(|meta| meta.is_symlink()))
 }
 
 /// Paths that differ from the index.

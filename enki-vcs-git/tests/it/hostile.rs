@@ -350,7 +350,7 @@ const VECTORS: &[Vector] = &[
     ),
     vector(
         "a tree with .git in the agent's own commit",
-        |b| evil_tree(b),
+        evil_tree,
         "merged|its own commits stay in its workspace: git says",
     ),
     vector(
@@ -415,12 +415,22 @@ const VECTORS: &[Vector] = &[
         "refused: a.txt is neither a file nor a folder nor a link",
     ),
     vector(
-        "FIFOs where git reads: .gitignore, .gitattributes",
+        "FIFOs where git reads rules",
         |b| {
             fs::remove_file(b.work.join(".gitignore")).unwrap();
-            fifo(&b.work.join(".gitignore"));
+            for name in [".gitignore", ".gitattributes"] {
+                fifo(&b.work.join(name));
+            }
         },
         "refused|.gitignore is neither a file nor a folder nor a link",
+    ),
+    vector(
+        "a FIFO deep inside where git reads rules",
+        |b| {
+            write(&b.work, "d/e/f.txt", "x");
+            fifo(&b.work.join("d/e/.gitignore"));
+        },
+        "refused: d/e/.gitignore is neither a file nor a folder nor a link",
     ),
     vector(
         "names that are no UTF-8, options or line breaks",
@@ -435,7 +445,7 @@ const VECTORS: &[Vector] = &[
         "chmod 000 on files and folders",
         |b| {
             for name in ["src/lib.rs", "src", "."] {
-                fs::set_permissions(b.work.join(name), fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(b.work.join(name), fs::Permissions::from_mode(0o000)).unwrap();
             }
         },
         "merged",
@@ -592,15 +602,11 @@ const VECTORS: &[Vector] = &[
         },
         "tampered: the git directory was changed",
     ),
-    vector(
-        "main: .git deleted",
-        |b| fs::remove_dir_all(b.main().join(".git")).unwrap(),
-        "tampered: git cannot read your repository any more",
-    ),
+    vector("main: .git deleted", |b| fs::remove_dir_all(b.main().join(".git")).unwrap(), "lost"),
     vector(
         "main: HEAD switched",
         |b| b.git_at_main(&["symbolic-ref", "HEAD", "refs/heads/only"]),
-        "built|HEAD was refs/heads/main and is refs/heads/only",
+        "merged|HEAD was refs/heads/main and is refs/heads/only",
     ),
     vector(
         "main: a commit in the person's name",

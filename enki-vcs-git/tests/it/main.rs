@@ -15,6 +15,7 @@ mod cost;
 mod folder;
 mod hostile;
 mod hostile_drift;
+mod hostile_races;
 mod keep;
 mod killed;
 mod kinds;
