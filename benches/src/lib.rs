@@ -7,3 +7,4 @@ pub mod life;
 pub mod merges;
 pub mod plans;
 pub mod repository;
+pub mod workspaces;

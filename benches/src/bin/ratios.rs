@@ -10,7 +10,7 @@ use enki_benches::life::{self, Agents};
 use enki_benches::merges::{Captured, median};
 use enki_benches::plans::{Shape, plan, spec};
 use enki_benches::repository::Repository;
-use enki_benches::{baseline, landing, plans};
+use enki_benches::{baseline, landing, plans, workspaces};
 use enki_core::driver::{Shutdown, Submission};
 use enki_core::store::{LogId, TaskStore, Version};
 use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -36,6 +36,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted("V4") {
         recovery()?;
     }
+    if wanted("V8") {
+        prepared()?;
+    }
     if wanted("V9") {
         merges()?;
     }
@@ -48,6 +51,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if only.as_deref() == Some("BIG") {
         large()?;
     }
+    Ok(())
+}
+
+fn prepared() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let times = runtime.block_on(workspaces::measure(30_000, 1_000, 3));
+    let worktree = median(&times.worktree);
+    row("V8 workspace from the pool, p50 (ms), against 20 ms", median(&times.pooled), 20.0, "<= 1.0");
+    row("V8 workspace from nothing (ms), against git worktree add", median(&times.cold), worktree, "<= 1.0");
+    row("V8 ready again after 10 files, used (ms), the same", median(&times.reused), worktree, "<= 0.2");
+    row("V8 ready again after 10 files, unused (ms), the same", median(&times.refreshed), worktree, "<= 0.2");
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Tells the provider of workspaces what will be asked for soon, without ever waiting for it.
 
-use crate::engine::{Engine, Event, LogAppend};
-use crate::execution::Event as Fact;
+use crate::engine::{Engine, LogAppend};
 use crate::id::{CommitId, ExecutionId};
 use crate::store::LogKind;
 use crate::workspace::WorkspaceProvider;
@@ -34,12 +33,9 @@ impl Ahead {
         Self { hints }
     }
 
-    /// Looks for integration branches that were opened or moved: fresh workspaces begin at their heads.
+    /// Looks at the execution that moved last: fresh workspaces begin at the head of its integration branch.
     pub(super) fn look(&self, engine: &Engine, appends: &[LogAppend]) {
-        let moved = appends.iter().rev().filter(|append| append.log.kind == LogKind::Execution).find(|append| {
-            let of = |event: &Event| matches!(event, Event::Execution(Fact::Opened { .. } | Fact::StepMerged { .. }));
-            append.events.iter().any(of)
-        });
+        let moved = appends.iter().rfind(|append| append.log.kind == LogKind::Execution);
         if let Some(append) = moved
             && let Some(hint) = hint(engine, ExecutionId::new(append.log.id))
         {

@@ -357,3 +357,19 @@ async fn the_space_of_a_workspace_is_measured_when_asked() {
     let after = workspaces.bytes(&workspaces.list().await.unwrap()[0]).await.unwrap();
     assert!(after >= before + (300 << 10), "{before} {after}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prepared_workspaces_are_freed_with_what_can_be_made_again() {
+    let repo = Repo::new();
+    let base = repo.head("main");
+    let workspaces = prepare_one(&repo, base).await;
+    let keep = workspaces.keep(enki_vcs_git::Known::default());
+    let items = keep.survey().unwrap();
+    let item = items.iter().find(|item| item.id == "pool/1").expect("it is listed");
+    let lock = File::open(repo.root.join(".enki/pool/1.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(matches!(keep.free(item).unwrap(), enki_vcs_git::Freed::Stays(_)), "somebody is at it");
+    drop(lock);
+    assert!(matches!(keep.free(item).unwrap(), enki_vcs_git::Freed::Gone));
+    assert!(!entry(&repo, 1).exists());
+}
