@@ -6,6 +6,7 @@
 //! which can be restored, are not looked at, and the content need not be read.
 
 use crate::sweep::{Folder, Kind};
+use enki_core::id::TreeId;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -19,8 +20,10 @@ use std::path::Path;
 const DOUBT: i128 = 50_000_000;
 
 /// Notes on the tracked files of a workspace and the folders they are in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Manifest {
+    /// What the files are, and the index that is kept with the notes.
+    pub(crate) tree: TreeId,
     files: HashMap<Vec<u8>, File>,
     folders: HashMap<Vec<u8>, Owner>,
     /// Start of the machine in which they were made: files are not synced, so after another one they may be torn.
@@ -43,25 +46,46 @@ struct Owner {
 
 impl Manifest {
     /// Notes the files of that list: paths below `work`, each ending with a zero byte.
-    pub(crate) fn note(work: &Path, list: &[u8], boot: &str) -> io::Result<Self> {
-        let mut found = Self { boot: boot.to_owned(), ..Self::default() };
+    pub(crate) fn note(work: &Path, list: &[u8], tree: TreeId, boot: &str) -> io::Result<Self> {
+        let boot = boot.to_owned();
+        let mut found = Self { tree, files: HashMap::new(), folders: HashMap::new(), boot };
         found.note_folder(work, b"")?;
-        for path in list.split(|b| *b == 0).filter(|path| !path.is_empty()) {
+        found.note_again(work, list.split(|b| *b == 0).filter(|path| !path.is_empty()), tree)?;
+        Ok(found)
+    }
+
+    /// Notes anew what is at these paths, all that changed on the way to that tree: a path that is left out is taken
+    /// for touched later, and so may cost something, but never shows anything.
+    pub(crate) fn note_again<'a>(
+        &mut self,
+        work: &Path,
+        paths: impl IntoIterator<Item = &'a [u8]>,
+        tree: TreeId,
+    ) -> io::Result<()> {
+        self.tree = tree;
+        for path in paths {
+            let meta = match fs::symlink_metadata(work.join(OsStr::from_bytes(path))) {
+                Ok(meta) => meta,
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    self.files.remove(path);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
             for (at, _) in path.iter().enumerate().filter(|(_, b)| **b == b'/') {
-                if !found.folders.contains_key(&path[..at]) {
-                    found.note_folder(work, &path[..at])?;
+                if !self.folders.contains_key(&path[..at]) {
+                    self.note_folder(work, &path[..at])?;
                 }
             }
-            let meta = fs::symlink_metadata(work.join(OsStr::from_bytes(path)))?;
             if meta.is_dir() {
                 // The place of a submodule.
-                found.note_folder(work, path)?;
+                self.note_folder(work, path)?;
             } else {
                 let changed = nanoseconds(meta.ctime(), meta.ctime_nsec());
-                found.files.insert(path.to_vec(), File { inode: meta.ino(), changed });
+                self.files.insert(path.to_vec(), File { inode: meta.ino(), changed });
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn note_folder(&mut self, work: &Path, path: &[u8]) -> io::Result<()> {
@@ -77,7 +101,7 @@ impl Manifest {
     /// Its form in a file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.files.len() * 80);
-        bytes.extend_from_slice(format!("b 0 0 0 {}\0", self.boot).as_bytes());
+        bytes.extend_from_slice(format!("b 0 0 0 {}\0t 0 0 0 {}\0", self.boot, self.tree).as_bytes());
         for (path, folder) in &self.folders {
             bytes.extend_from_slice(format!("d {} {} {} ", folder.mode, folder.user, folder.group).as_bytes());
             bytes.extend_from_slice(path);
@@ -100,9 +124,16 @@ impl Manifest {
         let bytes = fs::read(file)?;
         let meta = fs::symlink_metadata(file)?;
         let written = nanoseconds(meta.mtime(), meta.mtime_nsec());
-        let mut found = Self::default();
-        for line in bytes.split(|b| *b == 0).filter(|line| !line.is_empty()) {
-            found.line(line, written).ok_or_else(|| Error::other(format!("{} is damaged", file.display())))?;
+        let damaged = || Error::other(format!("{} is damaged", file.display()));
+        let mut lines = bytes.split(|b| *b == 0).filter(|line| !line.is_empty());
+        let head = |line: Option<&[u8]>, start: &str| {
+            line.and_then(|line| Some(std::str::from_utf8(line).ok()?.strip_prefix(start)?.to_owned()))
+        };
+        let boot_then = head(lines.next(), "b 0 0 0 ").ok_or_else(damaged)?;
+        let tree = head(lines.next(), "t 0 0 0 ").and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
+        let mut found = Self { tree, files: HashMap::new(), folders: HashMap::new(), boot: boot_then };
+        for line in lines {
+            found.line(line, written).ok_or_else(damaged)?;
         }
         if found.boot != boot {
             return Err(Error::other(format!("{} is of another start of the machine", file.display())));
@@ -125,28 +156,35 @@ impl Manifest {
                 self.files.insert(path, File { inode: a.try_into().ok()?, changed: b });
             }
             b"f" => {}
-            b"b" => self.boot = String::from_utf8(path).ok()?,
             _ => return None,
         }
         Some(())
     }
 
     /// Removes whatever is not as noted: new files, ignored ones too, and files that somebody touched. Folders get
-    /// back their modes. Follows no link.
+    /// back their modes. Follows no link. Gives what it removed.
     ///
     /// # Errors
     ///
     /// Whatever is doubtful: the workspace is not to be used again then.
-    pub(crate) fn restore(&self, work: &Path) -> io::Result<()> {
+    pub(crate) fn restore(&self, work: &Path) -> io::Result<Vec<Vec<u8>>> {
         let top = Folder::open(work)?;
         let Some(owner) = self.folders.get(&b""[..]) else { return Err(Error::other("its notes are empty")) };
         if !top.is_plain()? || !self.own(&top, *owner)? {
             return Err(Error::other("its own folder was given rights or attributes"));
         }
-        self.restore_in(&top, &mut Vec::new(), 0)
+        let mut removed = Vec::new();
+        self.restore_in(&top, &mut Vec::new(), &mut removed, 0)?;
+        Ok(removed)
     }
 
-    fn restore_in(&self, folder: &Folder, path: &mut Vec<u8>, depth: usize) -> io::Result<()> {
+    fn restore_in(
+        &self,
+        folder: &Folder,
+        path: &mut Vec<u8>,
+        removed: &mut Vec<Vec<u8>>,
+        depth: usize,
+    ) -> io::Result<()> {
         if depth > crate::sweep::DEEP {
             return Err(Error::other("its folders are too deep"));
         }
@@ -157,22 +195,24 @@ impl Manifest {
             }
             path.extend_from_slice(name.to_bytes());
             let found = folder.look(&name)?;
-            match (&found.kind, self.folders.get(path.as_slice())) {
+            let untouched = match (&found.kind, self.folders.get(path.as_slice())) {
                 (Kind::Folder, Some(owner)) => {
                     let inner = folder.enter(&name)?;
-                    if inner.is_plain()? && self.own(&inner, *owner)? {
-                        self.restore_in(&inner, path, depth + 1)?;
-                    } else {
-                        folder.remove(&name)?;
+                    let fine = inner.is_plain()? && self.own(&inner, *owner)?;
+                    if fine {
+                        self.restore_in(&inner, path, removed, depth + 1)?;
                     }
+                    fine
                 }
+                (Kind::Folder, None) => false,
                 (Kind::Other, _) => {
-                    let noted = self.files.get(path.as_slice());
-                    if noted != Some(&File { inode: found.inode, changed: found.changed }) {
-                        folder.remove(&name)?;
-                    }
+                    let now = File { inode: found.inode, changed: found.changed };
+                    self.files.get(path.as_slice()) == Some(&now)
                 }
-                (Kind::Folder, None) => folder.remove(&name)?,
+            };
+            if !untouched {
+                folder.remove(&name)?;
+                removed.push(path.clone());
             }
             path.truncate(length);
         }

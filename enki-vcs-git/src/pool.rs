@@ -156,7 +156,7 @@ pub(crate) fn take(project: &GitProject, place: &Place, state: &State, base: Com
     let Some((entry, exact)) = find(project, state.populated) else { return false };
     let taken = || -> Result<(), GitError> {
         if !exact {
-            entry.bring_to(project, base, state.populated)?;
+            entry.bring_to(project, base, state.populated, entry.noted())?;
         }
         if let Some(parent) = place.work.parent() {
             private_dir(parent)?;
@@ -281,25 +281,30 @@ impl Entry {
 
     /// Brings what is there, if it can be used, to that tree, else begins with nothing. Ready at the end.
     fn fill(&self, project: &GitProject, base: CommitId, tree: TreeId) -> Result<(), GitError> {
-        let usable = match self.ready(project) {
-            Some(_) => true,
-            None => self.dir.is_dir() && self.reset_used(project),
-        };
-        if usable {
-            match self.bring_to(project, base, tree) {
+        let used = || if self.dir.is_dir() { self.reset_used(project) } else { None };
+        let noted = if self.ready(project).is_some() { self.noted() } else { used() };
+        if noted.is_some() {
+            match self.bring_to(project, base, tree, noted) {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::debug!(entry = %self.dir.display(), %error, "a prepared workspace is made anew"),
             }
         }
         self.wipe()?;
-        let result = self.bring_to(project, base, tree);
+        let result = self.bring_to(project, base, tree, None);
         if result.is_err() {
             self.wipe()?;
         }
         result
     }
 
-    fn bring_to(&self, project: &GitProject, base: CommitId, tree: TreeId) -> Result<(), GitError> {
+    /// Makes the files those of that tree: all of them, or those that differ from what was noted.
+    fn bring_to(
+        &self,
+        project: &GitProject,
+        base: CommitId,
+        tree: TreeId,
+        noted: Option<Noted>,
+    ) -> Result<(), GitError> {
         let (work, git) = (self.work(), self.git());
         self.unready()?;
         agent_git::remove(&git.join(MANIFEST))?;
@@ -310,7 +315,7 @@ impl Entry {
         agent_git::remove(&git.join("index.lock"))?;
         let at = Files { git_dir: &git, work: &work, limit: crate::stage::LONG };
         at.reset(project, &self.lock, tree)?;
-        self.note(project, at)?;
+        self.note(project, at, tree, noted)?;
         setup::prepare(project, at, &format!("pool-{}", self.n))?;
         let ready = Ready { format: 1, boot: boot(), recipe: setup::recipe(project), base, tree };
         let bytes = serde_json::to_vec(&ready).map_err(|e| GitError::io("write", &self.ready_file(), e.into()))?;
@@ -318,35 +323,59 @@ impl Entry {
     }
 
     /// Notes what the files and the index are now.
-    fn note(&self, project: &GitProject, at: Files<'_>) -> Result<(), GitError> {
+    fn note(&self, project: &GitProject, at: Files<'_>, tree: TreeId, noted: Option<Noted>) -> Result<(), GitError> {
         let (index, kept) = (at.git_dir.join("index"), at.git_dir.join(INDEX));
         agent_git::remove(&kept)?;
         // A name of its own: git never writes into an index, it puts another one in its place.
         fs::hard_link(&index, &kept).map_err(|e| GitError::io("keep", &index, e))?;
-        let list = at.at(project, Durable::No).args(["ls-files", "-z"]).long().ok()?;
-        let manifest =
-            Manifest::note(at.work, &list.stdout, &boot()).map_err(|e| GitError::io("look at", at.work, e))?;
+        let io = |e| GitError::io("look at", at.work, e);
+        let manifest = match noted {
+            Some(Noted { mut manifest, removed }) => {
+                let changed = project.diff(at.git_dir, manifest.tree, tree)?;
+                let paths = changed.iter().map(|change| &change.path[..]).chain(removed.iter().map(|path| &path[..]));
+                manifest.note_again(at.work, paths, tree).map_err(io)?;
+                manifest
+            }
+            None => {
+                let list = at.at(project, Durable::No).args(["ls-files", "-z"]).long().ok()?;
+                Manifest::note(at.work, &list.stdout, tree, &boot()).map_err(io)?
+            }
+        };
         put(&at.git_dir.join(MANIFEST), &manifest.to_bytes())
     }
 
-    /// Takes out of a workspace that was worked in whatever is not as it was prepared. Says whether it can be used;
-    /// anything doubtful means no.
-    fn reset_used(&self, project: &GitProject) -> bool {
+    /// The notes on an entry in which nobody was at work.
+    fn noted(&self) -> Option<Noted> {
+        let manifest = Manifest::load(&self.git().join(MANIFEST), &boot()).ok()?;
+        Some(Noted { manifest, removed: Vec::new() })
+    }
+
+    /// Takes out of a workspace that was worked in whatever is not as it was prepared. Gives nothing if it cannot be
+    /// used; anything doubtful means that.
+    fn reset_used(&self, project: &GitProject) -> Option<Noted> {
         let (git, clean) = (self.git(), self.dir.join("git.new"));
-        let done = || -> std::io::Result<()> {
+        let done = || -> std::io::Result<Noted> {
             let manifest = Manifest::load(&git.join(MANIFEST), &boot())?;
             // From here on only its end says what the files are.
             fs::remove_file(git.join(MANIFEST))?;
-            manifest.restore(&self.work())?;
+            let removed = manifest.restore(&self.work())?;
             // Of its git directory only the index as the files were written: no refs, no objects, no settings.
             sweep::remove(&clean)?;
             project.private_git_dir(&clean, &[project.common_dir()]).map_err(std::io::Error::other)?;
             fs::rename(git.join(INDEX), clean.join("index"))?;
             sweep::remove(&git)?;
-            fs::rename(&clean, &git)
+            fs::rename(&clean, &git)?;
+            Ok(Noted { manifest, removed })
         };
-        done().inspect_err(|error| tracing::debug!(entry = %self.dir.display(), %error, "it is not used again")).is_ok()
+        done().inspect_err(|error| tracing::debug!(entry = %self.dir.display(), %error, "it is not used again")).ok()
     }
+}
+
+/// What is known of the files of an entry: the notes, and what was removed since.
+#[derive(Debug)]
+struct Noted {
+    manifest: Manifest,
+    removed: Vec<Vec<u8>>,
 }
 
 /// Does one piece of the work that is missing. Says whether there may be more.
