@@ -30,21 +30,27 @@ impl ProjectLock {
         options.read(true).write(true).create(true).truncate(false);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path).map_err(cannot)?;
-        let held = match file.try_lock() {
-            Ok(()) => false,
-            Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        let mut waits = 0;
+        let before = loop {
+            let held = match file.try_lock() {
+                Ok(()) => false,
+                Err(TryLockError::WouldBlock) => true,
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            };
+            let before = read(&mut file);
+            if !held {
+                break before;
+            }
+            if waits == WAITS || !before.as_ref().is_some_and(is_dead) {
+                return Ok(Err(before));
+            }
+            waits += 1;
+            wait();
         };
-        let mut text = String::new();
-        let read = (&mut file).take(4096).read_to_string(&mut text);
-        let before: Option<Holder> = read.ok().and_then(|_| parse(&text));
-        if held {
-            return Ok(Err(before));
-        }
         let holder = Holder {
             id: before.map_or_else(fresh_id, |before| before.id),
             pid: host.pid,
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: this_machine(),
             since: host.now(),
         };
         let json = serde_json::to_string(&holder).expect("a holder is plain data");
@@ -69,14 +75,32 @@ pub(crate) fn holder(enki_dir: &Path) -> Option<Holder> {
     if file.try_lock_shared().is_ok() {
         return None;
     }
-    let mut text = String::new();
-    (&mut file).take(4096).read_to_string(&mut text).ok()?;
-    parse(&text)
+    read(&mut file)
 }
 
 /// What the first line says; after it there may be the end of an older, longer one.
-fn parse(text: &str) -> Option<Holder> {
+fn read(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(4096).read_to_string(&mut text).ok()?;
     serde_json::from_str(text.lines().next()?).ok()
+}
+
+/// Whether a holder's process is gone for certain: then its lock will be, in a moment. A child that it was just starting
+/// when it was killed has all its files open until the child's own program runs.
+fn is_dead(holder: &Holder) -> bool {
+    let pid = i32::try_from(holder.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+    holder.host == this_machine() && pid.is_some_and(gone)
+}
+
+fn this_machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the end of another process's lock cannot be waited for with a limit")]
+fn wait() {
+    std::thread::sleep(std::time::Duration::from_millis(50));
 }
 
 /// The error of a project that somebody else drives.
@@ -103,3 +127,6 @@ fn fresh_id() -> String {
 pub(crate) fn random_hex() -> String {
     fresh_id()
 }
+
+/// How often a dead holder's lock is looked at again: two seconds in all.
+const WAITS: u32 = 40;

@@ -489,6 +489,21 @@ fn bad_input_16_a_second_run_names_the_first() {
     assert_eq!(code(&child.wait_with_output().unwrap()), 0);
 }
 
+/// A child that a killed run was just starting has its lock for some milliseconds more.
+#[test]
+fn the_lock_of_a_dead_process_is_waited_for() {
+    let place = Place::new();
+    assert_eq!(code(&place.enki(&["run", "--task", "T"])), 0);
+    let lock = fs::File::open(place.root.join(".enki/lock")).unwrap();
+    lock.lock().unwrap();
+    let child = place.command(&["run", "--task", "U"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (_open, silence) = std::sync::mpsc::channel::<()>();
+    let _ = silence.recv_timeout(Duration::from_millis(300));
+    lock.unlock().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 0, "{}", both(&output));
+}
+
 #[test]
 fn others_steer_a_running_orchestrator_and_get_a_real_answer() {
     let place = Place::new();
