@@ -172,10 +172,7 @@ impl GitKeep {
             items.push(self.task(*task, things, &landed, &waiting)?);
         }
         items.extend(self.rest(&held, &landed, &waiting)?);
-        if !self.known.any_open() && items.iter().all(|item| item.task.is_none() || item.verdict.may_go()) {
-            // Last: workspaces borrow from it.
-            items.extend(self.folder("refinery.git", "refinery", "merges are built in it, and made again when needed"));
-        }
+        items.extend(self.refinery(&items));
         items.iter_mut().for_each(|item| item.seen.clone_from(&seen));
         Ok(items)
     }
@@ -287,11 +284,38 @@ impl GitKeep {
                     Some(_lock) => agent_git::remove(path)?,
                     None => return Ok(Freed::Stays("somebody is at work there".to_owned())),
                 }
+            } else if *path == enki.join("refinery.git") && (self.is_borrowed_from()? || has_refs(path)) {
+                return Ok(Freed::Stays("folders that stay borrow from it".to_owned()));
             } else {
                 agent_git::remove(path)?;
             }
         }
         Ok(Freed::Gone)
+    }
+
+    /// The refinery goes last, because workspaces borrow from it; and it stays if it keeps what agents committed for
+    /// themselves, which is nowhere else.
+    fn refinery(&self, others: &[Item]) -> Option<Item> {
+        let path = self.project.enki_dir().join("refinery.git");
+        if path.is_dir() && has_refs(&path) {
+            let why = "it keeps what agents committed for themselves";
+            let mut item = Item::new("refinery.git", "refinery", Verdict::Live, why);
+            (item.bytes, item.paths) = (size(&path), vec![path]);
+            return Some(item);
+        }
+        let goes = !self.known.any_open() && others.iter().all(|item| item.task.is_none() || item.verdict.may_go());
+        let why = "merges are built in it, and made again when needed";
+        if goes { self.folder("refinery.git", "refinery", why) } else { None }
+    }
+
+    /// Whether a folder that is still there borrows from the refinery.
+    fn is_borrowed_from(&self) -> Result<bool, GitError> {
+        for dir in ["capture", "aside", "pool", "checks"] {
+            if entries(&self.project.enki_dir().join(dir))?.iter().any(|(path, _)| path.is_dir()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn derived(&self) -> Result<Vec<Item>, GitError> {
@@ -599,6 +623,15 @@ fn entries(dir: &Path) -> Result<Vec<(PathBuf, SystemTime)>, GitError> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a git directory of ours has a ref.
+fn has_refs(dir: &Path) -> bool {
+    fn any(dir: &Path) -> bool {
+        let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.any(|entry| !entry.path().is_dir() || any(&entry.path()))
+    }
+    dir.join("packed-refs").exists() || any(&dir.join("refs"))
 }
 
 /// What a file or folder takes on the disk. Links are not followed; what cannot be read counts nothing.

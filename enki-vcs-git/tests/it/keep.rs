@@ -263,6 +263,24 @@ async fn a_nested_repository_is_not_removed_even_when_given_up() {
     assert!(why.contains("nested") && made.path.join("nested/file").exists(), "{why}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refinery_stays_with_what_agents_committed_for_themselves() {
+    let repo = Repo::new();
+    let (workspaces, spec, made) = fresh(&repo, "a").await;
+    write(&made.path, "own.txt", "own\n");
+    repo.git_in(&made.path, &["add", "-A"]);
+    repo.git_in(&made.path, &["commit", "-q", "-m", "my own"]);
+    let own = repo.git_in(&made.path, &["rev-parse", "HEAD"]);
+    let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+    merge(&repo, &main(), step_change("a", 1, commit)).await;
+    let keep = keep(&repo, known(Life::Over, &["a"]));
+    assert!(free(&keep).contains(&task("a").to_string()));
+    assert_eq!(free(&keep), [""; 0]);
+    assert_eq!(find(&keep.survey().unwrap(), "refinery.git").verdict, Verdict::Live);
+    let refinery = repo.root.join(".enki/refinery.git");
+    assert_eq!(repo.git(&["--git-dir", refinery.to_str().unwrap(), "cat-file", "-t", &own]), "commit");
+}
+
 /// Only `update-ref --stdin`, which deletes, fails: as if we had been killed just before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_death_between_archive_and_deletion_loses_nothing_and_the_next_call_finishes() {
