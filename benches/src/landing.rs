@@ -14,6 +14,7 @@ use enki_core::id::{CommitId, TaskId};
 use enki_core::refinery::{
     Build, Candidate, Change, Check, Gate, Import, Publish, Refinery, RefineryError, TargetState,
 };
+use enki_core::spec::{Land, PlanSpec};
 use enki_core::store::Holder;
 use enki_core::time::Timestamp;
 use enki_core::workspace::{
@@ -188,7 +189,7 @@ pub async fn replay(captured: &Captured, changes: &[Change], width: u32) -> f64 
         Arc::new(Over),
     );
     let enki = start(backends, width).await;
-    let seconds = run(&enki, changes.len()).await;
+    let seconds = run(&enki, changes.len(), Land::End).await;
     enki.shut_down(Shutdown::Drain);
     let count = captured.repository.git(&["rev-list", "--count", "--no-merges", &format!("{}..main", captured.base)]);
     assert_eq!(count, changes.len().to_string(), "not every change is on its target, once");
@@ -207,9 +208,9 @@ async fn start(backends: Backends, width: u32) -> Orchestrator {
     driver::start(backends, settings).await.expect("the store is fresh").0
 }
 
-async fn run(enki: &Orchestrator, steps: usize) -> f64 {
+async fn run(enki: &Orchestrator, steps: usize, land: Land) -> f64 {
     let begin = Instant::now();
-    let plan = spec(Shape::Layers(steps), steps);
+    let plan = PlanSpec { land: Some(land), ..spec(Shape::Layers(steps), steps) };
     let submission = Submission::new(plan, "main".parse().expect("a fine name"));
     let execution = enki.submit(submission).await.expect("the plan is good").execution;
     enki.rest(execution).await.expect("the driver drives");
@@ -226,11 +227,13 @@ async fn run(enki: &Orchestrator, steps: usize) -> f64 {
 ///
 /// If not every step is one commit on the target with the right content.
 pub async fn plan(repository: &Repository, files: usize, steps: usize, width: u32) -> (f64, Phases) {
+    // As a person has it: the branch is checked out, and moves along with its files.
+    repository.git(&["checkout", "-q", "main"]);
     let project = repository.project();
     let base = repository.git(&["rev-parse", "main"]);
     let paths: Vec<String> = (0..steps).map(|n| repository.file(n * files / steps)).collect();
     let (enki, phases) = whole(&project, &repository.beside("plan.db"), paths.clone(), width).await;
-    let seconds = run(&enki, steps).await;
+    let seconds = run(&enki, steps, Land::Each).await;
     enki.shut_down(Shutdown::Drain);
     let count = repository.git(&["rev-list", "--count", "--no-merges", &format!("{base}..main")]);
     assert_eq!(count, steps.to_string(), "not every step is one commit");

@@ -11,11 +11,14 @@ use crate::objects::Kept;
 use crate::project::GitProject;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const SUBMODULE: &str = "160000";
+/// The files of a pack, in the order in which they may come: once the last is there, git reads the others.
+const ENDINGS: [&str; 3] = ["pack", "rev", "idx"];
 
 impl GitProject {
     /// Brings a candidate that this process built on `base`, directly or over others, into the person's repository and
@@ -33,7 +36,8 @@ impl GitProject {
         }
         let Some(objects) = self.made(refinery, base, commit)? else { return Ok(None) };
         crash_point!("git.fetch");
-        if !self.link(refinery, &objects)? {
+        let packs = self.packs(base, commit);
+        if !(self.link_packs(&packs) && self.link(refinery, &objects, packs.is_empty())?) {
             return Ok(None);
         }
         match self.create_ref(lock, full_ref, commit) {
@@ -46,10 +50,18 @@ impl GitProject {
         if !self.has_all(&objects)? {
             return Ok(None);
         }
-        self.sync(full_ref, &objects)?;
+        let files: Vec<String> = objects.iter().filter(|id| loose(self.common_dir(), id).exists()).cloned().collect();
+        self.sync(full_ref, &files)?;
         // From here on the person's repository has them, and the refinery borrows them. What stays is only litter.
         for id in &objects {
             fs::remove_file(loose(refinery, id)).ok();
+        }
+        // A pack with more in it than is kept by now stays.
+        for (pack, _) in packs.iter().filter(|(_, last)| *last == commit) {
+            // The index first: without it a pack is not looked at.
+            for ending in ENDINGS.iter().rev() {
+                fs::remove_file(pack.with_extension(ending)).ok();
+            }
         }
         self.memo().kept(commit, full_ref);
         Ok(Some(Kept::Yes))
@@ -108,8 +120,31 @@ impl GitProject {
         Ok(Some(objects))
     }
 
-    /// Gives the person's repository what it lacks of these objects. False if one is neither there nor a file of ours.
-    fn link(&self, refinery: &Path, objects: &[String]) -> Result<bool, GitError> {
+    /// The packs of the refinery in which the commits after `base` up to `commit` came.
+    fn packs(&self, base: CommitId, commit: CommitId) -> BTreeSet<(PathBuf, CommitId)> {
+        let line = self.memo().line(base, commit).unwrap_or_default();
+        let packs = line.into_iter().filter_map(|id| self.memo().get(id)?.pack);
+        packs.filter(|(pack, _)| pack.with_extension("idx").exists()).collect()
+    }
+
+    /// Gives the person's repository these packs. False if it cannot be done by links.
+    fn link_packs(&self, packs: &BTreeSet<(PathBuf, CommitId)>) -> bool {
+        let folder = self.common_dir().join("objects/pack");
+        packs.iter().all(|(pack, _)| {
+            ENDINGS.iter().all(|ending| {
+                let from = pack.with_extension(ending);
+                let Some(name) = from.file_name() else { return false };
+                match fs::hard_link(&from, folder.join(name)) {
+                    Ok(()) => true,
+                    Err(e) => e.kind() == ErrorKind::AlreadyExists || (*ending == "rev" && !from.exists()),
+                }
+            })
+        })
+    }
+
+    /// Gives the person's repository what it lacks of these objects. False if one is neither there nor a file of ours,
+    /// unless it is looked for later.
+    fn link(&self, refinery: &Path, objects: &[String], all: bool) -> Result<bool, GitError> {
         let store = self.common_dir();
         let mut elsewhere = Vec::new();
         for id in objects {
@@ -132,7 +167,7 @@ impl GitProject {
                 Err(_) => return Ok(false),
             }
         }
-        self.are_in(store, &elsewhere)
+        Ok(!all || self.are_in(store, &elsewhere)?)
     }
 
     fn has_all(&self, objects: &[String]) -> Result<bool, GitError> {

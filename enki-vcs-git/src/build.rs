@@ -66,15 +66,20 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
 /// The candidate that a chain on `base` ends in.
 fn from_chain(project: &GitProject, base: CommitId, base_tree: TreeId, chain: &Chain) -> Build {
     let mut candidate = Candidate { commit: base, tree: base_tree, base };
-    for (commit, tree) in chain.iter().flatten() {
+    for (commit, tree) in chain.commits.iter().flatten() {
         project.memo().put(*commit, *tree, Some(candidate.commit));
         (candidate.commit, candidate.tree) = (*commit, *tree);
     }
     if candidate.commit == base {
         return Build::Empty;
     }
+    if let Some(pack) = &chain.pack {
+        for (commit, _) in chain.commits.iter().flatten() {
+            project.memo().packed(*commit, pack, candidate.commit);
+        }
+    }
     crash_point!("merge.3.after");
-    Build::Candidate { candidate, commits: chain.iter().map(|made| made.map(|(commit, _)| commit)).collect() }
+    Build::Candidate { candidate, commits: chain.commits.iter().map(|made| made.map(|(commit, _)| commit)).collect() }
 }
 
 /// Sees to it that all commits are there before git is asked to merge them (F11), and that their trees and parents are

@@ -12,10 +12,17 @@ use crate::project::GitProject;
 use enki_core::id::{CommitId, TreeId};
 use enki_core::refinery::{Change, ChangeKind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-/// A commit of the chain for each change, and its tree; `None` for a change of nothing.
-pub(crate) type Chain = Vec<Option<(CommitId, TreeId)>>;
+/// What was made of a batch.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// A commit for each change, and its tree; `None` for a change of nothing.
+    pub(crate) commits: Vec<Option<(CommitId, TreeId)>>,
+    /// The pack that holds what is new in them, without its ending.
+    pub(crate) pack: Option<PathBuf>,
+}
 
 const SUBMODULE: &str = "160000";
 
@@ -29,7 +36,7 @@ pub(crate) fn chain(
 ) -> Result<Option<Chain>, GitError> {
     let Some(edits) = separate_edits(project, refinery, base, changes)? else { return Ok(None) };
     if edits.iter().all(Vec::is_empty) {
-        return Ok(Some(vec![None; changes.len()]));
+        return Ok(Some(Chain { commits: vec![None; changes.len()], pack: None }));
     }
     let mut input = b"feature done\n".to_vec();
     // A name is needed while the commits are made; in the end it is of nothing, so that none is left.
@@ -57,23 +64,32 @@ pub(crate) fn chain(
         from = format!(":{}", n + 1);
     }
     input.extend_from_slice(format!("reset {name}\nfrom {}\n\ndone\n", project.zero()).as_bytes());
+    let tmp = project.enki_dir().join("tmp");
+    let edges = tempfile::NamedTempFile::new_in(&tmp).map_err(|e| GitError::io("make a file in", &tmp, e))?;
     let output = project
         .git()
         .at(refinery)
         .durable(Durable::Committed)
-        .config("fastimport.unpackLimit=10000")
+        // One pack for all: two files to make durable, instead of some for each member.
+        .config("fastimport.unpackLimit=0")
         .args(["fast-import", "--quiet", "--date-format=raw"])
+        .arg(format!("--export-pack-edges={}", edges.path().display()))
         .stdin(input)
         .run()?;
     if output.code != Some(0) {
         tracing::debug!(stderr = output.stderr, "a batch is merged one by one");
         return Ok(None);
     }
-    Ok(answers(&String::from_utf8_lossy(&output.stdout), &edits))
+    // `<path of the pack>: ` and the branches in it.
+    let told = std::fs::read_to_string(edges.path()).unwrap_or_default();
+    let name = told.split_once(':').and_then(|(path, _)| Path::new(path).file_stem().map(OsStr::to_owned));
+    let pack = name.map(|name| refinery.join("objects/pack").join(name));
+    let commits = answers(&String::from_utf8_lossy(&output.stdout), &edits);
+    Ok(commits.map(|commits| Chain { commits, pack }))
 }
 
 /// The commits and trees that were made, in order: a line with the commit, a line `040000 tree <id>` and a tab.
-fn answers(text: &str, edits: &[Vec<Edit>]) -> Option<Chain> {
+fn answers(text: &str, edits: &[Vec<Edit>]) -> Option<Vec<Option<(CommitId, TreeId)>>> {
     let mut lines = text.lines();
     let mut made = |edits: &Vec<Edit>| {
         if edits.is_empty() {

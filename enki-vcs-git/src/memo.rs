@@ -8,6 +8,7 @@ use crate::project::GitProject;
 use enki_core::id::{CommitId, TreeId};
 use std::collections::{HashMap, VecDeque};
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many commits are remembered; the oldest are forgotten.
@@ -23,6 +24,8 @@ pub(crate) struct Known {
     pub(crate) parent: Option<CommitId>,
     /// The ref that keeps it, and all that it needs, since it passed inspection or was built here.
     pub(crate) kept: Option<String>,
+    /// The pack in the refinery that holds what is new in it, without its ending, and the last commit in that pack.
+    pub(crate) pack: Option<(PathBuf, CommitId)>,
 }
 
 #[derive(Debug, Default)]
@@ -46,13 +49,20 @@ impl Memo {
             table.known.remove(&oldest);
         }
         table.order.push_back(commit);
-        table.known.insert(commit, Known { tree, parent, kept: None });
+        table.known.insert(commit, Known { tree, parent, kept: None, pack: None });
     }
 
     /// Remembers that it passed inspection or was built here, and that the ref keeps it and all that it needs, durably.
     pub(crate) fn kept(&self, commit: CommitId, full_ref: &str) {
         if let Some(known) = self.table().known.get_mut(&commit) {
             known.kept = Some(full_ref.to_owned());
+        }
+    }
+
+    /// Remembers the pack that holds what is new in a commit, and the last commit in it.
+    pub(crate) fn packed(&self, commit: CommitId, pack: &Path, last: CommitId) {
+        if let Some(known) = self.table().known.get_mut(&commit) {
+            known.pack = Some((pack.to_owned(), last));
         }
     }
 
