@@ -62,6 +62,7 @@
 //! | `predict` of any number of pairs | 1 |
 //! | `check`, beside the command | 3 |
 //! | `publish` of what this process built, not checked out / of a landing | 3 / 1 |
+//! | `publish` of a batch that was built in one go | 1 more |
 //! | `publish` of anything else, not checked out | 5 |
 //! | `inspect` | 1 |
 //!
