@@ -41,6 +41,8 @@ pub struct Limits {
     pub check_backoff: Vec<Duration>,
     /// Waits before a landing that something of a person's is in the way of is tried again; the last one repeats.
     pub landing_backoff: Vec<Duration>,
+    /// Times a refused landing is tried again by itself; after that at the next start, or when a person asks.
+    pub landing_tries: u32,
     /// Largest number of steps of an execution.
     pub max_steps: usize,
 }
@@ -72,6 +74,7 @@ impl Default for Limits {
             interactions: true,
             backoff: vec![Duration::from_secs(5), Duration::from_secs(20)],
             check_backoff: vec![Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)],
+            landing_tries: 24,
             landing_backoff: [1, 5, 15, 60].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
             max_steps: 1000,
         }

@@ -152,7 +152,8 @@ impl Execution {
                 (self.landing.asked, self.landing.tried) = (true, None);
                 (self.landing.refusals, self.landing.again) = (0, None);
             }
-            Event::LandingRefused { again, .. } => {
+            Event::LandingRefused { again, reason, .. } => {
+                self.landing.free_later = reason.ends_by_itself();
                 self.landing.refusals += 1;
                 self.landing.again = *again;
                 self.landing.tried = self.landing.in_flight.take().map(|flight| flight.tip);

@@ -106,7 +106,7 @@ impl Execution {
                 let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Trouble { .. }));
                 Ok(open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect())
             }
-            Report::TakenUp if self.ended.is_some() || self.cancelling || self.landing.again.is_none() => Ok(vec![]),
+            Report::TakenUp if self.ended.is_some() || self.cancelling || !self.landing.free_later => Ok(vec![]),
             Report::TakenUp => Ok(self.landing_event(true).into_iter().collect()),
             Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
             Report::Trouble(reason) => {
@@ -124,8 +124,8 @@ impl Execution {
     }
 
     fn landing_refused(&self, request: RequestId, reason: &Refusal, now: Timestamp, limits: &Limits) -> Vec<Event> {
-        // What a person has to move out of the way, or may have merged by hand: a try costs no run of the check.
-        let free_later = matches!(reason, Refusal::Blocked { .. } | Refusal::Conflict { .. } | Refusal::Moved);
+        // Not for ever: a checkout that nobody cleans up must not fill the log.
+        let free_later = reason.ends_by_itself() && self.landing.refusals < limits.landing_tries;
         let wait = || backoff(&limits.landing_backoff, self.landing.refusals + 1, u64::from(self.landing.requests));
         let again = free_later.then(|| now.plus(wait()));
         let branch = crate::branch::Branch::integration(self.id);

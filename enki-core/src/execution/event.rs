@@ -344,6 +344,15 @@ pub enum Refusal {
     Withdrawn,
 }
 
+impl Refusal {
+    /// Whether a person may put it right without a word to us, and looking costs no run of the check: what is in the
+    /// way of a landing is moved, or merged by hand.
+    #[must_use]
+    pub const fn ends_by_itself(&self) -> bool {
+        matches!(self, Self::Blocked { .. } | Self::Conflict { .. } | Self::Moved)
+    }
+}
+
 /// What a need from outside is.
 ///
 /// Part of stored format 1: see [`crate::record`] before changing it.

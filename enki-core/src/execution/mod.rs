@@ -83,6 +83,8 @@ struct Landing {
     /// Tries that were refused in a row, and when the next one is due by itself.
     refusals: u32,
     again: Option<Timestamp>,
+    /// Whether what refused it last may have gone away since.
+    free_later: bool,
     /// Merges into the integration branch so far, and how many of them have landed.
     merges: u32,
     landed_merges: u32,
