@@ -27,7 +27,12 @@ impl MergeQueue {
             Input::Withdraw(request) if self.is_committing(*request) => Err(Rejected::Committing(*request)),
             Input::Withdraw(request) if !self.contains(*request) => Err(Rejected::Unknown(*request)),
             Input::Withdraw(request) => Ok(vec![Event::Withdrawn { request: *request }]),
-            Input::Pause(why) if self.paused.is_none() => Ok(vec![Event::QueuePaused { why: why.clone() }]),
+            // A person's word stands, whatever else it stopped for: that may end by itself.
+            Input::Pause(why)
+                if self.paused.is_none() || (*why == QueuePause::Person && self.paused != Some(QueuePause::Person)) =>
+            {
+                Ok(vec![Event::QueuePaused { why: why.clone() }])
+            }
             Input::Pause(_) => Ok(vec![]),
             Input::Resume if self.paused.is_some() => Ok(vec![Event::QueueResumed]),
             Input::Resume => Ok(vec![]),

@@ -196,6 +196,9 @@ fn a_target_that_somebody_mended_ends_the_pause_for_its_red_base() {
     bench.hear(&Input::Seen(Some(commit(1)))).unwrap();
     assert!(bench.queue.paused().is_some());
     bench.enqueue(entry(2, Priority::Normal, Timestamp(0)));
+    let mut asked = Bench { queue: bench.queue.clone(), log: Vec::new(), ..Bench::new(limits(1, 1)) };
+    asked.hear(&Input::Pause(QueuePause::Person)).unwrap();
+    assert!(asked.effects().is_empty(), "a person's pause does not end by itself");
     bench.hear(&Input::Seen(Some(commit(7)))).unwrap();
     assert_eq!((bench.queue.paused(), bench.queue.head()), (None, Some(commit(7))));
     assert_eq!(drain(&mut bench, |_| true).len(), 3);
