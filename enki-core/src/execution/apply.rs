@@ -1,6 +1,7 @@
 //! How events change the state. Total: it cannot fail, live or on replay.
 
-use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, Refusal, RetryMode};
+use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
+use super::outcome::Refusal;
 use super::step::{Clash, ClashKind, DoneKind, Run, Running, StepRun, StepState, View};
 use super::{Execution, Flight};
 use crate::id::StepIx;

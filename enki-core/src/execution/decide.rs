@@ -1,9 +1,9 @@
 //! What an input means. Pure: the same state, input, time and limits give the same events (I20).
 
 use super::event::{
-    Answer, AttemptEnd, Charge, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome, Refusal, Rejected,
-    Report, RetryMode,
+    Answer, Charge, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode,
 };
+use super::outcome::{AttemptEnd, Outcome, Refusal};
 use super::step::{ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
 use crate::id::{AttemptNo, CommitId, RequestId, StepIx};

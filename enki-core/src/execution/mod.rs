@@ -8,14 +8,16 @@ mod apply;
 mod decide;
 mod event;
 pub mod invariants;
+mod outcome;
 mod settle;
 mod step;
 
 pub use apply::Touched;
 pub use event::{
-    Answer, AttemptEnd, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, Outcome,
-    Refusal, Rejected, Report, RetryMode, Submitted, Work,
+    Answer, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report,
+    RetryMode, Submitted,
 };
+pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
 pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
 
 use crate::agent::Usage;

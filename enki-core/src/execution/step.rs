@@ -1,6 +1,7 @@
 //! The state of one step.
 
-use super::event::{Charge, Work};
+use super::event::Charge;
+use super::outcome::Work;
 use crate::id::{AttemptNo, CommitId, RequestId};
 use crate::spec::Condition;
 use crate::tier::Purpose;

@@ -1,0 +1,206 @@
+//! How an attempt ended, and why a queue gave a change back.
+
+use crate::agent::Usage;
+use crate::id::{AttemptNo, CommitId, TreeId};
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// How an attempt ended and what it left.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// The captured commit, also of a failed attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// Summary for dependents, at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The agent's session, for a fix that goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "is_free")]
+    pub usage: Usage,
+    /// What a person should know of it, one line each: what changed in their repository meanwhile, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
+fn is_free(usage: &Usage) -> bool {
+    *usage == Usage::default()
+}
+
+impl AttemptEnd {
+    /// An end of that kind, leaving nothing.
+    #[must_use]
+    pub fn new(outcome: Outcome) -> Self {
+        Self { outcome, work: None, output: None, session: None, usage: Usage::default(), notices: Vec::new() }
+    }
+
+    /// Whether it left work that only a person may go on with.
+    pub(super) const fn is_tampered_work(&self) -> bool {
+        matches!(self.outcome, Outcome::Tampered { .. }) && self.work.is_some()
+    }
+}
+
+/// A captured change.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// The commit that the first attempt began from.
+    pub base: CommitId,
+    /// What was captured last.
+    pub commit: CommitId,
+    /// Its tree.
+    pub tree: TreeId,
+    /// The attempt that left it.
+    pub attempt: AttemptNo,
+}
+
+/// How an attempt ended (model section 3.3).
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Success, and source changed.
+    Changed,
+    /// Success, and the files equal those it started from.
+    NoChange,
+    /// Success, and the artifact is there.
+    Artifact,
+    /// A review's answer.
+    Reviewed(Verdict),
+    /// The agent failed.
+    AgentError {
+        /// In one line.
+        message: String,
+        /// Whether another try may help.
+        transient: bool,
+    },
+    /// It ended without a final result.
+    NoResult,
+    /// It declined.
+    Declined {
+        /// Its words.
+        message: String,
+    },
+    /// It ran too long.
+    TimedOut,
+    /// It gave no sign of life.
+    Stuck,
+    /// Nobody knows how it ended.
+    Lost,
+    /// It was stopped by us, or died with us. Not charged.
+    Killed,
+    /// The service asked to wait. Not charged.
+    RateLimited {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// There was too little free space to begin. Not charged.
+    DiskLow {
+        /// When it is tried again.
+        until: Timestamp,
+        /// How little there was.
+        reason: String,
+    },
+    /// It put out too much.
+    OutputLimit,
+    /// A review or artifact attempt changed source.
+    Void {
+        /// What it changed.
+        paths: Vec<String>,
+    },
+    /// The agent could not be started.
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+    /// The workspace could not be made or captured.
+    Workspace {
+        /// Why.
+        reason: String,
+    },
+    /// What it left is against the policy; the agent is told.
+    Policy {
+        /// The rule and the paths.
+        reason: String,
+    },
+    /// The person's repository was changed while it ran, in a way that may be the agent's.
+    Tampered {
+        /// What was changed, from what to what.
+        what: Vec<String>,
+    },
+    /// The artifact is missing or empty.
+    NoArtifact,
+    /// The conflict is not solved.
+    Unresolved {
+        /// In which files.
+        paths: Vec<String>,
+    },
+}
+
+/// Why the queue gave a change back.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its check failed, twice, on a green base.
+    Check {
+        /// Last lines.
+        log: String,
+    },
+    /// It does not merge.
+    Conflict {
+        /// Files in conflict.
+        paths: Vec<String>,
+        /// What conflicts in them.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        hunks: String,
+    },
+    /// It passed its check alone, on the head before, and fails on top of another change.
+    Interaction {
+        /// That change, in one line.
+        with: String,
+        /// Last lines.
+        log: String,
+    },
+    /// It is contained already.
+    Empty,
+    /// It is against the policy.
+    Policy {
+        /// The rule and the paths.
+        reason: String,
+    },
+    /// The target moved too often.
+    Moved,
+    /// The target is checked out with changes.
+    Blocked {
+        /// Why.
+        reason: String,
+        /// What finishes it.
+        command: String,
+    },
+    /// The target was at our commit and was moved away by somebody.
+    Rewound,
+    /// It was withdrawn.
+    Withdrawn,
+}
+
+impl Refusal {
+    /// Whether a person may put it right without a word to us, and looking costs no run of the check: what is in the
+    /// way of a landing is moved, or merged by hand.
+    #[must_use]
+    pub const fn ends_by_itself(&self) -> bool {
+        matches!(self, Self::Blocked { .. } | Self::Conflict { .. } | Self::Moved)
+    }
+}
