@@ -9,7 +9,7 @@ use crate::resolve::unresolved;
 use crate::scan::{one_line, show_all};
 use crate::stage::{LeftOut, Staged, reset, stage};
 use crate::watch::Made;
-use crate::workspaces::prepare_capture_dir;
+use crate::workspaces::{keep_staged, prepare_capture_dir};
 use crate::{agent_git, beneath, message};
 use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, StepId, TaskId, TreeId};
@@ -34,6 +34,16 @@ pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> 
         return Err(GitError::Gone(format!("{} is gone, or no folder any more", place.work.display())));
     }
     prepare_capture_dir(project, &place)?;
+    if state.outlived_its_machine() {
+        // Kept for whoever wants to look, and not taken for work: what the disk lost nobody can tell.
+        let staged = stage(project, &place)?;
+        if ![state.last_known(), state.populated].contains(&staged.tree) {
+            keep_staged(project, &place, &state, &staged)?;
+        }
+        let words =
+            format!("the machine was started anew while {} was worked in: its files may be torn", place.work.display());
+        return Err(GitError::Gone(words));
+    }
     let foreign = project.begun(&place, workspace.id).0.map_or_else(Vec::new, |begun| begun.own.foreign(&place.work));
     let staged = stage(project, &place)?;
     let mut notices = Vec::new();

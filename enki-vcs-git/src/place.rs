@@ -143,6 +143,9 @@ pub(crate) struct State {
     pub(crate) populated: TreeId,
     /// Files that hold a conflict, for people.
     pub(crate) conflicts: Vec<String>,
+    /// The start of the machine that it was made on, if that has a name.
+    #[serde(default)]
+    pub(crate) boot: Option<String>,
     /// Making it came to its end.
     pub(crate) ready: bool,
     /// The last captured commit of the task, its tree, and the number of the attempt that it is of.
@@ -189,7 +192,18 @@ impl From<Start> for StartState {
     }
 }
 
+/// Names this start of the machine, where it has a name.
+pub(crate) fn boot_id() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
+}
+
 impl State {
+    /// Whether the machine was started anew since the files were handed out. They are not synced as an agent writes
+    /// them, so they may be anything then, also where the index says that it knows them.
+    pub(crate) fn outlived_its_machine(&self) -> bool {
+        matches!((&self.boot, boot_id()), (Some(then), Some(now)) if *then != now)
+    }
+
     pub(crate) fn load(capture: &Path) -> Option<Self> {
         let bytes = fs::read(capture.join("enki-state.json")).ok()?;
         serde_json::from_slice(&bytes).ok()

@@ -465,6 +465,5 @@ fn numbers(root: &Path) -> Result<Vec<u32>, GitError> {
 
 /// Names this start of the machine, where it has a name; else this process.
 fn boot() -> String {
-    let named = fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned());
-    named.unwrap_or_else(|_| format!("process {}", std::process::id()))
+    crate::place::boot_id().unwrap_or_else(|| format!("process {}", std::process::id()))
 }

@@ -137,6 +137,7 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
         && state.start == start
         && state.ready
         && place.has_work()
+        && !state.outlived_its_machine()
     {
         return Ok(Workspace::at(place.work.clone()).with_conflicts(state.conflicts.clone()));
     }
@@ -152,13 +153,14 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
         Some(state) if place.has_work() => {
             prepare_capture_dir(project, &place)?;
             open_up(&place.work)?;
-            if matches!(spec.start, Start::Fresh { .. }) {
+            let anew = state.outlived_its_machine();
+            if anew || matches!(spec.start, Start::Fresh { .. }) {
                 if let Err(error) = keep_what_is_left(project, &place, &state) {
                     // The folder itself is kept, so nothing is lost by going on.
                     tracing::warn!(task = %spec.task, %error, "what was left in a workspace is only in its folder");
                 }
                 place.move_aside()?;
-                populate(project, &place, spec, &plan, None)?;
+                populate(project, &place, spec, &plan, anew.then_some(&state))?;
             } else if goes_on_where_refused(&state, spec, &plan) {
                 take_over(project, &place, spec, &plan, &state, state.populated)?;
             } else {
@@ -243,6 +245,7 @@ impl Plan {
             base_tree: self.base_tree,
             populated,
             conflicts: self.conflicts(),
+            boot: crate::place::boot_id(),
             ready: false,
             captured,
             refused: false,

@@ -275,3 +275,39 @@ async fn workspaces_are_never_among_the_files_of_the_person() {
     assert_eq!(repo.status(), "");
     assert!(!repo.root.join(".enki").exists() && !repo.root.join("build").exists());
 }
+
+/// The state file says that the workspace was made on an earlier start of the machine.
+fn lose_power(repo: &Repo) {
+    let file = repo.root.join(format!(".enki/capture/{}.git/enki-state.json", task("a")));
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    state["boot"] = "an earlier one".into();
+    fs::write(&file, state.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_outlived_their_machine_are_kept_and_never_taken_for_work() {
+    if !std::path::Path::new("/proc/sys/kernel/random/boot_id").exists() {
+        println!("skipped: a start of this machine has no name");
+        return;
+    }
+    let repo = Repo::new();
+    let base = repo.head("main");
+    let (workspaces, first, made) = fresh(&repo, "a").await;
+    write(&made.path, "done.txt", "captured\n");
+    let head = committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
+    let fix = spec("a", 2, Start::Continue { base, head });
+    workspaces.create(&fix).await.unwrap();
+    write(&made.path, "torn.txt", "\0\0\0\0");
+    lose_power(&repo);
+    let error = workspaces.capture(&capture(&fix, Expect::Change)).await.unwrap_err();
+    assert!(error.to_string().contains("started anew"), "{error}");
+    let next = spec("a", 3, Start::Continue { base, head });
+    let again = workspaces.create(&next).await.unwrap();
+    assert_eq!(fs::read_to_string(again.path.join("done.txt")).unwrap(), "captured\n");
+    assert!(!again.path.join("torn.txt").exists());
+    let kept = repo.git(&["for-each-ref", "--format=%(objectname)", "refs/enki/kept"]);
+    assert!(kept.lines().any(|id| repo.git(&["ls-tree", "--name-only", id]).contains("torn.txt")), "{kept}");
+    // It goes on from there as ever.
+    write(&again.path, "more.txt", "m\n");
+    committed(workspaces.capture(&capture(&next, Expect::Change)).await.unwrap());
+}
