@@ -295,9 +295,13 @@ impl Engine {
                 || matches!(execution.demand(place.step, now), execution::Demand::Wants { .. })
         };
         let busy = execution.candidates().any(|step| waits(Place { execution: id, step }));
-        let open =
-            self.in_flight.contains_key(&Subject::Open(id)) || queues.iter().any(|q| self.inspecting.contains(q));
+        let open = self.in_flight.contains_key(&Subject::Open(id)) || queues.iter().any(|queue| self.inspects(*queue));
         !(busy_queue || busy || open || execution.next_of_steps(now).is_some())
+    }
+
+    /// Whether a queue first has to look at what was merged last. One that is stopped does so when it goes on.
+    fn inspects(&self, id: QueueId) -> bool {
+        self.inspecting.contains(&id) && self.queues.get(&id).is_some_and(|slot| slot.machine.paused().is_none())
     }
 
     /// Whether an execution is here.
@@ -361,7 +365,7 @@ impl Engine {
         let target = machine.target();
         let concerns =
             |e: &Execution| e.ended().is_none() && (e.target() == target || Branch::integration(e.id()) == *target);
-        let idle = machine.lines().len() == 0 && machine.paused().is_none();
+        let idle = machine.lines().len() == 0;
         if idle && machine.last_merged().is_some() && self.executions().any(concerns) {
             self.inspecting.insert(id);
         }

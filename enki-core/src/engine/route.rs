@@ -295,7 +295,7 @@ impl Engine {
         };
         let mut concerned: BTreeSet<ExecutionId> =
             slot.machine.requests().filter_map(|r| self.requests.get(&r).copied()).collect();
-        if matches!(why, QueuePause::Rewound { .. }) {
+        if matches!(why, QueuePause::Rewound { .. }) || concerned.is_empty() {
             // Whoever believes to have merged or landed there.
             concerned.extend(self.alive_on(&target));
         }

@@ -126,7 +126,11 @@ impl MergeQueue {
             }
             (Stage::Publishing, Report::Published) => vec![Event::Merged { line: no, commit: line.candidate?.commit }],
             (Stage::Publishing, Report::Moved(state)) => moved(line, state, now, limits)?,
-            (Stage::Publishing, Report::Blocked { .. }) if line.members.is_empty() => rewound(line.candidate?),
+            // What is put back is nobody's landing that could wait: the queue does, and tries again when it goes on.
+            (Stage::Publishing, Report::Blocked { reason, command }) if line.members.is_empty() => {
+                let reason = format!("{reason}; {command}");
+                vec![Event::QueuePaused { why: QueuePause::Infrastructure { reason } }]
+            }
             (Stage::Publishing, Report::Blocked { reason, command }) => {
                 eject_all(line, &Eject::Blocked { reason: reason.clone(), command: command.clone() })
             }

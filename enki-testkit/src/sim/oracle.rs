@@ -220,8 +220,10 @@ impl Oracle {
                 (step.dead, step.live, step.running, step.level) = (true, None, false, 0);
                 due.clear();
             }
-            E::StepRetried { step, .. } => {
+            E::StepRetried { step, mode } => {
                 (known.ended, known.status) = (false, None);
+                // Begun afresh, it is in nobody's way any more.
+                known.resolving = known.resolving.filter(|of| of != step || *mode == execution::RetryMode::Continue);
                 let step = known.step(*step);
                 (step.dead, step.level, step.running) = (false, 0, false);
             }

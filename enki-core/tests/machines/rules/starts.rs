@@ -2,11 +2,11 @@
 
 use crate::world::{World, step};
 use enki_core::branch::Branch;
-use enki_core::engine::{Effect, Engine, LoadError};
+use enki_core::engine::{Effect, Engine, Input, LoadError, QueueId};
 use enki_core::execution::{Command, EndStatus, HoldReason};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
-use enki_core::merge_queue::{EffectKind, QueuePause};
+use enki_core::merge_queue::{self, EffectKind, QueuePause};
 use enki_core::record;
 use enki_core::refinery::Check;
 use serde_json::json;
@@ -51,6 +51,27 @@ fn what_the_disk_lost_with_the_power_is_put_back_before_anything_is_built_on_it(
     assert!(world.of(id).holds().is_empty());
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn a_look_that_failed_is_made_up_for_before_anything_else_also_after_a_crash() {
+    let (mut world, id) = half_way("first", "second");
+    let own = Branch::integration(id);
+    let lost = world.branches.get_mut(&own).unwrap().pop().unwrap();
+    world.crash();
+    let reason = "git could not be started".to_owned();
+    let pause = merge_queue::Input::Pause(QueuePause::Infrastructure { reason });
+    world.input(Input::Queue(QueueId::of(&own), pause)).unwrap();
+    world.crash();
+    let looks = |world: &World| {
+        let wanted = |effect: &Effect| matches!(effect, Effect::Queue(queue, inner) if *queue == QueueId::of(&own) && inner.kind == EffectKind::Inspect);
+        world.flying.iter().any(wanted)
+    };
+    assert!(!looks(&world), "it is stopped");
+    world.command(id, Command::Resume(None)).unwrap();
+    assert!(looks(&world));
+    world.queues();
+    assert_eq!(world.head(&own), Some(lost));
 }
 
 #[test]
