@@ -42,7 +42,9 @@ pub(crate) async fn check(
     };
     let log = project.enki_dir().join("logs").join(format!("check-{id}.log"));
     let extra: Vec<&str> = project.options().check_env.iter().map(String::as_str).collect();
-    let spawn = Spawn::new("sh", id)
+    // Checks of another project may have the same id, and what is left of a run is found and ended by its mark.
+    let run = EffectId::of("check run", &[id.hex().as_bytes(), slot.dir.as_os_str().as_encoded_bytes()]);
+    let spawn = Spawn::new("sh", run)
         .arg("-c")
         .arg(&gate.command)
         .directory(slot.tree())

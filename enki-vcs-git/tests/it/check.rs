@@ -40,8 +40,7 @@ async fn a_check_that_takes_too_long_is_killed_with_all_its_children() {
     let command = format!("echo begun; setsid sh -c 'sleep 30; echo alive > {}' & sleep 30", mark.display());
     let said = check_for(&repo.refinery(), &candidate, &command, 1).await;
     assert_eq!(said, Check::TimedOut { log: "begun".to_owned() });
-    let marker = enki_process::Marker::run(EffectId::of("check", &[command.as_bytes()]));
-    assert_eq!(enki_process::marked(&[marker]), [0u32; 0]);
+    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]), [0u32; 0]);
     assert!(!mark.exists());
 }
 
@@ -147,8 +146,7 @@ async fn a_check_that_nobody_waits_for_any_more_is_dead_before_the_next_begins()
     assert!(running.await.unwrap_err().is_cancelled());
     let said = check(&refinery, &one, "test ! -e again.txt && ls && test ! -e again.txt").await;
     assert_eq!(said, Check::Passed);
-    let marker = enki_process::Marker::run(EffectId::of("check", &[command.as_bytes()]));
-    assert_eq!(enki_process::marked(&[marker]), [0u32; 0]);
+    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]), [0u32; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,4 +163,34 @@ async fn what_a_killed_orchestrator_left_in_a_check_folder_is_killed() {
     assert_eq!(check(&repo.refinery(), &one, "true").await, Check::Passed);
     let status = dead.recv_timeout(Duration::from_secs(10));
     assert!(status.is_ok_and(|status| !status.unwrap().success()), "process {pid} lives on");
+}
+
+/// What every process of a check in the first folder carries.
+fn run_of(repo: &Repo, command: &str) -> enki_process::Marker {
+    let id = EffectId::of("check", &[command.as_bytes()]).hex();
+    let folder = repo.root.join(".enki/checks/1");
+    enki_process::Marker::run(EffectId::of("check run", &[id.as_bytes(), folder.as_os_str().as_encoded_bytes()]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_of_two_projects_under_one_id_leave_each_other_alone() {
+    let (one, other) = (Repo::new(), Repo::new());
+    let go_on = one.dir.path().join("go-on");
+    let begun = one.dir.path().join("begun");
+    // The same words, and so the same id, in both; only one of them has to wait.
+    let command =
+        format!("test -e b.txt || exit 0; touch {}; while ! test -e {}; do :; done", begun.display(), go_on.display());
+    let waits = candidate(&one, "a", &[("b.txt", "b\n")]).await;
+    let passes = candidate(&other, "a", &[("c.txt", "c\n")]).await;
+    let running = {
+        let (refinery, command) = (one.refinery(), command.clone());
+        tokio::spawn(async move { check(&refinery, &waits, &command).await })
+    };
+    while !begun.exists() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!enki_process::marked(&[run_of(&one, &command)]).is_empty(), "it is found by its mark");
+    assert_eq!(check(&other.refinery(), &passes, &command).await, Check::Passed);
+    std::fs::write(&go_on, "").unwrap();
+    assert_eq!(running.await.unwrap(), Check::Passed);
 }
