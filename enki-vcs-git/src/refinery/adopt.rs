@@ -1,0 +1,203 @@
+//! Candidates on their way into the person's repository.
+//!
+//! What agents made comes in through git's inspection, [`GitProject::keep`]. A candidate is made by our own git from
+//! objects that passed it, so its new objects, which are files in the refinery already synced, are linked into the
+//! person's repository as they are, as git itself does with what a push brought. If anything is unlike the usual case,
+//! nothing is said and the long way is taken.
+
+use crate::error::GitError;
+use crate::git::lock::Lock;
+use crate::git::objects::Kept;
+use crate::project::GitProject;
+use enki_core::crash_point;
+use enki_core::id::CommitId;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+const SUBMODULE: &str = "160000";
+/// The files of a pack, in the order in which they may come: once the last is there, git reads the others.
+const ENDINGS: [&str; 3] = ["pack", "rev", "idx"];
+
+impl GitProject {
+    /// Brings a candidate that this process built on `base`, directly or over others, into the person's repository and
+    /// keeps it by a ref, like [`GitProject::keep`]. Durable on return. `None`: it has to go the long way.
+    pub(crate) fn adopt(
+        &self,
+        lock: &Lock,
+        refinery: &Path,
+        commit: CommitId,
+        base: CommitId,
+        full_ref: &str,
+    ) -> Result<Option<Kept>, GitError> {
+        if self.is_kept_by(commit, full_ref) {
+            return Ok(Some(Kept::Yes));
+        }
+        let Some(objects) = self.made(refinery, base, commit)? else { return Ok(None) };
+        crash_point!("git.fetch");
+        let packs = self.packs(base, commit);
+        if !(self.link_packs(&packs) && self.link(refinery, &objects, packs.is_empty())?) {
+            return Ok(None);
+        }
+        match self.create_ref(lock, full_ref, commit) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(Kept::Taken)),
+            Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => return Ok(None),
+            Err(e) => return Err(e),
+        }
+        // A `gc --prune=now` of the person may have taken objects away before the ref named them: look again.
+        if !self.has_all(&objects)? {
+            return Ok(None);
+        }
+        let files: Vec<String> = objects.iter().filter(|id| loose(self.common_dir(), id).exists()).cloned().collect();
+        self.sync(full_ref, &files)?;
+        // From here on the person's repository has them, and the refinery borrows them. What stays is only litter.
+        for id in &objects {
+            fs::remove_file(loose(refinery, id)).ok();
+        }
+        // A pack with more in it than is kept by now stays.
+        for (pack, _) in packs.iter().filter(|(_, last)| *last == commit) {
+            // The index first: without it a pack is not looked at.
+            for ending in ENDINGS.iter().rev() {
+                fs::remove_file(pack.with_extension(ending)).ok();
+            }
+        }
+        self.memo().kept(commit, full_ref);
+        Ok(Some(Kept::Yes))
+    }
+
+    /// Whether this process brought the commit in whole, and the ref that it made to keep it is still there.
+    fn is_kept_by(&self, commit: CommitId, full_ref: &str) -> bool {
+        let kept = self.memo().get(commit).and_then(|known| known.kept);
+        kept.as_deref() == Some(full_ref) && self.plainly_at(full_ref) == Some(commit)
+    }
+
+    /// The same, for whichever ref it made.
+    pub(crate) fn is_kept(&self, commit: CommitId) -> bool {
+        let kept = self.memo().get(commit).and_then(|known| known.kept);
+        kept.is_some_and(|full_ref| self.is_kept_by(commit, &full_ref))
+    }
+
+    /// The objects that the commits after `base` up to `commit` brought; none if these were not all built by this
+    /// process, which then does not know them.
+    fn made(&self, refinery: &Path, base: CommitId, commit: CommitId) -> Result<Option<Vec<String>>, GitError> {
+        let memo = self.memo();
+        let (Some(line), Some(start)) = (memo.line(base, commit), memo.get(base)) else { return Ok(None) };
+        let (mut objects, mut pairs, mut before) = (Vec::new(), String::new(), start.tree);
+        for id in &line {
+            let Some(known) = memo.get(*id) else { return Ok(None) };
+            objects.push(id.to_string());
+            if known.tree != before {
+                objects.push(known.tree.to_string());
+                pairs.push_str(&format!("{before} {}\n", known.tree));
+            }
+            before = known.tree;
+        }
+        if pairs.is_empty() {
+            return Ok(Some(objects));
+        }
+        let output = self
+            .git()
+            .at(refinery)
+            .args(["diff-tree", "--stdin", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev"])
+            .stdin(pairs)
+            .ok()?;
+        // `:<old mode> <mode> <old id> <id> <letter>`, behind the line of the pair if it is the first.
+        for part in output.stdout.split(|b| *b == 0) {
+            let text = String::from_utf8_lossy(part);
+            let entry = text.split_once('\n').map_or(&text[..], |(_, entry)| entry);
+            let Some(entry) = entry.strip_prefix(':') else { continue };
+            if let [_, mode, _, id, _] = entry.split(' ').collect::<Vec<_>>()[..]
+                && mode != SUBMODULE
+                && id.bytes().any(|b| b != b'0')
+            {
+                objects.push(id.to_owned());
+            }
+        }
+        objects.sort_unstable();
+        objects.dedup();
+        Ok(Some(objects))
+    }
+
+    /// The packs of the refinery in which the commits after `base` up to `commit` came.
+    fn packs(&self, base: CommitId, commit: CommitId) -> BTreeSet<(PathBuf, CommitId)> {
+        let line = self.memo().line(base, commit).unwrap_or_default();
+        let packs = line.into_iter().filter_map(|id| self.memo().get(id)?.pack);
+        packs.filter(|(pack, _)| pack.with_extension("idx").exists()).collect()
+    }
+
+    /// Gives the person's repository these packs. False if it cannot be done by links.
+    fn link_packs(&self, packs: &BTreeSet<(PathBuf, CommitId)>) -> bool {
+        let folder = self.common_dir().join("objects/pack");
+        packs.iter().all(|(pack, _)| {
+            ENDINGS.iter().all(|ending| {
+                let from = pack.with_extension(ending);
+                let Some(name) = from.file_name() else { return false };
+                match fs::hard_link(&from, folder.join(name)) {
+                    Ok(()) => true,
+                    Err(e) => e.kind() == ErrorKind::AlreadyExists || (*ending == "rev" && !from.exists()),
+                }
+            })
+        })
+    }
+
+    /// Gives the person's repository what it lacks of these objects. False if one is neither there nor a file of ours,
+    /// unless it is looked for later.
+    fn link(&self, refinery: &Path, objects: &[String], all: bool) -> Result<bool, GitError> {
+        let store = self.common_dir();
+        let mut elsewhere = Vec::new();
+        for id in objects {
+            let (from, to) = (loose(refinery, id), loose(store, id));
+            if to.exists() {
+                continue;
+            }
+            let linked = match fs::hard_link(&from, &to) {
+                Err(e) if e.kind() == ErrorKind::NotFound && from.exists() => {
+                    fan_out(store, &to)?;
+                    fs::hard_link(&from, &to)
+                }
+                other => other,
+            };
+            match linked {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => elsewhere.push(id.clone()),
+                // Another file system, or one without links.
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(!all || self.are_in(store, &elsewhere)?)
+    }
+
+    fn has_all(&self, objects: &[String]) -> Result<bool, GitError> {
+        let store = self.common_dir();
+        let others: Vec<String> = objects.iter().filter(|id| !loose(store, id).exists()).cloned().collect();
+        self.are_in(store, &others)
+    }
+
+    /// Whether git finds these objects, in a pack say.
+    fn are_in(&self, git_dir: &Path, ids: &[String]) -> Result<bool, GitError> {
+        Ok(ids.is_empty() || self.git().look_up(git_dir, ids)?.iter().all(|found| found.id::<String>().is_some()))
+    }
+}
+
+/// Where git keeps an object as a file of its own.
+fn loose(git_dir: &Path, id: &str) -> PathBuf {
+    let (folder, name) = id.split_at(2);
+    git_dir.join("objects").join(folder).join(name)
+}
+
+/// Makes the folder of an object, with the rights of the folder above: others of a group may write there too.
+fn fan_out(store: &Path, file: &Path) -> Result<(), GitError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    let io = |e| GitError::io("make", folder, e);
+    match fs::create_dir(folder) {
+        Ok(()) => {
+            let rights = fs::metadata(store.join("objects")).map_err(io)?.permissions();
+            fs::set_permissions(folder, rights).map_err(io)
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(io(e)),
+    }
+}

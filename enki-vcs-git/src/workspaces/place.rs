@@ -1,0 +1,226 @@
+//! Where a workspace is, and what Enki remembers of it.
+
+use crate::error::GitError;
+use crate::git::lock::Lock;
+use crate::project::{GitProject, private_dir, put_durably};
+use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
+use enki_core::workspace::Start;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The folders of one task's workspace.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) task: TaskId,
+    /// Where the agent works.
+    pub(crate) work: PathBuf,
+    /// Enki's private git directory for it: index and captured objects.
+    pub(crate) capture: PathBuf,
+    /// Folder of workspaces that were kept aside.
+    pub(crate) aside: PathBuf,
+    /// Held as long as this lives, and as long as a git that was started for it.
+    pub(crate) lock: Lock,
+}
+
+impl Place {
+    /// Waits until nobody else is at this workspace.
+    pub(crate) fn of(project: &GitProject, root: &Path, task: TaskId) -> Result<Self, GitError> {
+        let enki = project.ensure_enki_dir()?;
+        let capture_root = enki.join("capture");
+        let lock = Lock::acquire(&capture_root.join(format!("{task}.lock")))?;
+        let place = Self {
+            task,
+            work: root.join(task.to_string()),
+            capture: capture_root.join(format!("{task}.git")),
+            aside: enki.join("aside"),
+            lock,
+        };
+        place.drop_stale_index_lock()?;
+        Ok(place)
+    }
+
+    /// The branch that is checked out in the clone.
+    pub(crate) fn branch_ref(&self) -> String {
+        format!("refs/heads/task/{}", self.task)
+    }
+
+    /// Whether the agent's folder is there, as a folder.
+    pub(crate) fn has_work(&self) -> bool {
+        fs::symlink_metadata(&self.work).is_ok_and(|meta| meta.is_dir())
+    }
+
+    /// Writes a ref of the private git directory. It is ours alone, and files are its only form.
+    pub(crate) fn write_ref(&self, full_ref: &str, commit: CommitId) -> Result<(), GitError> {
+        let file = self.capture.join(full_ref);
+        if let Some(dir) = file.parent() {
+            private_dir(dir)?;
+        }
+        put_durably(&file, format!("{commit}\n").as_bytes())
+    }
+
+    /// Moves whatever is there out of the way, under the next free number.
+    pub(crate) fn move_aside(&self) -> Result<(), GitError> {
+        let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let free = |n: &u32| {
+            let base = self.aside.join(format!("{}-{n}", self.task));
+            !exists(&base) && !exists(&base.with_extension("git"))
+        };
+        let n = (1..).find(free).unwrap_or(u32::MAX);
+        let base = self.aside.join(format!("{}-{n}", self.task));
+        for (from, to) in [(&self.work, base.clone()), (&self.capture, base.with_extension("git"))] {
+            if exists(from) {
+                fs::rename(from, &to).map_err(|e| GitError::io("move aside", from, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A kept-aside workspace of the task, as a place of its own under the same lock.
+    pub(crate) fn at_aside(&self, work: PathBuf, capture: PathBuf) -> Result<Self, GitError> {
+        let lock = self.lock.again().map_err(|e| GitError::io("lock", &work, e))?;
+        let place = Self { task: self.task, work, capture, aside: self.aside.clone(), lock };
+        place.drop_stale_index_lock()?;
+        Ok(place)
+    }
+
+    /// The kept-aside workspaces of the task: folder and git directory.
+    pub(crate) fn kept_aside(&self) -> Result<Vec<(PathBuf, PathBuf)>, GitError> {
+        let prefix = format!("{}-", self.task);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.aside).map_err(|e| GitError::io("read", &self.aside, e))? {
+            let entry = entry.map_err(|e| GitError::io("read", &self.aside, e))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(rest) = name.strip_prefix(&prefix) {
+                let number = rest.strip_suffix(".git").unwrap_or(rest);
+                let base = self.aside.join(format!("{prefix}{number}"));
+                let pair = (base.clone(), base.with_extension("git"));
+                if !found.contains(&pair) {
+                    found.push(pair);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Our lock says that no git is at work on this index, so one that was killed left it. One that was fed by a pipe
+    /// may be in its last milliseconds.
+    fn drop_stale_index_lock(&self) -> Result<(), GitError> {
+        let file = self.capture.join("index.lock");
+        if !file.exists() {
+            return Ok(());
+        }
+        let mut patience = crate::git::lock::Patience::new();
+        while file.exists() && patience.wait() {}
+        let old = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        match old {
+            Some(age) if age > Duration::from_secs(1) => {
+                fs::remove_file(&file).map_err(|e| GitError::io("remove the stale lock", &file, e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What Enki remembers of a workspace, beside its index.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Version of this file.
+    pub(crate) format: u32,
+    /// Which attempt it was made for.
+    pub(crate) attempt: String,
+    /// Whose.
+    pub(crate) execution: String,
+    /// How its files were made.
+    pub(crate) start: StartState,
+    /// What a captured commit gets as parent, and its tree.
+    pub(crate) parent: CommitId,
+    pub(crate) parent_tree: TreeId,
+    /// What the number of changed files is counted against.
+    pub(crate) base_tree: TreeId,
+    /// The files as they were handed out.
+    pub(crate) populated: TreeId,
+    /// Files that hold a conflict, for people.
+    pub(crate) conflicts: Vec<String>,
+    /// The start of the machine that it was made on, if that has a name.
+    #[serde(default)]
+    pub(crate) boot: Option<String>,
+    /// Making it came to its end.
+    pub(crate) ready: bool,
+    /// The last captured commit of the task, its tree, and the number of the attempt that it is of.
+    pub(crate) captured: Option<Captured>,
+    /// The last capture left files behind that are only in the workspace.
+    pub(crate) refused: bool,
+    /// What this attempt changed although it should not have; dropped since.
+    pub(crate) altered: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Captured {
+    pub(crate) commit: CommitId,
+    pub(crate) tree: TreeId,
+    pub(crate) attempt: u32,
+}
+
+/// [`Start`] as it is remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) enum StartState {
+    Fresh {
+        base: CommitId,
+    },
+    Continue {
+        base: CommitId,
+        head: CommitId,
+    },
+    Resolve {
+        onto: CommitId,
+        change: CommitId,
+    },
+    /// A start that this version does not know.
+    Other,
+}
+
+impl From<Start> for StartState {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Fresh { base } => Self::Fresh { base },
+            Start::Continue { base, head } => Self::Continue { base, head },
+            Start::Resolve { onto, change } => Self::Resolve { onto, change },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Names this start of the machine, where it has a name.
+pub(crate) fn boot_id() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
+}
+
+impl State {
+    /// Whether the machine was started anew since the files were handed out. They are not synced as an agent writes
+    /// them, so they may be anything then, also where the index says that it knows them.
+    pub(crate) fn outlived_its_machine(&self) -> bool {
+        matches!((&self.boot, boot_id()), (Some(then), Some(now)) if *then != now)
+    }
+
+    pub(crate) fn load(capture: &Path) -> Option<Self> {
+        let bytes = fs::read(capture.join("enki-state.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    pub(crate) fn save(&self, capture: &Path) -> Result<(), GitError> {
+        let file = capture.join("enki-state.json");
+        let bytes = serde_json::to_vec_pretty(self).map_err(|e| GitError::io("write", &file, e.into()))?;
+        put_durably(&file, &bytes)
+    }
+
+    pub(crate) fn is_of(&self, attempt: EffectId) -> bool {
+        self.attempt == attempt.hex()
+    }
+
+    /// The tree that holds all that is known to be kept.
+    pub(crate) fn last_known(&self) -> TreeId {
+        self.captured.map_or(self.populated, |captured| captured.tree)
+    }
+}
