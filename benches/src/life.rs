@@ -1,7 +1,7 @@
 //! The whole life of every step of a plan through the machines, in memory: decide, apply, dispatch, queues.
 
 use enki_core::engine::{Effect, Engine, Input};
-use enki_core::execution::{self, AttemptEnd, EndStatus, Outcome, Submitted, Work};
+use enki_core::execution::{self, AttemptEnd, EndStatus, Outcome, ProjectKind, Submitted, Work};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, TreeId};
 use enki_core::limits::Limits;
 use enki_core::merge_queue::{self, EffectKind};
@@ -39,6 +39,7 @@ pub fn run(plan: Arc<Plan>, agents: Agents) -> usize {
         start_at: None,
         after: None,
         approval: false,
+        project: ProjectKind::default(),
         plan,
     };
     engine.handle(Input::Submit(Box::new(submitted)), now).expect("the id is fresh");

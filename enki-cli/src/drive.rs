@@ -220,7 +220,10 @@ pub(crate) fn summary(cx: &mut Context, state: &Execution, exit: Exit, enki_dir:
     for step in view.steps.iter().filter(|step| step.reason.is_some()) {
         let reason = visible(step.reason.as_deref().unwrap_or_default());
         lines.push(format!("  {:width$}  {}: {reason}", step.id, paint.bad("failed")));
-        lines.push(format!("  {:width$}  try again with: enki retry {} && enki resume {}", "", step.task, view.id));
+        // One of Enki's own has a hold, which says what to do.
+        if !step.resolves_landing {
+            lines.push(format!("  {:width$}  try again with: enki retry {} && enki resume {}", "", step.task, view.id));
+        }
     }
     for hold in &view.holds {
         let then = if hold.kind == "landing" { "finish it with" } else { "go on with" };

@@ -155,7 +155,9 @@ fn retries(
         return Ok(vec![Command::Retry { step, mode }]);
     }
     let Some(execution) = engine.execution(id) else { return Ok(Vec::new()) };
-    let failed = execution.steps().iter().enumerate().filter(|(_, s)| matches!(s.state, StepState::Failed(_)));
+    // A step of Enki's own is tried again by a landing.
+    let failed = execution.steps().iter().enumerate();
+    let failed = failed.filter(|(_, s)| matches!(s.state, StepState::Failed(_)) && s.landing.is_none());
     let all: Vec<Command> = failed.map(|(n, _)| Command::Retry { step: StepIx::at(n), mode }).collect();
     if all.is_empty() {
         return Err(CliError::usage(format!("no step of {id} has failed")).hint("`enki status ID` shows the steps"));

@@ -65,6 +65,9 @@ pub(crate) struct StepView {
     pub(crate) status: &'static str,
     pub(crate) sub: Option<&'static str>,
     pub(crate) reason: Option<String>,
+    /// Whether it is one of Enki's own, that solves the conflict of a landing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) resolves_landing: bool,
     pub(crate) attempts: u32,
     pub(crate) commit: Option<String>,
     pub(crate) landed: bool,
@@ -212,9 +215,10 @@ fn step(execution: &Execution, ix: StepIx) -> StepView {
             StepState::Failed(reason) => Some(reason.to_string()),
             _ => None,
         },
+        resolves_landing: run.landing.is_some(),
         attempts: run.attempts,
         commit: match &run.state {
-            StepState::Done(DoneKind::Merged { commit }) => Some(commit.to_string()),
+            StepState::Done(DoneKind::Merged { commit } | DoneKind::Resolved { commit }) => Some(commit.to_string()),
             _ => None,
         },
         landed: execution.has_landed(ix),
@@ -256,7 +260,8 @@ fn state(status: &str, sub: Option<&str>) -> NodeState {
 pub(crate) fn exit_of(execution: &Execution) -> crate::Exit {
     use crate::Exit;
     // Work that cannot land without touching uncommitted files comes before everything else that may be the case.
-    if execution.holds().values().any(|reason| matches!(reason, HoldReason::Landing { .. })) {
+    let lands = execution.holds().values().any(|reason| matches!(reason, HoldReason::Landing { .. }));
+    if lands && execution.landing_in_the_way() {
         return Exit::WouldLoseWork;
     }
     match execution.ended() {

@@ -3,7 +3,9 @@
 //! `cargo run -p enki-core --no-default-features --example machine_only`
 
 use enki_core::branch::Branch;
-use enki_core::execution::{AttemptEnd, Demand, Execution, Input, Outcome, Report, Submitted, Touched, Work};
+use enki_core::execution::{
+    AttemptEnd, Demand, Execution, Input, Outcome, ProjectKind, Report, Submitted, Touched, Work,
+};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId};
 use enki_core::limits::Limits;
 use enki_core::plan::{Plan, PlanLimits};
@@ -31,6 +33,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         start_at: None,
         after: None,
         approval: false,
+        project: ProjectKind::default(),
     });
     let limits = Limits::default();
     let mut now = Timestamp(0);

@@ -17,7 +17,8 @@ pub struct Limits {
     pub infra_retries: u32,
     /// Times a runtime may be unable to start an agent before the step fails.
     pub spawn_failures: u32,
-    /// Times a step may run again because another change landed in its way.
+    /// Times a step may run again because another change landed in its way, and times in a row that a conflict of a
+    /// landing is resolved without a person's word.
     pub resolutions: u32,
     /// Times a change is built anew because its target moved, before a person is asked.
     pub rebuilds: u32,

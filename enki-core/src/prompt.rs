@@ -2,7 +2,7 @@
 //!
 //! Everything an agent wrote earlier is passed on as delimited data with a cap; nothing in it is an instruction.
 
-use crate::execution::{ClashKind, DoneKind, Execution, StepState};
+use crate::execution::{ClashKind, DoneKind, Execution, StepRun, StepState};
 use crate::id::StepIx;
 use crate::plan::NeedOn;
 use crate::role::RoleOutput;
@@ -60,6 +60,7 @@ pub fn task(execution: &Execution, ix: StepIx, purpose: Purpose) -> String {
         Purpose::Work => text.push_str(WORK),
         Purpose::Fix => text.push_str(WORK),
         Purpose::Review => text.push_str(REVIEW),
+        Purpose::Resolve if execution.step(ix).landing.is_some() => landing(&mut text, execution),
         Purpose::Resolve => match execution.step(ix).clash.as_ref().map(|clash| &clash.kind) {
             Some(ClashKind::Interaction { with }) => {
                 text.push_str(INTERACTION);
@@ -86,6 +87,25 @@ const RESOLVE: &str = "\n## Conflict\n\nAnother change landed first. The files i
 const INTERACTION: &str = "\n## Conflict\n\nYour change passed its check alone, but fails together with another change that \
     landed first. The files in the current directory hold both. Repair them so that the check passes and both intentions \
     are kept. Do not commit, push or merge: what you leave is committed for you.\n";
+
+/// Both sides of a landing: what the target has is in the files, what the plan made is said by its steps.
+fn landing(text: &mut String, execution: &Execution) {
+    let target = execution.target();
+    let _ = writeln!(
+        text,
+        "\n## Conflict\n\nWhile the plan was worked on, {target} was changed by others. The files in the current directory are \
+         those of {target} with the work of the plan merged into them, with conflict markers where both changed the same \
+         lines; where one side removed a file, what the other made of it is there. Solve each conflict so that both \
+         intentions are kept, and remove all markers. Change no other file. Do not commit, push or merge: what you leave is \
+         committed for you, as the merge of both."
+    );
+    let merged = |(at, run): (usize, &StepRun)| {
+        let is = matches!(run.state, StepState::Done(DoneKind::Merged { .. }));
+        is.then(|| execution.plan().steps()[at].title.to_string())
+    };
+    let titles: Vec<String> = execution.steps().iter().enumerate().filter_map(merged).collect();
+    data(text, "What the plan made", "steps", &format!("{}\n\n- {}", execution.plan().title, titles.join("\n- ")));
+}
 
 fn list<'a>(text: &mut String, title: &str, items: impl IntoIterator<Item = &'a String>) {
     let mut items = items.into_iter().peekable();

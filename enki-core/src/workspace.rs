@@ -116,6 +116,13 @@ pub enum Start {
         /// The captured commit that conflicts with it.
         change: CommitId,
     },
+    /// The same files as for a [`Start::Resolve`], but what is captured is a merge: a commit with both as its parents.
+    Merge {
+        /// Head of the target that refused the landing.
+        onto: CommitId,
+        /// Tip of the integration branch that conflicts with it.
+        change: CommitId,
+    },
 }
 
 /// A result file of an artifact step, at `.enki/artifacts/<execution>/<step>.md`.
@@ -141,7 +148,7 @@ impl ArtifactRef {
 pub struct Workspace {
     /// Where the agent works. Absolute.
     pub path: PathBuf,
-    /// Files that hold an unsolved conflict, relative, for [`Start::Resolve`]; else empty.
+    /// Files that hold an unsolved conflict, relative, for [`Start::Resolve`] and [`Start::Merge`]; else empty.
     pub conflicts: Vec<String>,
 }
 
@@ -200,7 +207,7 @@ pub enum Expect {
 pub enum Capture {
     /// A change, now a commit that a ref keeps.
     Change {
-        /// The commit; its parent is the base, the last captured commit, or `onto`, by [`Start`].
+        /// The commit; its parent is the base, the last captured commit, or `onto`, by [`Start`]. A merge has both.
         commit: CommitId,
         /// Its tree.
         tree: TreeId,

@@ -5,7 +5,7 @@
 use enki_core::branch::Branch;
 use enki_core::driver::{self, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
 use enki_core::engine::{Engine, Input};
-use enki_core::execution::Submitted;
+use enki_core::execution::{ProjectKind, Submitted};
 use enki_core::id::{ExecutionId, TaskId};
 use enki_core::limits::Limits;
 use enki_core::memory::MemoryStore;
@@ -77,6 +77,7 @@ impl World {
                 start_at: None,
                 after: None,
                 approval: true,
+                project: ProjectKind::default(),
                 plan: plan.into(),
             };
             engine.handle(Input::Submit(Box::new(submitted)), Timestamp(0)).unwrap();

@@ -34,6 +34,8 @@ fn two_thousand_histories_keep_every_promise() {
         ("stale reports", total.stale_reports),
         ("changes by people", total.person_changes),
         ("clock jumps", total.clock_jumps),
+        ("landings that conflicted", total.landing_conflicts),
+        ("landings that an agent resolved", total.resolved_landings),
     ] {
         assert!(number > 100, "only {number} {what} in {HISTORIES} histories");
     }

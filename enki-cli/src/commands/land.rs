@@ -129,14 +129,24 @@ async fn outcome(store: &dyn TaskStore, id: ExecutionId, seen: u64) -> Result<Ou
         HoldReason::Landing { reason, command } => Some((reason.clone(), Some(command.clone()))),
         _ => None,
     });
-    let (reason, command) =
-        open.or_else(|| hold.next_back()).unwrap_or_else(|| ("it goes on, and has not landed yet".to_owned(), None));
+    // Nobody's agent was started: whoever drives, or the next one to, does that.
+    let resolver = state.landing_resolver().map(|ix| {
+        let reason = format!("it conflicts, and step {} is to solve that", state.plan().step(ix).id);
+        (reason, Some(format!("enki resume {id}")))
+    });
+    let (reason, command) = resolver
+        .or(open)
+        .or_else(|| hold.next_back())
+        .unwrap_or_else(|| ("it goes on, and has not landed yet".to_owned(), None));
     Ok(Outcome::Waits { reason, command, dirty })
 }
 
 /// The steps that are merged and have not landed.
 fn waiting(execution: &Execution) -> Vec<String> {
-    let of = |ix: &StepIx| matches!(execution.step(*ix).state, StepState::Done(_)) && !execution.has_landed(*ix);
+    let of = |ix: &StepIx| {
+        let step = execution.step(*ix);
+        matches!(step.state, StepState::Done(_)) && step.landing.is_none() && !execution.has_landed(*ix)
+    };
     let all = (0..execution.steps().len()).map(StepIx::at).filter(of);
     all.map(|ix| execution.plan().step(ix).id.to_string()).collect()
 }

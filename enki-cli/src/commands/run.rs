@@ -17,6 +17,7 @@ use crate::wire;
 use enki_core::branch::Branch;
 use enki_core::driver::Submission;
 use enki_core::execution::Command;
+use enki_core::execution::ProjectKind;
 use enki_core::plan::{External, PathPart, Plan, PlanLimits, PlanProblem, PlanProblems};
 use enki_core::spec::{BudgetSpec, Land, PlanSpec, StepSpec};
 use enki_core::store::{Found, TaskStore};
@@ -63,6 +64,9 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     let mut submission = Submission::new(spec, target);
     submission.gate = gate;
     submission.start_at = start_time(&plan);
+    if git.is_folder() {
+        submission.project = ProjectKind::Folder;
+    }
     wire::record_folder(&git, &mut cx.out)?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let accepted = session.orchestrator.submit(submission).await?;

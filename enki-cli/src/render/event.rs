@@ -59,6 +59,9 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         Event::Landed { commit, .. } => {
             format!("{} on {} at {}", paint.good("landed"), execution.target(), commit.short())
         }
+        Event::LandingResolution { step, .. } => {
+            format!("{} is added: it solves the conflict with {}", paint.busy(step.id.as_str()), execution.target())
+        }
         Event::LandingRefused { reason, .. } => {
             format!("{} on {}: {}", paint.wait("cannot land"), execution.target(), refusal(reason))
         }
@@ -133,6 +136,9 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
         Next::Done(DoneKind::NoChanges) => format!("{} done (no changes)", paint.good(step)),
         Next::Done(DoneKind::Artifact) => format!("{} done, its result is kept", paint.good(step)),
         Next::Done(DoneKind::Merged { .. }) => format!("{} done", paint.good(step)),
+        Next::Done(DoneKind::Resolved { commit }) => {
+            format!("{} done, solved by the merge {}", paint.good(step), commit.short())
+        }
         // What follows at once, the merge or the next attempt, has a line of its own.
         Next::Merge { .. } => return None,
         Next::Run { purpose: Purpose::Review, .. } => format!("{} worked; its review follows", paint.busy(step)),

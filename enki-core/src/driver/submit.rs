@@ -3,7 +3,7 @@
 use super::{Driver, DriverError};
 use crate::branch::Branch;
 use crate::engine::Input;
-use crate::execution::{EndStatus, Submitted};
+use crate::execution::{EndStatus, ProjectKind, Submitted};
 use crate::id::ExecutionId;
 use crate::plan::{External, Plan, PlanLimits, PlanProblem, PlanProblems};
 use crate::refinery::Gate;
@@ -29,13 +29,23 @@ pub struct Submission {
     pub start_at: Option<Timestamp>,
     /// Held for approval before anything starts.
     pub approval: bool,
+    /// What the target is in.
+    pub project: ProjectKind,
 }
 
 impl Submission {
     /// A plan that lands there, without a gate, from `cli`, at once.
     #[must_use]
     pub fn new(spec: PlanSpec, target: Branch) -> Self {
-        Self { spec, target, gate: None, origin: "cli".to_owned(), start_at: None, approval: false }
+        Self {
+            spec,
+            target,
+            gate: None,
+            origin: "cli".to_owned(),
+            start_at: None,
+            approval: false,
+            project: ProjectKind::default(),
+        }
     }
 }
 
@@ -100,6 +110,7 @@ impl Driver {
             start_at: submission.start_at,
             after: plan.after,
             approval: submission.approval,
+            project: submission.project,
             plan: plan.into(),
         };
         let now = self.now();

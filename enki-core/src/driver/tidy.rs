@@ -3,8 +3,8 @@
 
 use super::orchestrator::Message;
 use crate::engine::{Engine, Event, LogAppend};
-use crate::execution::{Event as Fact, Execution, Next, StepState};
-use crate::id::{ExecutionId, TaskId};
+use crate::execution::{DoneKind, Event as Fact, Execution, Next, StepState};
+use crate::id::{ExecutionId, StepIx, TaskId};
 use crate::record;
 use crate::store::{Found, LogId, LogKind, TaskStore, Version};
 use crate::workspace::WorkspaceProvider;
@@ -52,16 +52,11 @@ impl Tidy {
         for append in appends.iter().filter(|append| append.log.kind == LogKind::Execution) {
             let Some(execution) = engine.execution(ExecutionId::new(append.log.id)) else { continue };
             for event in &append.events {
-                let Event::Execution(
-                    Fact::StepMerged { step, .. }
-                    | Fact::AttemptEnded { step, next: Next::Done(_), .. }
-                    | Fact::MergeRefused { step, next: Next::Done(_), .. },
-                ) = event
-                else {
-                    continue;
-                };
-                if self.tasks.send(execution.task(*step)).is_ok() {
-                    self.open += 1;
+                let Event::Execution(fact) = event else { continue };
+                for step in done(execution, fact) {
+                    if self.tasks.send(execution.task(step)).is_ok() {
+                        self.open += 1;
+                    }
                 }
             }
         }
@@ -75,6 +70,23 @@ impl Tidy {
     /// Whether nothing is asked for.
     pub(super) const fn is_idle(&self) -> bool {
         self.open == 0
+    }
+}
+
+/// The steps whose work is safe by that fact.
+fn done(execution: &Execution, fact: &Fact) -> Vec<StepIx> {
+    match fact {
+        // Its merge is on no branch before it has landed.
+        Fact::AttemptEnded { next: Next::Done(DoneKind::Resolved { .. }), .. } => Vec::new(),
+        Fact::StepMerged { step, .. }
+        | Fact::AttemptEnded { step, next: Next::Done(_), .. }
+        | Fact::MergeRefused { step, next: Next::Done(_), .. } => vec![*step],
+        Fact::Landed { .. } => {
+            let resolved =
+                |step: &StepIx| matches!(execution.step(*step).state, StepState::Done(DoneKind::Resolved { .. }));
+            (0..execution.steps().len()).rev().map(StepIx::at).find(resolved).into_iter().collect()
+        }
+        _ => Vec::new(),
     }
 }
 

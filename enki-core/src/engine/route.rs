@@ -124,9 +124,9 @@ impl Engine {
                 self.requests.insert(*request, id);
                 vec![Route::Merge(*step, *request)]
             }
-            execution::Event::LandingRequested { request, tip } => {
+            execution::Event::LandingRequested { request, tip, merge } => {
                 self.requests.insert(*request, id);
-                vec![Route::Land(*request, *tip)]
+                vec![Route::Land(*request, merge.unwrap_or(*tip))]
             }
             execution::Event::StepCancelled { .. } => merging.map(Route::WithdrawMerge).into_iter().collect(),
             execution::Event::LandingRefused { request, reason: Refusal::Withdrawn, .. } => {
@@ -148,11 +148,10 @@ impl Engine {
                     self.enqueue(&own, entry, now);
                 }
             }
-            Route::Land(request, tip) => {
+            Route::Land(request, commit) => {
                 let passed = execution.gate().and_then(|gate| self.queue(&own)?.head_passed(gate, now, &self.limits));
-                let title = format!("Merge {}: {}", own, execution.plan().title);
-                let kind = ChangeKind::Landing { execution: id, title };
-                let change = Change { request, kind, commit: tip, at: now };
+                let kind = ChangeKind::Landing { execution: id, title: execution.landing_title() };
+                let change = Change { request, kind, commit, at: now };
                 let priority = execution.plan().priority;
                 let entry = Entry { priority, passed, ..Entry::new(change, execution.gate().cloned()) };
                 self.open_queue(target.clone(), None, now);
@@ -261,7 +260,7 @@ impl Engine {
         let Some(id) = self.requests.remove(&request) else { return };
         let reason = match reason {
             Eject::Failed { log } | Eject::TimedOut { log } => Refusal::Check { log },
-            Eject::Conflict { paths, hunks, .. } => Refusal::Conflict { paths, hunks },
+            Eject::Conflict { paths, hunks, onto, .. } => Refusal::Conflict { paths, hunks, onto },
             Eject::Interaction { with, log } => {
                 let titles: Vec<&str> = with.iter().map(|partner| partner.title.as_str()).collect();
                 Refusal::Interaction { with: titles.join("\", \""), log }

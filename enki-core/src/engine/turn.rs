@@ -236,6 +236,7 @@ fn new_tasks(execution: &Execution, events: &[Event]) -> Vec<TaskRow> {
         .map(|event| match event {
             Event::Execution(execution::Event::Submitted(submitted)) => submitted.plan.steps().len(),
             Event::Execution(execution::Event::StepsAdded { steps }) => steps.len(),
+            Event::Execution(execution::Event::LandingResolution { .. }) => 1,
             _ => 0,
         })
         .sum();

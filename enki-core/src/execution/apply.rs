@@ -1,9 +1,9 @@
 //! How events change the state. Total: it cannot fail, live or on replay.
 
+use super::Execution;
 use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
 use super::outcome::Refusal;
-use super::step::{Clash, ClashKind, DoneKind, Run, Running, StepRun, StepState, View};
-use super::{Execution, Flight};
+use super::step::{Clash, ClashKind, DoneKind, LandingMerge, Run, Running, StepRun, StepState, View};
 use crate::id::StepIx;
 use crate::plan::NeedOn;
 use crate::spec::Condition;
@@ -35,9 +35,12 @@ impl Execution {
     /// The name of the event and what it is about, in words.
     pub fn fits(&self, event: &Event) -> Result<(), String> {
         let name = || format!("{event:?}").chars().take_while(char::is_ascii_alphanumeric).collect::<String>();
-        if let Event::StepsAdded { steps } = event {
-            return self.plan.check_stored(steps).map_err(|reason| format!("{}: {reason}", name()));
-        }
+        let added = match event {
+            Event::StepsAdded { steps } => &steps[..],
+            Event::LandingResolution { step, .. } => std::slice::from_ref(&**step),
+            _ => &[],
+        };
+        self.plan.check_stored(added).map_err(|reason| format!("{}: {reason}", name()))?;
         match event.step() {
             Some(ix) if ix.index() >= self.steps.len() => {
                 Err(format!("{} is about step {} of {}", name(), ix.0 + 1, self.steps.len()))
@@ -72,7 +75,7 @@ impl Execution {
             Event::NeedChanged { external, state } => self.need_changed(*external as usize, *state, touched),
             Event::AttemptStarted { step, attempt, purpose, start } => {
                 let run = Run::Live { attempt: *attempt, start: *start, confirmed: false };
-                if *purpose == Purpose::Resolve {
+                if *purpose == Purpose::Resolve && self.steps[step.index()].landing.is_none() {
                     self.turn = Some(*step);
                 }
                 self.change(*step, touched, |s| {
@@ -134,36 +137,27 @@ impl Execution {
                     s.state = StepState::Merging { request: *request };
                 });
             }
-            Event::LandingRequested { request, tip } => {
-                self.landing.requests += 1;
-                self.landing.again = None;
-                self.landing.in_flight = Some(Flight { request: *request, tip: *tip, merges: self.landing.merges });
-            }
-            Event::Landed { .. } => {
-                (self.landing.refusals, self.landing.again) = (0, None);
-                self.landing.asked = false;
-                if let Some(flight) = self.landing.in_flight.take() {
-                    self.landing.tried = Some(flight.tip);
-                    self.landing.landed = Some(flight.tip);
-                    self.landing.landed_merges = flight.merges;
-                }
-            }
+            Event::LandingRequested { request, tip, merge } => self.landing.requested(*request, *tip, *merge),
+            Event::Landed { .. } => self.landing.done(),
             Event::LandingAsked => {
                 (self.ended, touched.all) = (None, true);
-                (self.landing.asked, self.landing.tried) = (true, None);
-                (self.landing.refusals, self.landing.again) = (0, None);
+                self.landing.asked_for();
             }
-            Event::LandingRefused { again, reason, .. } => {
-                self.landing.free_later = reason.ends_by_itself();
-                self.landing.refusals += 1;
-                self.landing.again = *again;
-                self.landing.tried = self.landing.in_flight.take().map(|flight| flight.tip);
+            Event::LandingRefused { again, reason, .. } => self.landing.refused(reason, *again),
+            Event::LandingResolution { step, .. } if self.plan.check_stored(std::slice::from_ref(step)).is_err() => {}
+            Event::LandingResolution { step, onto, tip, paths, findings } => {
+                let merges = self.landing.tried.map_or(self.landing.merges, |offer| offer.merges);
+                let landing = LandingMerge { onto: *onto, tip: *tip, paths: paths.clone(), merges };
+                self.add_landing_step(step, landing, findings, touched);
             }
             Event::HoldOpened { hold, reason } => {
                 if let HoldReason::Checkpoint { step } = reason {
                     self.due_checkpoints.remove(step);
                 }
                 self.budget_asked |= *reason == HoldReason::Budget;
+                if let (HoldReason::Landing { .. }, Some(step)) = (reason, self.landing.resolver) {
+                    (self.landing.resolver, self.landing.gave_up) = (None, Some(step));
+                }
                 self.next_hold = hold.0 + 1;
                 self.holds.insert(*hold, reason.clone());
                 touched.all = true;
@@ -171,8 +165,7 @@ impl Execution {
             Event::HoldClosed { hold, .. } => {
                 // Whoever answers either wants it to land again.
                 if matches!(self.holds.remove(hold), Some(HoldReason::Landing { .. } | HoldReason::Rewound)) {
-                    self.landing.tried = None;
-                    (self.landing.refusals, self.landing.again) = (0, None);
+                    self.landing.hold_closed();
                 }
                 touched.all = true;
             }
@@ -187,7 +180,10 @@ impl Execution {
                 self.begin_steps(first);
                 touched.steps.extend((first..self.steps.len()).map(StepIx::at));
             }
-            Event::CancelRequested => (self.cancelling, touched.all) = (true, true),
+            Event::CancelRequested => {
+                (self.cancelling, touched.all) = (true, true);
+                self.landing.resolver = None;
+            }
             Event::StepCancelled { step } => self.change(*step, touched, |s| s.state = StepState::Cancelled),
             Event::StepRetried { step, mode } => {
                 if matches!(self.ended, Some(EndStatus::Failed)) {
@@ -237,6 +233,9 @@ impl Execution {
     fn proceed(&mut self, step: StepIx, next: &Next, touched: &mut Touched) {
         if matches!(next, Next::Done(_)) && self.plan.step(step).checkpoint {
             self.due_checkpoints.insert(step);
+        }
+        if let Next::Done(DoneKind::Resolved { commit }) = next {
+            self.landing_resolved(step, *commit);
         }
         self.change(step, touched, |s| match next {
             Next::Done(kind) => {
@@ -376,12 +375,17 @@ impl Execution {
     }
 
     /// Takes a step out of the counts and sets, or puts it in, by its state.
-    fn count(&mut self, ix: StepIx, put: bool) {
+    pub(super) fn count(&mut self, ix: StepIx, put: bool) {
         let step = &self.steps[ix.index()];
         if let Some(no) = step.waits_for_turn() {
             set(&mut self.clashes, (no, ix), put);
         }
-        let tally = |n: &mut u32| *n = if put { *n + 1 } else { *n - 1 };
+        let counted = step.landing.is_none();
+        let tally = |n: &mut u32| match (counted, put) {
+            (true, true) => *n += 1,
+            (true, false) => *n -= 1,
+            (false, _) => {}
+        };
         match &step.state {
             StepState::Pending => {
                 tally(&mut self.counts.pending);

@@ -6,7 +6,7 @@ use super::event::{
 use super::outcome::{AttemptEnd, Outcome, Refusal};
 use super::step::{ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
-use crate::id::{AttemptNo, CommitId, RequestId, StepIx};
+use crate::id::{AttemptNo, RequestId, StepIx};
 use crate::limits::Limits;
 use crate::plan::{External, NeedOn, Step};
 use crate::retry::backoff;
@@ -38,6 +38,11 @@ impl Execution {
         }
         let head = self.head.expect("nothing is wanted before the integration branch is open");
         let step = self.step(ix);
+        let attempt = self.next_attempt(ix);
+        if let Some(merge) = &step.landing {
+            let start = Start::Merge { onto: merge.onto, change: merge.tip };
+            return Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose: Purpose::Resolve, start }]);
+        }
         let purpose = match &step.state {
             StepState::Running(running) => running.purpose,
             // A retry that continues: what it captured still clashes.
@@ -49,7 +54,7 @@ impl Execution {
             (_, Some(work)) => Start::Continue { base: work.base, head: work.commit },
             (_, None) => Start::Fresh { base: head },
         };
-        Ok(vec![Event::AttemptStarted { step: ix, attempt: self.next_attempt(ix), purpose, start }])
+        Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose, start }])
     }
 
     fn report(&self, report: &Report, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
@@ -78,8 +83,8 @@ impl Execution {
                 Ok(vec![Event::StepMerged { step, commit: *commit }])
             }
             Report::Refused { request, reason } => {
-                if self.landing.in_flight.is_some_and(|flight| flight.request == *request) {
-                    return Ok(self.landing_refused(*request, reason, now, limits));
+                if let Some(flight) = self.landing.in_flight.filter(|flight| flight.request == *request) {
+                    return Ok(self.landing_refused(flight, reason, now, limits));
                 }
                 let step = self.merging(*request)?;
                 if self.cancelling {
@@ -117,58 +122,6 @@ impl Execution {
         }
     }
 
-    fn landed_events(&self, request: RequestId, commit: CommitId) -> Vec<Event> {
-        let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Landing { .. }));
-        let close = open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
-        close.chain([Event::Landed { request, commit }]).collect()
-    }
-
-    fn landing_refused(&self, request: RequestId, reason: &Refusal, now: Timestamp, limits: &Limits) -> Vec<Event> {
-        // Not for ever: a checkout that nobody cleans up must not fill the log.
-        let free_later = reason.ends_by_itself() && self.landing.refusals < limits.landing_tries;
-        let wait = || backoff(&limits.landing_backoff, self.landing.refusals + 1, u64::from(self.landing.requests));
-        let again = free_later.then(|| now.plus(wait()));
-        let branch = crate::branch::Branch::integration(self.id);
-        let merge = match self.target.remote() {
-            None => format!("git merge {branch}"),
-            Some((remote, name)) => {
-                format!("git pull {remote} {name} && git merge {branch} && git push {remote} HEAD:{name}")
-            }
-        };
-        let (why, command) = match reason {
-            // Contained already: that is what landing means.
-            Refusal::Empty => return self.landed_events(request, self.head.expect("only a head asks to land")),
-            Refusal::Blocked { reason, command } => (reason.clone(), command.clone()),
-            Refusal::Conflict { paths, .. } => {
-                (format!("it conflicts with {} in {}", self.target, paths.join(", ")), merge)
-            }
-            Refusal::Interaction { with, .. } => {
-                (format!("its check passed, but fails together with \"{with}\", which landed first"), merge)
-            }
-            Refusal::Check { log } => {
-                (format!("the check fails on the merged tree: {}", log.lines().last().unwrap_or("no output")), merge)
-            }
-            Refusal::Moved => (format!("{} kept moving", self.target), format!("enki resume {}", self.id)),
-            Refusal::Policy { reason } => (reason.clone(), format!("enki resume {}", self.id)),
-            Refusal::Withdrawn => {
-                return vec![Event::LandingRefused { request, reason: Refusal::Withdrawn, again }];
-            }
-            Refusal::Rewound => {
-                let refused = Event::LandingRefused { request, reason: reason.clone(), again };
-                return vec![refused, Event::HoldOpened { hold: self.next_hold_no(), reason: HoldReason::Rewound }];
-            }
-        };
-        let hold = HoldReason::Landing { reason: why, command };
-        // What was in the way before may be another thing than what is now. Closed first: an answer asks to land again.
-        let old = self.holds.iter().filter(|(_, open)| matches!(open, HoldReason::Landing { .. }) && **open != hold);
-        let mut events: Vec<Event> = old.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect();
-        events.push(Event::LandingRefused { request, reason: reason.clone(), again });
-        if !self.holds.values().any(|open| *open == hold) {
-            events.push(Event::HoldOpened { hold: self.next_hold_no(), reason: hold });
-        }
-        events
-    }
-
     /// Done and cancelled are final; failed is left by a retry.
     fn is_final(&self) -> bool {
         self.ended.is_some_and(|ended| ended != super::EndStatus::Failed)
@@ -203,7 +156,7 @@ impl Execution {
             work.attempt = attempt;
             work.base = match start {
                 Start::Fresh { base } | Start::Continue { base, .. } => base,
-                Start::Resolve { onto, .. } => onto,
+                Start::Resolve { onto, .. } | Start::Merge { onto, .. } => onto,
             };
         }
         // A repeat that found everything as it was captured before has that capture as its work.
@@ -254,6 +207,7 @@ impl Execution {
         };
         match &end.outcome {
             Outcome::Changed | Outcome::Artifact if plan.review.is_some() => run(Purpose::Review, now),
+            Outcome::Changed if step.landing.is_some() => Self::landing_merge(end.work),
             Outcome::Changed => self.merge(ix),
             Outcome::Artifact => Next::Done(DoneKind::Artifact),
             // The queue said that it conflicts, so it is not on the target already: the change was thrown away.
@@ -315,7 +269,7 @@ impl Execution {
                 .review
                 .and_then(|review| fix(step, review.max_fixes, format!("the check failed:\n{log}"), now))
                 .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() })),
-            Refusal::Conflict { paths, hunks } => {
+            Refusal::Conflict { paths, hunks, .. } => {
                 let findings = format!("conflict in {}\n\n{hunks}", paths.join(", "));
                 self.resolution(ix, findings, now, limits)
                     .unwrap_or_else(|| Next::Fail(FailReason::Conflict { paths: paths.clone() }))
@@ -347,6 +301,9 @@ impl Execution {
     /// The reason of a step whose clash stays.
     fn clashed(&self, ix: StepIx) -> FailReason {
         let step = self.step(ix);
+        if let Some(merge) = &step.landing {
+            return FailReason::Conflict { paths: merge.paths.clone() };
+        }
         match step.clash.as_ref().map(|clash| &clash.kind) {
             Some(ClashKind::Conflict { paths }) => FailReason::Conflict { paths: paths.clone() },
             Some(ClashKind::Interaction { .. }) => {
@@ -524,6 +481,9 @@ impl Execution {
         };
         if self.cancelling || self.ended.is_some_and(|ended| ended != super::EndStatus::Failed) {
             return Err(state(format!("the execution is {}", self.status())));
+        }
+        if step.landing.is_some() {
+            return Err(state(format!("step {id} was to solve the conflict of a landing; run enki land {}", self.id)));
         }
         if step.dead > 0 {
             return Err(state(format!("step {id} needs {}; retry that first", self.dead_needs(ix).join(", "))));

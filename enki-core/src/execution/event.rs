@@ -245,6 +245,22 @@ pub struct Submitted {
     pub after: Option<(ExecutionId, AfterWhen)>,
     /// Held for approval before anything starts.
     pub approval: bool,
+    /// What the target is in.
+    pub project: ProjectKind,
+}
+
+/// What a project is to the person, and with that how they can finish a landing by hand.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ProjectKind {
+    /// A repository of theirs: they can merge.
+    #[default]
+    Repository,
+    /// A folder without one: they can change its files, and ask again.
+    Folder,
 }
 
 /// What an execution records.
@@ -330,8 +346,10 @@ pub enum Event {
     LandingRequested {
         /// The request.
         request: RequestId,
-        /// The branch's head.
+        /// The branch's head, or what it was when its conflict with the target was resolved.
         tip: CommitId,
+        /// The merge of it and the target that resolved the conflict, if there was one: that is to land.
+        merge: Option<CommitId>,
     },
     /// It has landed.
     Landed {
@@ -351,6 +369,19 @@ pub enum Event {
         reason: Refusal,
         /// When it is tried again although nothing is heard: whether the way is free is seen by trying only.
         again: Option<Timestamp>,
+    },
+    /// It conflicts with the target, and a step of its own resolves that. The step is added at the end of the plan.
+    LandingResolution {
+        /// The step.
+        step: Box<Step>,
+        /// Head of the target.
+        onto: CommitId,
+        /// Tip of the integration branch.
+        tip: CommitId,
+        /// Files in conflict.
+        paths: Vec<String>,
+        /// What conflicts in them, for the agent.
+        findings: String,
     },
     /// A person has to look.
     HoldOpened {
@@ -433,6 +464,7 @@ impl Event {
             | Self::Landed { .. }
             | Self::LandingRefused { .. }
             | Self::LandingAsked
+            | Self::LandingResolution { .. }
             | Self::HoldOpened { .. }
             | Self::HoldClosed { .. }
             | Self::StepsAdded { .. }

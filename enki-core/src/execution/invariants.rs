@@ -25,14 +25,15 @@ pub fn check(execution: &Execution, limits: &Limits) -> Result<(), String> {
         let pending = step.state == StepState::Pending;
         let running = matches!(step.state, StepState::Running(_));
         let merging = matches!(step.state, StepState::Merging { .. });
-        counts.total += 1;
-        counts.pending += u32::from(pending);
-        counts.running += u32::from(running);
-        counts.merging += u32::from(merging);
-        counts.done += u32::from(matches!(step.state, StepState::Done(_)));
-        counts.failed += u32::from(matches!(step.state, StepState::Failed(_)));
-        counts.cancelled += u32::from(step.state == StepState::Cancelled);
-        counts.blocked += u32::from(pending && dead > 0);
+        let counted = step.landing.is_none();
+        counts.total += u32::from(counted);
+        counts.pending += u32::from(pending && counted);
+        counts.running += u32::from(running && counted);
+        counts.merging += u32::from(merging && counted);
+        counts.done += u32::from(matches!(step.state, StepState::Done(_)) && counted);
+        counts.failed += u32::from(matches!(step.state, StepState::Failed(_)) && counted);
+        counts.cancelled += u32::from(step.state == StepState::Cancelled && counted);
+        counts.blocked += u32::from(pending && dead > 0 && counted);
         if execution.ready.contains(&ix) != (pending && unmet == 0 && dead == 0) {
             return Err(format!("the ready set is wrong about step {name}"));
         }
@@ -48,6 +49,24 @@ pub fn check(execution: &Execution, limits: &Limits) -> Result<(), String> {
     }
     if counts != execution.counts {
         return Err(format!("the counts {:?} should be {counts:?}", execution.counts));
+    }
+    landing(execution, limits)
+}
+
+/// A conflict of a landing is resolved by one step, while nothing asks to land, and boundedly often.
+fn landing(execution: &Execution, limits: &Limits) -> Result<(), String> {
+    let landing = &execution.landing;
+    let open = |step: &StepRun| matches!(step.state, StepState::Pending | StepState::Running(_));
+    let of_enki = execution.steps.iter().enumerate().filter(|(_, step)| step.landing.is_some());
+    let at_work: Vec<StepIx> = of_enki.filter(|(_, step)| open(step)).map(|(at, _)| StepIx::at(at)).collect();
+    if at_work != landing.resolver.into_iter().collect::<Vec<_>>() {
+        return Err(format!("a landing is resolved by {at_work:?}, not by {:?}", landing.resolver));
+    }
+    if landing.resolver.is_some() && (landing.in_flight.is_some() || landing.resolved.is_some()) {
+        return Err(format!("a landing is resolved while another one goes on: {landing:?}"));
+    }
+    if landing.resolutions > limits.resolutions {
+        return Err(format!("I5: {} conflicts of landings were resolved in a row", landing.resolutions));
     }
     Ok(())
 }
@@ -96,7 +115,7 @@ fn clash(execution: &Execution, ix: StepIx) -> Result<(), String> {
     }
     let resolves =
         matches!(&step.state, StepState::Running(Running { purpose: Purpose::Resolve, run: Run::Live { .. } }));
-    if resolves && execution.turn != Some(ix) {
+    if resolves && step.landing.is_none() && execution.turn != Some(ix) {
         return Err(format!("step {name} is resolved although it is the turn of {:?}", execution.turn));
     }
     if execution.turn == Some(ix) && !step.keeps_turn() {

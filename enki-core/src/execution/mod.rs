@@ -8,17 +8,18 @@ mod apply;
 mod decide;
 mod event;
 pub mod invariants;
+mod landing;
 mod outcome;
 mod settle;
 mod step;
 
 pub use apply::Touched;
 pub use event::{
-    Answer, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report,
-    RetryMode, Submitted,
+    Answer, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind,
+    Rejected, Report, RetryMode, Submitted,
 };
 pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
-pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, LandingMerge, Run, Running, StepRun, StepState};
 
 use crate::agent::Usage;
 use crate::branch::Branch;
@@ -29,6 +30,7 @@ use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::Counts;
 use crate::tier::{Priority, Tier};
 use crate::time::Timestamp;
+use landing::Landing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ pub struct Execution {
     created: Timestamp,
     start_at: Option<Timestamp>,
     after: Option<(ExecutionId, AfterWhen)>,
+    project: ProjectKind,
     predecessor: NeedState,
     triggered: bool,
     base: Option<CommitId>,
@@ -70,34 +73,6 @@ pub struct Execution {
     next_clash: u32,
     /// Whose conflict is being resolved, until it is merged or given up.
     turn: Option<StepIx>,
-}
-
-/// How far the integration branch has landed.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Landing {
-    requests: u32,
-    in_flight: Option<Flight>,
-    /// A person wants it to land as it is.
-    asked: bool,
-    /// The tip of the last try that ended, landed or not.
-    tried: Option<CommitId>,
-    landed: Option<CommitId>,
-    /// Tries that were refused in a row, and when the next one is due by itself.
-    refusals: u32,
-    again: Option<Timestamp>,
-    /// Whether what refused it last may have gone away since.
-    free_later: bool,
-    /// Merges into the integration branch so far, and how many of them have landed.
-    merges: u32,
-    landed_merges: u32,
-}
-
-/// A landing that is asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Flight {
-    request: RequestId,
-    tip: CommitId,
-    merges: u32,
 }
 
 /// What an execution asks of the dispatcher for one step.
@@ -164,6 +139,7 @@ impl Execution {
             created: submitted.created,
             start_at: submitted.start_at,
             after: submitted.after,
+            project: submitted.project,
             predecessor: NeedState::Waiting,
             triggered: submitted.start_at.is_none() && submitted.after.is_none(),
             base: None,
@@ -540,6 +516,9 @@ impl Execution {
         match &self.step(ix).state {
             StepState::Done(DoneKind::Merged { .. }) => self.step(ix).merge_no <= self.landing.landed_merges,
             StepState::Done(DoneKind::NoChanges | DoneKind::Artifact) => true,
+            StepState::Done(DoneKind::Resolved { .. }) => {
+                self.step(ix).landing.as_ref().is_some_and(|merge| merge.merges <= self.landing.landed_merges)
+            }
             _ => false,
         }
     }

@@ -166,6 +166,9 @@ pub enum Refusal {
         /// What conflicts in them.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         hunks: String,
+        /// The head of the target that it does not merge with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onto: Option<CommitId>,
     },
     /// It passed its check alone, on the head before, and fails on top of another change.
     Interaction {

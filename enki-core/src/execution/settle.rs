@@ -4,7 +4,6 @@ use super::event::{EndStatus, Event, HoldNo, HoldReason};
 use super::step::{ClashKind, Run, Running, StepState};
 use super::{Execution, Touched};
 use crate::id::{RequestId, StepIx};
-use crate::spec::Land;
 use crate::time::Timestamp;
 
 impl Execution {
@@ -41,7 +40,9 @@ impl Execution {
         }
         if self.over_budget() && !self.budget_asked {
             events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Budget });
+            hold += 1;
         }
+        events.extend(self.landing_gave_up(HoldNo(hold)));
         if events.is_empty() {
             events.extend(self.ask_again(now));
         }
@@ -91,25 +92,15 @@ impl Execution {
             .then_some(Event::MergeRequested { step: ix, request: RequestId::of(self.id, Some(ix), step.requests + 1) })
     }
 
-    /// The integration branch asks to land if it is time to, and its tip was not refused; or `again` although it was.
-    pub(super) fn landing_event(&self, again: bool) -> Option<Event> {
-        let tip = self.head.filter(|_| self.landing_due() && self.landing.in_flight.is_none())?;
-        let wanted = match self.land {
-            Land::Each => true,
-            Land::End => self.all_done(),
-        };
-        ((wanted || self.landing.asked) && (again || self.landing.tried != Some(tip)))
-            .then(|| Event::LandingRequested { request: RequestId::of(self.id, None, self.landing.requests + 1), tip })
-    }
-
-    fn all_done(&self) -> bool {
+    pub(super) fn all_done(&self) -> bool {
         let counts = self.counts;
         counts.pending + counts.running + counts.merging + counts.failed == 0 && counts.done > 0
     }
 
     fn end_event(&self) -> Option<Event> {
         let counts = self.counts;
-        let busy = counts.running + counts.merging > 0 || self.landing.in_flight.is_some();
+        let landing = self.landing.in_flight.is_some() || self.landing.resolver.is_some();
+        let busy = counts.running + counts.merging > 0 || landing;
         if busy || self.paused || !self.holds.is_empty() {
             return None;
         }

@@ -85,6 +85,19 @@ pub enum ClashKind {
     },
 }
 
+/// What a step of Enki's own merges, so that the integration branch can land in spite of a conflict with the target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LandingMerge {
+    /// Head of the target.
+    pub onto: CommitId,
+    /// Tip of the integration branch.
+    pub tip: CommitId,
+    /// Files in conflict.
+    pub paths: Vec<String>,
+    /// Merges into the integration branch up to that tip.
+    pub(super) merges: u32,
+}
+
 /// How a step got done.
 ///
 /// Part of stored format 1: see [`crate::record`] before changing it.
@@ -100,6 +113,11 @@ pub enum DoneKind {
     NoChanges,
     /// Its artifact is there.
     Artifact,
+    /// The conflict of a landing is resolved.
+    Resolved {
+        /// By this merge of the target and the integration branch, which is to land.
+        commit: CommitId,
+    },
 }
 
 /// Why a step failed (model section 12).
@@ -207,6 +225,8 @@ pub struct StepRun {
     pub findings: Option<Box<str>>,
     /// What its change clashes with.
     pub clash: Option<Box<Clash>>,
+    /// What it merges, if it is a step of Enki's own that resolves the conflict of a landing. It is in no count.
+    pub landing: Option<Box<LandingMerge>>,
     /// What a person should know of its attempts, the newest last, at most 50.
     pub notices: Vec<Box<str>>,
     /// Its place among the merges into the integration branch, from 1.

@@ -84,7 +84,7 @@ impl MergeQueue {
                 Ok(vec![Event::Predicted { of: known.clone(), clashes: clashes.clone(), off: off.clone() }])
             }
             Report::Tried(request, Build::Conflict { paths, hunks, .. }) if self.lot.get(*request).is_some() => {
-                let reason = self.conflict(*request, paths, hunks);
+                let reason = self.conflict(*request, paths, hunks, self.head);
                 Ok(vec![Event::Ejected { request: *request, reason, charged: false }])
             }
             Report::Tried(request, _) => Ok(vec![Event::Tried { request: *request }]),
@@ -155,7 +155,7 @@ impl MergeQueue {
             Build::Conflict { request, paths, hunks } => {
                 let at = line.members.iter().position(|member| member.request() == *request)?;
                 if at == 0 && first {
-                    vec![eject(*request, self.conflict(*request, paths, hunks))]
+                    vec![eject(*request, self.conflict(*request, paths, hunks, Some(line.base)))]
                 } else {
                     // With others of the batch, or with what is not published yet: it is not said what comes of those.
                     vec![Event::LeftOut { line: line.no, request: *request }]
@@ -166,7 +166,7 @@ impl MergeQueue {
         })
     }
 
-    fn conflict(&self, request: RequestId, paths: &[String], hunks: &str) -> Eject {
+    fn conflict(&self, request: RequestId, paths: &[String], hunks: &str, onto: Option<CommitId>) -> Eject {
         let lined = || self.lines.iter().flat_map(|line| &line.members).find(|member| member.request() == request);
         let with = match self.lot.get(request).or_else(lined) {
             Some(member) => {
@@ -178,7 +178,7 @@ impl MergeQueue {
             }
             None => Vec::new(),
         };
-        Eject::Conflict { paths: paths.to_vec(), hunks: hunks.to_owned(), with }
+        Eject::Conflict { paths: paths.to_vec(), hunks: hunks.to_owned(), onto, with }
     }
 
     /// What was merged since a change was queued, as far as it is remembered, latest last.

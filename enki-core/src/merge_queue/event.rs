@@ -362,6 +362,9 @@ pub enum Eject {
         /// What conflicts in them.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         hunks: String,
+        /// The head of the target that it does not merge with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onto: Option<CommitId>,
         /// The changes that were merged meanwhile and are known to be in its way.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         with: Vec<Partner>,

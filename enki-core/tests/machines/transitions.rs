@@ -183,7 +183,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
     let text = || "x".to_owned();
     vec![
         ("check", Refusal::Check { log: text() }),
-        ("conflict", Refusal::Conflict { paths: vec![text()], hunks: text() }),
+        ("conflict", Refusal::Conflict { paths: vec![text()], hunks: text(), onto: Some(commit(6)) }),
         ("interaction", Refusal::Interaction { with: text(), log: text() }),
         ("empty", Refusal::Empty),
         ("policy", Refusal::Policy { reason: text() }),
@@ -249,7 +249,11 @@ fn step_inputs() -> Vec<(String, Happening)> {
 
 /// Decides and applies; what it records and where that leads, or why it is refused.
 fn cell(at: &At, make: &Happening) -> String {
-    let x = at.execution.plan().find("x").unwrap();
+    cell_of("x", at, make)
+}
+
+fn cell_of(step: &str, at: &At, make: &Happening) -> String {
+    let x = at.execution.plan().find(step).unwrap();
     let run = at.execution.step(x);
     let attempt = run.live().unwrap_or(AttemptNo(run.attempts));
     let request = match &run.state {
@@ -266,9 +270,18 @@ fn cell(at: &At, make: &Happening) -> String {
                 then.apply(event);
             }
             then.settle_all(at.now, &mut Touched::default(), |_| {});
-            describe(&then, x, at.now)
+            describe(&then, x, at.now) + &of_landing(&then, x)
         }
     }
+}
+
+/// What the execution makes of a step of Enki's own.
+fn of_landing(execution: &Execution, x: StepIx) -> String {
+    let asks = execution.open_requests().any(|(step, _)| step.is_none());
+    let asks = asks.then(|| "landing".to_owned());
+    let holds: Vec<String> = execution.holds().values().map(name).chain(asks).collect();
+    let own = execution.step(x).landing.is_some() && !holds.is_empty();
+    if own { format!(" [{}]", holds.join(", ")) } else { String::new() }
 }
 
 fn describe(execution: &Execution, x: StepIx, now: Timestamp) -> String {
@@ -300,7 +313,50 @@ fn the_table_of_a_step_is_up_to_date() {
     for (title, gated) in [("Without a review", !GATED), ("With a review, one fix allowed", GATED)] {
         let _ = write!(text, "\n## {title}\n\n{}", table(&step_states(gated), &inputs, cell));
     }
+    let landing = |at: &At, make: &Happening| cell_of("land-1", at, make);
+    let _ = write!(
+        text,
+        "\n## A step of Enki's own\n\nIt solves the conflict of a landing. What follows for the execution is in brackets: \
+         open holds, and whether its merge asks to land.\n\n{}",
+        table(&landing_states(), &step_inputs(), |at, make| landing(at, make))
+    );
     snapshot("step.md", &text);
+}
+
+/// Step `x` is merged, and its landing conflicts.
+fn landing_states() -> Vec<(&'static str, At)> {
+    let mut states: Vec<(&'static str, At)> = Vec::new();
+    let mut put = |name, reach: &dyn Fn(&mut World, ExecutionId)| {
+        let mut world = World::new(Limits::default());
+        let id = world.start(json!({"steps": [plain("x")]}));
+        world.work(id, "x");
+        let own = enki_core::engine::QueueId::of(&Branch::integration(id));
+        while let Some(effect) = world.flying.iter().find(|e| matches!(e, Effect::Queue(q, _) if *q == own)).copied() {
+            world.answer(effect);
+        }
+        if name == "ready" {
+            world.command(id, Command::Pause(None)).unwrap();
+        }
+        world.builds = vec![vec!["src/lib.rs".to_owned()]];
+        world.queues();
+        reach(&mut world, id);
+        let mut execution = world.of(id).clone();
+        if name == "ready" {
+            // Only the machine: in the engine its permit is granted at once.
+            execution.apply(&enki_core::execution::Event::Resumed { step: None });
+        }
+        states.push((name, At { execution, now: world.now }));
+    };
+    put("ready", &|_, _| {});
+    put("resolving", &|_, _| {});
+    put("waits to resolve again", &|w, id| w.end(id, "land-1", Outcome::TimedOut));
+    put("done", &|w, id| w.end(id, "land-1", Outcome::Changed));
+    put("failed", &|w, id| w.end(id, "land-1", Outcome::NoChange));
+    put("cancelled", &|w, id| {
+        let step = Some(w.ix(id, "land-1"));
+        w.command(id, Command::Cancel { step, committing: vec![] }).unwrap();
+    });
+    states
 }
 
 fn execution_states() -> Vec<(&'static str, At)> {
@@ -333,6 +389,12 @@ fn execution_states() -> Vec<(&'static str, At)> {
         while let Some(effect) = w.flying.iter().find(|e| matches!(e, Effect::Queue(q, _) if *q == own)).copied() {
             w.answer(effect);
         }
+    });
+    put("resolving its landing", true, &|w, id| {
+        w.work(id, "a");
+        w.builds = vec![vec![], vec!["src/lib.rs".to_owned()]];
+        w.queues();
+        assert!(w.attempt(id, "land-1").is_some());
     });
     put("held: checkpoint", true, &|w, id| w.end(id, "c", Outcome::NoChange));
     put("landing refused", true, &|w, id| {
@@ -443,7 +505,12 @@ fn the_table_of_an_execution_is_up_to_date() {
                 }
                 then.settle_all(at.now, &mut Touched::default(), |_| {});
                 let holds: Vec<String> = then.holds().values().map(|hold: &HoldReason| name(hold)).collect();
-                let landing = if then.open_requests().any(|(step, _)| step.is_none()) { ", landing" } else { "" };
+                let asks = then.open_requests().any(|(step, _)| step.is_none());
+                let landing = match then.landing_resolver() {
+                    Some(_) => ", resolving",
+                    None if asks => ", landing",
+                    None => "",
+                };
                 let holds = if holds.is_empty() { String::new() } else { format!(" [{}]", holds.join(", ")) };
                 format!("{}{holds}{landing}", then.status())
             }

@@ -98,6 +98,7 @@ impl World {
             start_at: None,
             after: plan.after,
             approval: false,
+            project: execution::ProjectKind::default(),
             plan: plan.into(),
         }
     }

@@ -120,14 +120,16 @@ impl FakeWorkspaces {
         match start {
             Start::Fresh { base } => Ok((self.files(base, attempted)?, Vec::new())),
             Start::Continue { head, .. } => Ok((self.files(head, attempted)?, Vec::new())),
-            Start::Resolve { onto, change } => match self.repository.merge(onto, change) {
-                Some(Merge::Clean(files)) => Ok((files, Vec::new())),
-                Some(Merge::Conflict { paths, files }) => Ok((files, paths)),
-                None => {
-                    let reason = format!("commit {onto} or {change} is unknown");
-                    Err(WorkspaceError::new(WorkspaceErrorKind::Lost, attempted, reason))
+            Start::Resolve { onto, change } | Start::Merge { onto, change } => {
+                match self.repository.merge(onto, change) {
+                    Some(Merge::Clean(files)) => Ok((files, Vec::new())),
+                    Some(Merge::Conflict { paths, files }) => Ok((files, paths)),
+                    None => {
+                        let reason = format!("commit {onto} or {change} is unknown");
+                        Err(WorkspaceError::new(WorkspaceErrorKind::Lost, attempted, reason))
+                    }
                 }
-            },
+            }
             other => {
                 let reason = format!("{other:?} is not known here");
                 Err(WorkspaceError::new(WorkspaceErrorKind::Environment, attempted, reason))
@@ -184,7 +186,7 @@ impl WorkspaceProvider for FakeWorkspaces {
         let attempted = format!("capture the workspace of {}", wanted.task);
         let (parent, base) = match wanted.start {
             Start::Continue { base, head } => (head, base),
-            Start::Resolve { onto, .. } => (onto, onto),
+            Start::Resolve { onto, .. } | Start::Merge { onto, .. } => (onto, onto),
             Start::Fresh { base } => (base, base),
             _ => return Err(WorkspaceError::new(WorkspaceErrorKind::Environment, attempted, "unknown start")),
         };
@@ -198,7 +200,7 @@ impl WorkspaceProvider for FakeWorkspaces {
         match spec.expect {
             Expect::Change => {
                 let unresolved = folder.unresolved(&now);
-                if matches!(wanted.start, Start::Resolve { .. }) && !unresolved.is_empty() {
+                if matches!(wanted.start, Start::Resolve { .. } | Start::Merge { .. }) && !unresolved.is_empty() {
                     return Ok(Capture::Unresolved { paths: unresolved });
                 }
                 if now == before {
@@ -206,7 +208,9 @@ impl WorkspaceProvider for FakeWorkspaces {
                 }
                 let files = u32::try_from(differing(&base, &now).len()).unwrap_or(u32::MAX);
                 let tree = tree_id(&now);
-                let commit = self.repository.commit(now, &[parent], &spec.title, spec.at);
+                let mut parents = vec![parent];
+                parents.extend(if let Start::Merge { change, .. } = wanted.start { Some(change) } else { None });
+                let commit = self.repository.commit(now, &parents, &spec.title, spec.at);
                 self.repository.keep(commit);
                 if folder.captured.last() != Some(&commit) {
                     folder.captured.push(commit);

@@ -6,7 +6,7 @@ use super::Report;
 use crate::fakes::FakeRepository;
 use enki_core::branch::Branch;
 use enki_core::engine::{Event, LogAppend, QueueId};
-use enki_core::execution::{self, EndStatus, HoldNo, HoldReason, Next, Submitted};
+use enki_core::execution::{self, DoneKind, EndStatus, HoldNo, HoldReason, Next, Submitted};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
 use enki_core::merge_queue::{self, Entry, LineNo};
 use enki_core::plan::{External, Need, NeedOn, Step};
@@ -26,6 +26,10 @@ pub(super) struct Oracle {
     /// What the refinery really moved a branch to.
     published: BTreeSet<(Branch, CommitId)>,
     captured: BTreeSet<CommitId>,
+    /// Conflicts of landings that were given to an agent.
+    resolutions: u64,
+    /// Landings of what such an agent made.
+    resolved: u64,
     /// Whether one execution alone starts attempts in this batch: then their order in it is known.
     alone: bool,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
@@ -45,6 +49,18 @@ struct Known {
     head: Option<CommitId>,
     /// The step whose conflict is being resolved, until it is merged or given up.
     resolving: Option<StepIx>,
+    /// The landing that is under way, and the tip that asked last.
+    landing: Option<RequestId>,
+    asked: Option<CommitId>,
+    /// The merge that asked in its stead.
+    asked_as: Option<CommitId>,
+    /// What resolved the conflict of a landing: tip and merge.
+    merged: Option<(CommitId, CommitId)>,
+    /// Conflicts of landings since the last one landed or a person answered, and whether one could not be resolved.
+    resolutions: u32,
+    gave_up: bool,
+    /// Whether a person must be asked before the append ends.
+    unanswered: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +75,8 @@ struct KnownStep {
     live: Option<AttemptNo>,
     /// Whether its last attempt is or was for a conflict.
     resolves: bool,
+    /// The two sides of a landing that it merges, if it is one of Enki's own.
+    lands: Option<(CommitId, CommitId)>,
     attempts: u32,
     merged: Option<CommitId>,
     /// Its request, while it merges.
@@ -113,13 +131,18 @@ impl Oracle {
                 match event {
                     Event::Execution(event) => {
                         let id = ExecutionId::new(append.log.id);
-                        self.execution_event(id, event, &merges, &mut due)
+                        self.execution_event(id, event, &merges, &mut due, repository)
                             .map_err(|broken| format!("{id}: {broken}, by {event:?}"))?;
                     }
                     Event::Queue(event) => self
                         .queue_event(append.log, event, repository)
                         .map_err(|broken| format!("{}: {broken}, by {event:?}", append.log))?,
                 }
+            }
+            if let Some(known) = self.executions.get(&ExecutionId::new(append.log.id))
+                && known.unanswered
+            {
+                return Err("a landing could not be resolved, and nobody is asked in the same append".to_owned());
             }
             if let Some(step) = due.first() {
                 return Err(format!("R16: checkpoint step {} became done without its hold in the same append", step.0));
@@ -134,13 +157,16 @@ impl Oracle {
         event: &execution::Event,
         merges: &BTreeSet<CommitId>,
         due: &mut BTreeSet<StepIx>,
+        repository: &FakeRepository,
     ) -> Result<(), String> {
         use execution::Event as E;
         if let E::AttemptStarted { step, attempt, start, .. } = event {
             self.may_start(id, *step, *attempt, due)?;
             self.avoids_overlaps(id, *step, due)?;
-            if let Start::Resolve { onto, .. } = start {
-                self.may_resolve(id, *step, *onto)?;
+            match start {
+                Start::Resolve { onto, .. } => self.may_resolve(id, *step, *onto)?,
+                Start::Merge { onto, change } => self.may_merge(id, *step, *onto, *change, repository)?,
+                _ => {}
             }
         }
         if let E::StepCancelled { step } = event {
@@ -166,12 +192,13 @@ impl Oracle {
             E::Submitted(submitted) => *known = Known::new(submitted),
             E::Opened { base } => (known.opened, known.head) = (true, Some(*base)),
             E::AttemptStarted { step, attempt, purpose, .. } => {
-                if *purpose == Purpose::Resolve {
+                let resolves = *purpose == Purpose::Resolve && known.step(*step).lands.is_none();
+                if resolves {
                     known.resolving = Some(*step);
                 }
                 let step = known.step(*step);
                 (step.live, step.attempts, step.running) = (Some(*attempt), attempt.0, true);
-                step.resolves = *purpose == Purpose::Resolve;
+                step.resolves = resolves;
             }
             E::AttemptLive { step, .. } => known.step(*step).lived(),
             E::AttemptEnded { step, attempt, next, .. } => {
@@ -180,6 +207,9 @@ impl Oracle {
                     return Err(format!("I10: attempt {attempt} ended, which was not live"));
                 }
                 of.lived();
+                if let Some((onto, tip)) = of.lands {
+                    known.landing_step_ended(next, (onto, tip), repository)?;
+                }
                 known.proceed(*step, next, due);
             }
             E::AttemptStopped { step, .. } => known.step(*step).live = None,
@@ -197,8 +227,28 @@ impl Oracle {
                 let step = known.step(*step);
                 (step.level, step.running, step.request) = (2, false, Some(*request));
             }
+            E::LandingRequested { request, tip, merge } => known.asks(*request, *tip, *merge, repository)?,
+            E::Landed { .. } => {
+                self.resolved += u64::from(known.asked_as.is_some());
+                (known.landing, known.merged, known.resolutions, known.gave_up) = (None, None, 0, false);
+            }
+            E::LandingRefused { .. } => known.landing = None,
+            E::LandingResolution { step, onto, tip, .. } => {
+                if known.cancelling || known.asked != Some(*tip) || known.landing.is_some() {
+                    return Err(format!("a landing is resolved that was not refused: {known:?}"));
+                }
+                known.resolutions += 1;
+                if known.gave_up || known.resolutions > 3 {
+                    return Err("a landing is resolved again although a person is to be asked".to_owned());
+                }
+                known.steps.push(KnownStep { lands: Some((*onto, *tip)), ..KnownStep::new(step) });
+                self.resolutions += 1;
+            }
             E::CancelRequested => known.cancelling = true,
-            E::LandingAsked => (known.ended, known.status) = (false, None),
+            E::LandingAsked => {
+                (known.ended, known.status) = (false, None);
+                (known.resolutions, known.gave_up) = (0, false);
+            }
             E::HoldOpened { hold, reason } => {
                 if let HoldReason::Checkpoint { step } = reason {
                     due.remove(step);
@@ -206,9 +256,14 @@ impl Oracle {
                 if reason.stops_starts() {
                     known.stops.insert(*hold);
                 }
+                // Nothing that could not be resolved is forgotten.
+                known.unanswered = false;
             }
             E::HoldClosed { hold, .. } => {
                 known.stops.remove(hold);
+                if known.landing.is_none() {
+                    (known.resolutions, known.gave_up) = (0, false);
+                }
             }
             E::Paused { step: None } => known.paused = true,
             E::Resumed { step: None } => known.paused = false,
@@ -216,8 +271,11 @@ impl Oracle {
             E::Resumed { step: Some(step) } => known.step(*step).paused = false,
             E::StepsAdded { steps } => known.steps.extend(steps.iter().map(KnownStep::new)),
             E::StepCancelled { step } => {
+                let cancelling = known.cancelling;
                 let step = known.step(*step);
+                let gives_up = step.lands.is_some() && !step.dead && !cancelling;
                 (step.dead, step.live, step.running, step.level) = (true, None, false, 0);
+                (known.gave_up, known.unanswered) = (known.gave_up || gives_up, known.unanswered || gives_up);
                 due.clear();
             }
             E::StepRetried { step, mode } => {
@@ -280,6 +338,29 @@ impl Oracle {
         Ok(())
     }
 
+    /// A landing is resolved between where the target was and the tip that was refused, while nothing asks to land.
+    fn may_merge(
+        &self,
+        id: ExecutionId,
+        ix: StepIx,
+        onto: CommitId,
+        change: CommitId,
+        repository: &FakeRepository,
+    ) -> Result<(), String> {
+        let known = self.executions.get(&id).ok_or("an attempt of an execution that does not exist")?;
+        if known.steps[ix.index()].lands != Some((onto, change)) || known.landing.is_some() {
+            return Err(format!("step {} resolves another landing than the one that was refused", ix.0));
+        }
+        let target: Branch = "main".parse().expect("a branch name");
+        let was_there = self.published.contains(&(target.clone(), onto))
+            || repository.left(&target, onto)
+            || repository.head(&target).is_some_and(|head| repository.contains(head, onto));
+        if !was_there {
+            return Err(format!("a landing is resolved on {onto}, where the target never was"));
+        }
+        Ok(())
+    }
+
     /// Promises R15, R16, I3, I4 and I9 for one start.
     fn may_start(&self, id: ExecutionId, ix: StepIx, attempt: AttemptNo, due: &BTreeSet<StepIx>) -> Result<(), String> {
         let known = self.executions.get(&id).ok_or("an attempt of an execution that does not exist")?;
@@ -307,7 +388,9 @@ impl Oracle {
                         Some(on) => of.steps[on.index()].satisfies(need.condition),
                         None => match need.condition {
                             Condition::Started => of.opened,
-                            Condition::Completed => of.steps.iter().all(|s| s.level >= 2 || s.dead),
+                            Condition::Completed => {
+                                of.steps.iter().all(|s| s.level >= 2 || s.dead || s.lands.is_some())
+                            }
                             Condition::Merged => of.status == Some(EndStatus::Done),
                         },
                     })
@@ -443,6 +526,7 @@ impl Oracle {
 
     /// Counts what became of executions.
     pub(super) fn tally(&self, report: &mut Report) {
+        (report.landing_conflicts, report.resolved_landings) = (self.resolutions, self.resolved);
         for known in self.executions.values() {
             report.executions += 1;
             report.steps += known.steps.len() as u64;
@@ -511,6 +595,49 @@ impl Known {
 
     fn step(&mut self, ix: StepIx) -> &mut KnownStep {
         &mut self.steps[ix.index()]
+    }
+
+    /// What resolved a landing is a true merge of both sides; else a person is asked.
+    fn landing_step_ended(
+        &mut self,
+        next: &Next,
+        (onto, tip): (CommitId, CommitId),
+        repository: &FakeRepository,
+    ) -> Result<(), String> {
+        match next {
+            Next::Run { .. } => {}
+            Next::Done(DoneKind::Resolved { commit }) => {
+                let parents = repository.get(*commit).map(|commit| commit.parents);
+                if parents.as_deref() != Some(&[onto, tip]) {
+                    return Err(format!("R3: {commit} is no merge of {onto} and {tip}, but of {parents:?}"));
+                }
+                self.merged = Some((tip, *commit));
+            }
+            Next::Fail(_) => (self.gave_up, self.unanswered) = (true, true),
+            other => return Err(format!("a landing is resolved by {other:?}")),
+        }
+        Ok(())
+    }
+
+    /// What asks to land is the head of the integration branch, or what resolved its conflict.
+    fn asks(
+        &mut self,
+        request: RequestId,
+        tip: CommitId,
+        merge: Option<CommitId>,
+        repository: &FakeRepository,
+    ) -> Result<(), String> {
+        let right = match merge {
+            None => self.head == Some(tip),
+            Some(merge) => self.merged == Some((tip, merge)),
+        };
+        let within = self.head.is_some_and(|head| repository.contains(head, tip));
+        let at_work = self.steps.iter().any(|step| step.lands.is_some() && step.live.is_some());
+        if !right || !within || at_work || self.landing.is_some() {
+            return Err(format!("R3: {tip}, merged as {merge:?}, may not ask to land: {self:?}"));
+        }
+        (self.landing, self.asked, self.asked_as) = (Some(request), Some(tip), merge);
+        Ok(())
     }
 
     fn proceed(&mut self, ix: StepIx, next: &Next, due: &mut BTreeSet<StepIx>) {

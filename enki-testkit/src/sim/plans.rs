@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use enki_core::engine::Engine;
-use enki_core::execution::{Answer, Command, Execution, RetryMode, Submitted};
+use enki_core::execution::{Answer, Command, Execution, ProjectKind, RetryMode, Submitted};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::plan::{External, Plan, PlanLimits};
@@ -59,6 +59,7 @@ pub(super) fn submit(rng: &mut Rng, number: u64, existing: &[&Execution], now: T
         created: now,
         start_at: rng.chance(150).then(|| now.plus(Duration::from_secs(rng.below(600)))),
         approval: rng.chance(100),
+        project: ProjectKind::default(),
     }
 }
 

@@ -47,13 +47,13 @@ pub(crate) enum Swap {
 
 impl GitProject {
     /// Brings a commit from a git directory of ours into the person's repository, inspected by git, and keeps it by a
-    /// ref. Durable on return. `not` is a commit that is there already. The same again changes nothing.
+    /// ref. Durable on return. `not` are commits that are there already. The same again changes nothing.
     pub(crate) fn keep(
         &self,
         lock: &Lock,
         from: &Path,
         commit: CommitId,
-        not: Option<CommitId>,
+        not: &[CommitId],
         full_ref: &str,
     ) -> Result<Kept, GitError> {
         // A `gc --prune=now` of the person may take new objects away until a ref names them: look again afterwards.
@@ -134,11 +134,12 @@ impl GitProject {
     }
 
     /// Copies what the person's repository lacks of a commit. Gives git's words if its inspection refuses.
-    fn transfer(&self, from: &Path, commit: CommitId, not: Option<CommitId>) -> Result<Option<String>, GitError> {
+    fn transfer(&self, from: &Path, commit: CommitId, not: &[CommitId]) -> Result<Option<String>, GitError> {
         let tmp = self.enki_dir().join("tmp");
         let mut pack = tempfile::tempfile_in(&tmp).map_err(|e| GitError::io("make a file in", &tmp, e))?;
         let again = |file: &File| file.try_clone().map_err(|e| GitError::io("use a file in", &tmp, e));
-        let wanted = not.map_or_else(|| format!("{commit}\n"), |not| format!("{commit}\n^{not}\n"));
+        let known: String = not.iter().map(|not| format!("^{not}\n")).collect();
+        let wanted = format!("{commit}\n{known}");
         self.git()
             .at(from)
             .args(["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"])
@@ -168,13 +169,11 @@ impl GitProject {
         }
     }
 
-    /// Whether the person's repository has all of a commit; if so, the objects that `not` does not have.
-    fn complete(&self, commit: CommitId, not: Option<CommitId>) -> Result<Option<Vec<String>>, GitError> {
-        let mut cmd = self.at_person().args(["rev-list", "--objects", "--no-object-names"]).arg(commit.to_string());
-        if let Some(not) = not {
-            cmd = cmd.arg(format!("^{not}"));
-        }
-        let output = cmd.long().run()?;
+    /// Whether the person's repository has all of a commit; if so, the objects that `not` do not have.
+    fn complete(&self, commit: CommitId, not: &[CommitId]) -> Result<Option<Vec<String>>, GitError> {
+        let known = not.iter().map(|not| format!("^{not}"));
+        let git = self.at_person().args(["rev-list", "--objects", "--no-object-names"]).arg(commit.to_string());
+        let output = git.args(known).long().run()?;
         match output.code {
             Some(0) => Ok(Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())),
             Some(128) => Ok(None),

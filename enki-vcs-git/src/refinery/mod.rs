@@ -152,7 +152,7 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
         let capture = project.enki_dir().join("capture").join(format!("{task}.git"));
         if capture.is_dir() {
             let lock = project.write_lock()?;
-            if let Kept::Refused(words) = project.keep(&lock, &capture, commit, None, &full_ref)? {
+            if let Kept::Refused(words) = project.keep(&lock, &capture, commit, &[], &full_ref)? {
                 return Ok(Import::Refused { reason: format!("git refuses {words}") });
             }
             facts = look(project, commit)?;

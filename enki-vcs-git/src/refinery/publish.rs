@@ -86,7 +86,7 @@ pub(crate) fn anchor(
     let anchor = format!("refs/enki/anchor/{commit}");
     let kept = match project.adopt(lock, refinery, commit, expected, &anchor)? {
         Some(kept) => kept,
-        None => project.keep(lock, refinery, commit, Some(expected), &anchor)?,
+        None => project.keep(lock, refinery, commit, &[expected], &anchor)?,
     };
     match kept {
         Kept::Yes => {}

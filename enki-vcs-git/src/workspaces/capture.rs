@@ -120,7 +120,7 @@ fn is_what_was_asked_for(state: &State, workspace: &WorkspaceSpec) -> bool {
     let parent = match start {
         StartState::Fresh { base } => Some(base),
         StartState::Continue { head, .. } => Some(head),
-        StartState::Resolve { onto, .. } => Some(onto),
+        StartState::Resolve { onto, .. } | StartState::Merge { onto, .. } => Some(onto),
         StartState::Other => None,
     };
     state.start == start && parent == Some(state.parent)
@@ -130,7 +130,7 @@ fn is_what_was_asked_for(state: &State, workspace: &WorkspaceSpec) -> bool {
 fn captured_before(project: &GitProject, workspace: &WorkspaceSpec) -> Result<Capture, GitError> {
     let base = match StartState::from(workspace.start) {
         StartState::Fresh { base } | StartState::Continue { base, .. } => base.to_string(),
-        StartState::Resolve { onto, .. } => onto.to_string(),
+        StartState::Resolve { onto, .. } | StartState::Merge { onto, .. } => onto.to_string(),
         StartState::Other => String::new(),
     };
     let kept = kept_ref(workspace.id);
@@ -169,7 +169,7 @@ fn change(
         let findings = project.inspect_changes(&place.capture, staged.tree, &changed)?;
         notices.extend(project.named_drivers(&place.capture, &changed)?);
         let text = message::step(&spec.title, "", "", workspace.task, workspace.attempt);
-        let commit = project.commit_tree(&place.capture, staged.tree, &[state.parent], &text, spec.at)?;
+        let commit = project.commit_tree(&place.capture, staged.tree, &parents(&state), &text, spec.at)?;
         crash_point!("workspace.commit");
         let wrong = wrong_solution(project, place, &state, staged.tree)?;
         let refused = match &wrong {
@@ -201,6 +201,12 @@ fn change(
     Ok(outcome)
 }
 
+/// What a captured commit is made on: the one commit before it, or both sides of a merge.
+fn parents(state: &State) -> Vec<CommitId> {
+    let merged = if let StartState::Merge { change, .. } = state.start { Some(change) } else { None };
+    std::iter::once(state.parent).chain(merged).collect()
+}
+
 /// Keeps the captured commit. The same attempt may be captured again after its agent did more, and then the ref is
 /// taken: the later commit gets a ref of its own.
 fn keep(
@@ -213,7 +219,7 @@ fn keep(
     let lock = project.write_lock()?;
     let again = EffectId::of("again", &[id.hex().as_bytes(), commit.to_string().as_bytes()]);
     for full_ref in [kept_ref(id), kept_ref(again)] {
-        match project.keep(&lock, &place.capture, commit, Some(state.parent), &full_ref)? {
+        match project.keep(&lock, &place.capture, commit, &parents(state), &full_ref)? {
             Kept::Yes => {
                 project.memo().put(commit, tree, Some(state.parent));
                 project.memo().kept(commit, &full_ref);
@@ -232,7 +238,9 @@ fn wrong_solution(
     state: &State,
     tree: TreeId,
 ) -> Result<Option<Vec<String>>, GitError> {
-    let StartState::Resolve { onto, change } = state.start else { return Ok(None) };
+    let (StartState::Resolve { onto, change } | StartState::Merge { onto, change }) = state.start else {
+        return Ok(None);
+    };
     let wrong = unresolved(project, place, state, onto, change, tree)?;
     Ok((!wrong.is_empty()).then(|| show_all(wrong.iter().map(|path| &path[..]))))
 }

@@ -234,7 +234,7 @@ impl Plan {
                 let (base_tree, tree) = (trees[0], trees[1]);
                 Ok(Self { parent: head, parent_tree: tree, base_tree, populated: tree, merged: None })
             }
-            Start::Resolve { onto, change } => {
+            Start::Resolve { onto, change } | Start::Merge { onto, change } => {
                 let tree = trees(&[onto, change])?[0];
                 let merged = project.merge(&project.refinery_dir()?, onto, change)?;
                 let populated = merged.tree;
@@ -398,7 +398,7 @@ pub(crate) fn keep_staged(project: &GitProject, place: &Place, state: &State, st
     let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
     if project.inspect_changes(&place.capture, staged.tree, &changed)?.is_empty() {
         let lock = project.write_lock()?;
-        project.keep(&lock, &place.capture, commit, Some(state.parent), &format!("refs/enki/kept/{id}"))?;
+        project.keep(&lock, &place.capture, commit, &[state.parent], &format!("refs/enki/kept/{id}"))?;
     }
     Ok(())
 }

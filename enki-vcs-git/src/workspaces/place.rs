@@ -177,6 +177,10 @@ pub(crate) enum StartState {
         onto: CommitId,
         change: CommitId,
     },
+    Merge {
+        onto: CommitId,
+        change: CommitId,
+    },
     /// A start that this version does not know.
     Other,
 }
@@ -187,6 +191,7 @@ impl From<Start> for StartState {
             Start::Fresh { base } => Self::Fresh { base },
             Start::Continue { base, head } => Self::Continue { base, head },
             Start::Resolve { onto, change } => Self::Resolve { onto, change },
+            Start::Merge { onto, change } => Self::Merge { onto, change },
             _ => Self::Other,
         }
     }

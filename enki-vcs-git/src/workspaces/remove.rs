@@ -111,7 +111,7 @@ impl Workspaces {
         for place in std::iter::once(&self.place).chain(&self.aside) {
             for commit in refused(project, place)? {
                 let lock = project.write_lock()?;
-                if let Kept::Refused(words) = project.keep(&lock, &place.capture, commit, None, &archive_ref(commit))? {
+                if let Kept::Refused(words) = project.keep(&lock, &place.capture, commit, &[], &archive_ref(commit))? {
                     let words = format!("{commit} in {} cannot be archived: {words}", place.capture.display());
                     return Err(GitError::Gone(words));
                 }

@@ -20,6 +20,7 @@ mod hostile_races;
 mod keep;
 mod killed;
 mod kinds;
+mod landing;
 mod pool;
 mod project;
 mod publish;

@@ -166,7 +166,7 @@ pub(crate) fn spec(step: &str, attempt: u32, start: Start) -> WorkspaceSpec {
     let index = StepIx(step.bytes().map(u32::from).sum());
     let id = EffectId::of_attempt(EXECUTION, index, AttemptNo(attempt));
     let purpose = match start {
-        Start::Resolve { .. } => Purpose::Resolve,
+        Start::Resolve { .. } | Start::Merge { .. } => Purpose::Resolve,
         _ => Purpose::Work,
     };
     WorkspaceSpec::new(id, EXECUTION, task(step), AttemptNo(attempt), purpose, start)

@@ -1,9 +1,10 @@
 //! Events of an execution, as they are stored.
 
-use super::plan::{After, Plan, Start, Step};
+use super::plan::{After, Plan, Start, Step, is_default};
 use crate::branch::Branch;
 use crate::execution::{
-    Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, Refusal, RetryMode, Submitted,
+    Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, ProjectKind, Refusal, RetryMode,
+    Submitted,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
 use crate::refinery::Gate;
@@ -43,6 +44,9 @@ pub enum ExecutionEvent<'a> {
         /// Held for approval before anything starts.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         approval: bool,
+        /// What the target is in.
+        #[serde(default, skip_serializing_if = "is_default")]
+        project: ProjectKind,
     },
     /// Its integration branch is there.
     Opened {
@@ -124,6 +128,9 @@ pub enum ExecutionEvent<'a> {
         request: RequestId,
         /// The branch's head.
         tip: CommitId,
+        /// The merge with the target that is to land instead, if there was a conflict.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        merge: Option<CommitId>,
     },
     /// It has landed.
     Landed {
@@ -143,6 +150,20 @@ pub enum ExecutionEvent<'a> {
         /// When it is tried again although nothing is heard.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<Timestamp>,
+    },
+    /// It conflicts with the target, and a step added at the end of the plan resolves that.
+    LandingResolution {
+        /// The step.
+        step: Box<Step<'a>>,
+        /// Head of the target.
+        onto: CommitId,
+        /// Tip of the integration branch.
+        tip: CommitId,
+        /// Files in conflict.
+        paths: Cow<'a, [String]>,
+        /// What conflicts in them.
+        #[serde(default, skip_serializing_if = "str::is_empty")]
+        findings: Cow<'a, str>,
     },
     /// A person has to look.
     HoldOpened {
@@ -229,11 +250,20 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
                 Self::MergeRefused { step: *step, reason: Cow::Borrowed(reason), next: Cow::Borrowed(next) }
             }
             Event::MergeRequested { step, request } => Self::MergeRequested { step: *step, request: *request },
-            Event::LandingRequested { request, tip } => Self::LandingRequested { request: *request, tip: *tip },
+            Event::LandingRequested { request, tip, merge } => {
+                Self::LandingRequested { request: *request, tip: *tip, merge: *merge }
+            }
             Event::Landed { request, commit } => Self::Landed { request: *request, commit: *commit },
             Event::LandingRefused { request, reason, again } => {
                 Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason), again: *again }
             }
+            Event::LandingResolution { step, onto, tip, paths, findings } => Self::LandingResolution {
+                step: Box::new((&**step).into()),
+                onto: *onto,
+                tip: *tip,
+                paths: Cow::Borrowed(paths),
+                findings: Cow::Borrowed(findings),
+            },
             Event::HoldOpened { hold, reason } => Self::HoldOpened { hold: *hold, reason: Cow::Borrowed(reason) },
             Event::HoldClosed { hold, answer } => {
                 Self::HoldClosed { hold: *hold, answer: answer.as_ref().map(Cow::Borrowed) }
@@ -264,13 +294,14 @@ impl<'a> ExecutionEvent<'a> {
             start_at: submitted.start_at,
             after: submitted.after.map(After::from),
             approval: submitted.approval,
+            project: submitted.project,
         }
     }
 
     /// The event it stands for, or what is wrong with it.
     pub(super) fn into_event(self) -> Result<Event, String> {
         Ok(match self {
-            Self::Submitted { id, plan, origin, target, land, gate, created, start_at, after, approval } => {
+            Self::Submitted { id, plan, origin, target, land, gate, created, start_at, after, approval, project } => {
                 Event::Submitted(Box::new(Submitted {
                     id,
                     plan: plan.into_plan()?.into(),
@@ -282,6 +313,7 @@ impl<'a> ExecutionEvent<'a> {
                     start_at,
                     after: after.map(After::into_pair),
                     approval,
+                    project,
                 }))
             }
             Self::Opened { base } => Event::Opened { base },
@@ -302,11 +334,18 @@ impl<'a> ExecutionEvent<'a> {
                 Event::MergeRefused { step, reason: reason.into_owned(), next: next.into_owned() }
             }
             Self::MergeRequested { step, request } => Event::MergeRequested { step, request },
-            Self::LandingRequested { request, tip } => Event::LandingRequested { request, tip },
+            Self::LandingRequested { request, tip, merge } => Event::LandingRequested { request, tip, merge },
             Self::Landed { request, commit } => Event::Landed { request, commit },
             Self::LandingRefused { request, reason, again } => {
                 Event::LandingRefused { request, reason: reason.into_owned(), again }
             }
+            Self::LandingResolution { step, onto, tip, paths, findings } => Event::LandingResolution {
+                step: Box::new(step.into_step()?),
+                onto,
+                tip,
+                paths: paths.into_owned(),
+                findings: findings.into_owned(),
+            },
             Self::HoldOpened { hold, reason } => Event::HoldOpened { hold, reason: reason.into_owned() },
             Self::HoldClosed { hold, answer } => Event::HoldClosed { hold, answer: answer.map(Cow::into_owned) },
             Self::Paused { step } => Event::Paused { step },

@@ -6,7 +6,7 @@ use crate::branch::Branch;
 use crate::engine::Event;
 use crate::execution::{
     Answer, AttemptEnd, Charge, DoneKind, EndStatus, Escalation, Event as E, Execution, FailReason, HoldNo, HoldReason,
-    NeedState, Next, Outcome, Refusal, RetryMode, Submitted, Work,
+    NeedState, Next, Outcome, ProjectKind, Refusal, RetryMode, Submitted, Work,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
 use crate::limits::Limits;
@@ -122,7 +122,7 @@ fn failures() -> Vec<FailReason> {
 fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::Check { log: text() },
-        Refusal::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned() },
+        Refusal::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned(), onto: None },
         Refusal::Interaction { with: text(), log: text() },
         Refusal::Empty,
         Refusal::Policy { reason: text() },
@@ -216,6 +216,7 @@ fn submitted() -> Submitted {
         start_at: Some(Timestamp(1_780_000_060_000)),
         after: Some((id(9), AfterWhen::Success)),
         approval: true,
+        project: ProjectKind::Repository,
     }
 }
 
@@ -304,11 +305,11 @@ fn execution_log() -> Vec<E> {
         events.push(E::AttemptEnded { step, attempt: AttemptNo(attempt), end, next: Next::Done(done) });
     }
     for reason in refusals() {
-        events.push(E::LandingRequested { request: request(200), tip: commit(500) });
+        events.push(E::LandingRequested { request: request(200), tip: commit(500), merge: None });
         let again = matches!(reason, Refusal::Blocked { .. }).then_some(Timestamp(1_790_000_060_000));
         events.push(E::LandingRefused { request: request(200), reason, again });
     }
-    events.push(E::LandingRequested { request: request(201), tip: commit(500) });
+    events.push(E::LandingRequested { request: request(201), tip: commit(500), merge: None });
     events.push(E::Landed { request: request(201), commit: commit(501) });
     for status in [EndStatus::Done, EndStatus::Failed] {
         events.push(E::Ended { status });
@@ -316,7 +317,33 @@ fn execution_log() -> Vec<E> {
     events.extend([E::CancelRequested, E::StepCancelled { step: StepIx(3) }]);
     events.push(E::Ended { status: EndStatus::Cancelled });
     events.push(E::LandingAsked);
+    resolved_landing(&mut events);
     events
+}
+
+/// A landing that conflicts, the step that resolves it, and the landing of its merge.
+fn resolved_landing(events: &mut Vec<E>) {
+    let (onto, tip, merge) = (commit(600), commit(500), commit(601));
+    let (step, attempt) = (StepIx(4), AttemptNo(1));
+    let of_enki = Step {
+        id: "land-1".parse().unwrap(),
+        title: "Merge it".into(),
+        description: "solve it".into(),
+        role: Some("resolver".into()),
+        ..Step::default()
+    };
+    let conflict = Refusal::Conflict { paths: paths(), hunks: text(), onto: Some(onto) };
+    let mut end = AttemptEnd::new(Outcome::Changed);
+    end.work = Some(Work { base: onto, commit: merge, tree: tree(601), attempt });
+    events.extend([
+        E::LandingRequested { request: request(202), tip, merge: None },
+        E::LandingRefused { request: request(202), reason: conflict, again: None },
+        E::LandingResolution { step: Box::new(of_enki), onto, tip, paths: paths(), findings: text() },
+        E::AttemptStarted { step, attempt, purpose: Purpose::Resolve, start: Start::Merge { onto, change: tip } },
+        E::AttemptEnded { step, attempt, end: Box::new(end), next: Next::Done(DoneKind::Resolved { commit: merge }) },
+        E::LandingRequested { request: request(203), tip, merge: Some(merge) },
+        E::Landed { request: request(203), commit: merge },
+    ]);
 }
 
 fn entries() -> Vec<Entry> {
@@ -367,7 +394,7 @@ fn ejects() -> Vec<Eject> {
     vec![
         Eject::Failed { log: text() },
         Eject::TimedOut { log: text() },
-        Eject::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned(), with: partners() },
+        Eject::Conflict { paths: paths(), hunks: "<<<<<<< a".to_owned(), onto: None, with: partners() },
         Eject::Interaction { with: partners(), log: text() },
         Eject::Refused { policy: text() },
         Eject::Empty,
@@ -556,6 +583,7 @@ fn golden_logs_hold_every_variant() {
             Landed,
             LandingRefused,
             LandingAsked,
+            LandingResolution,
             HoldOpened,
             HoldClosed,
             Paused,
@@ -681,7 +709,7 @@ fn golden_logs_hold_every_variant() {
     }
     assert_all!(nexts, Next { Done, Merge, Run, Fail });
     assert_all!(purposes, Purpose { Work, Review, Fix, Resolve });
-    assert_all!(starts, Start { Fresh, Continue, Resolve });
+    assert_all!(starts, Start { Fresh, Continue, Resolve, Merge });
     assert_all!(answers, Answer { Approve, Reject, Text });
     assert_all!(modes, RetryMode { Continue, Fresh });
     assert_all!(ends, EndStatus { Done, Failed, Cancelled });
@@ -689,5 +717,5 @@ fn golden_logs_hold_every_variant() {
     let done: Vec<DoneKind> =
         nexts.iter().filter_map(|n| if let Next::Done(d) = n { Some(*d) } else { None }).collect();
     let done: Vec<DoneKind> = done.into_iter().chain([DoneKind::Merged { commit: commit(1) }]).collect();
-    assert_all!(done, DoneKind { Merged, NoChanges, Artifact });
+    assert_all!(done, DoneKind { Merged, NoChanges, Artifact, Resolved });
 }

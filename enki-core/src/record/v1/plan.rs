@@ -163,6 +163,13 @@ pub enum Start {
         /// The change.
         change: CommitId,
     },
+    /// The same, to be captured as a merge of both.
+    Merge {
+        /// Head of the target.
+        onto: CommitId,
+        /// Tip of the integration branch.
+        change: CommitId,
+    },
 }
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -316,6 +323,7 @@ impl From<workspace::Start> for Start {
             workspace::Start::Fresh { base } => Self::Fresh { base },
             workspace::Start::Continue { base, head } => Self::Continue { base, head },
             workspace::Start::Resolve { onto, change } => Self::Resolve { onto, change },
+            workspace::Start::Merge { onto, change } => Self::Merge { onto, change },
         }
     }
 }
@@ -326,6 +334,7 @@ impl From<Start> for workspace::Start {
             Start::Fresh { base } => Self::Fresh { base },
             Start::Continue { base, head } => Self::Continue { base, head },
             Start::Resolve { onto, change } => Self::Resolve { onto, change },
+            Start::Merge { onto, change } => Self::Merge { onto, change },
         }
     }
 }

@@ -304,6 +304,7 @@ fn a_landing_that_a_person_merged_by_hand_ends_its_hold() {
     own_queue(&mut world, id);
     world.builds = vec![conflict()];
     world.queues();
+    world.end(id, "land-1", Outcome::Unresolved { paths: conflict() });
     assert!(matches!(world.of(id).holds().values().next(), Some(HoldReason::Landing { .. })));
     world.now = world.engine.next_deadline(world.now).unwrap();
     world.turn();

@@ -3,6 +3,7 @@
 mod attempts;
 mod commands;
 mod conflicts;
+mod landings;
 mod merging;
 mod needs;
 mod reviews;
