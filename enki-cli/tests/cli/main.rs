@@ -8,5 +8,6 @@ mod bad_plans;
 mod common;
 mod isolation;
 mod keep;
+mod landing;
 mod places;
 mod runs;

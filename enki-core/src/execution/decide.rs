@@ -340,7 +340,7 @@ impl Execution {
                 }
                 let pause = self.paused.then_some(Event::Resumed { step: None });
                 let close = self.holds.keys().map(|hold| Event::HoldClosed { hold: *hold, answer: None });
-                Ok(pause.into_iter().chain(close).collect())
+                Ok(pause.into_iter().chain(close).chain(self.landing_answered()).collect())
             }
             Command::Resume(Some(ix)) => {
                 let step = self.known(*ix)?;
@@ -368,7 +368,7 @@ impl Execution {
 
     fn land_what_waits(&self) -> Result<Vec<Event>, Rejected> {
         if !self.landing_due() || self.landing.in_flight.is_some() {
-            return Ok(vec![]);
+            return Ok(self.landing_answered().into_iter().collect());
         }
         if let Some(rewound) = self.holds.values().find(|reason| **reason == HoldReason::Rewound) {
             return Err(Rejected::InvalidState { action: "land", state: self.describe(rewound) });
@@ -511,7 +511,7 @@ impl Execution {
         }
         let closed = Event::HoldClosed { hold, answer: Some(answer.clone()) };
         Ok(match answer {
-            Answer::Approve | Answer::Text(_) => vec![closed],
+            Answer::Approve | Answer::Text(_) => std::iter::once(closed).chain(self.landing_answered()).collect(),
             Answer::Reject => std::iter::once(closed)
                 .chain(
                     self.cancel_all(committing)

@@ -150,6 +150,12 @@ impl Execution {
         open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None })
     }
 
+    /// A person's word while a landing is tried by itself, at a start say: if it is refused, an agent may try again.
+    pub(super) fn landing_answered(&self) -> Option<Event> {
+        let late = self.landing.in_flight.is_some() && self.landing.gave_up.is_some();
+        late.then_some(Event::LandingAsked)
+    }
+
     /// What a refused landing means.
     pub(super) fn landing_refused(
         &self,

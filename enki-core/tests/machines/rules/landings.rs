@@ -183,6 +183,21 @@ fn what_a_person_merged_by_hand_after_a_resolver_could_not_ends_the_hold() {
 }
 
 #[test]
+fn an_answer_that_comes_while_a_start_tries_by_itself_counts_too() {
+    for command in [Command::Land, Command::Resume(None)] {
+        let (mut world, id) = clashed(one());
+        world.end(id, "land-1", Outcome::NoChange);
+        world.crash();
+        assert_eq!(world.of(id).open_requests().count(), 1, "it is tried at once");
+        world.command(id, command).unwrap();
+        conflicts(&mut world);
+        assert!(world.attempt(id, "land-2").is_some());
+        world.drain();
+        assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+    }
+}
+
+#[test]
 fn a_resolver_that_a_person_gives_up_is_asked_about_and_cannot_be_retried() {
     let (mut world, id) = clashed(one());
     let step = world.ix(id, "land-1");
