@@ -137,7 +137,7 @@ pub struct AgentEnd {
     /// The output it handed over outside its text, if it used that way.
     pub output: Option<String>,
     /// The verdict it gave by structured output, if the runner has such a channel.
-    pub verdict: Option<crate::verdict::Verdict>,
+    pub verdict: Option<Box<crate::verdict::Verdict>>,
     /// Its session, if it can be resumed.
     pub session: Option<String>,
     /// What it cost.

@@ -8,6 +8,7 @@ pub mod dispatcher;
 pub mod driver;
 pub mod engine;
 pub mod execution;
+pub mod gv;
 pub mod id;
 pub mod limits;
 pub mod memory;

@@ -59,7 +59,7 @@ impl AttemptJob {
             }
             _ => None,
         };
-        let verdict = end.verdict;
+        let verdict = end.verdict.map(|verdict| *verdict);
         let output = end.output.filter(|o| !o.trim().is_empty()).or_else(|| prompt::output(&end.text));
         let outcome = match end.exit {
             // However the agent ended.

@@ -64,8 +64,16 @@ fn outcomes() -> Vec<Outcome> {
     let verdict = Verdict {
         gate: Some(verdict::Gate::Revise),
         score: Some(7.5),
+        rubric: Some(9.52),
+        findings: vec![
+            verdict::Finding::new(verdict::Severity::Critical, "injection")
+                .in_file("src/a b.rs", Some(3))
+                .with_points("security", 2.0),
+            verdict::Finding::new(verdict::Severity::Nitpick, &text()),
+        ],
         critical: 1,
         acceptance: Some((2, 3)),
+        files: paths(),
         text: text(),
     };
     vec![

@@ -1,0 +1,58 @@
+//! The JSON Schema of a verdict, for runners whose agents answer by structured output.
+
+use serde_json::{Value, json};
+
+/// The schema of the object that [`super::Verdict::of_object`] reads, draft 2020-12.
+#[must_use]
+pub fn schema() -> Value {
+    let categories: Vec<&str> = super::rubric::categories().collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["gate", "score", "issues", "summary"],
+        "properties": {
+            "gate": {"type": "string", "enum": ["PASS", "REVISE", "FAIL"],
+                "description": "PASS: good as it is. REVISE: good after repairs. FAIL: wrong approach, to be planned anew."},
+            "score": {"type": "number", "minimum": 0, "maximum": 10},
+            "summary": {"type": "string", "description": "What whoever repairs it has to know."},
+            "acceptance": {"type": "object", "additionalProperties": false, "required": ["met", "total"],
+                "properties": {"met": {"type": "integer", "minimum": 0}, "total": {"type": "integer", "minimum": 0}}},
+            "issues": {"type": "array", "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["severity", "title"],
+                "properties": {
+                    "id": {"type": "string", "description": "Of a finding of an earlier round, if it is that one again."},
+                    "severity": {"type": "string", "enum": ["critical", "major", "minor", "nitpick"]},
+                    "title": {"type": "string"},
+                    "file": {"type": "string"},
+                    "line": {"type": "integer", "minimum": 1},
+                    "category": {"type": "string", "enum": categories},
+                    "points": {"type": "number", "minimum": 0.25, "maximum": 3}
+                }
+            }}
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Gate, Severity, Verdict};
+
+    #[test]
+    fn what_the_schema_allows_is_read_in_full() {
+        let answer = json!({"gate": "REVISE", "score": 9.9, "summary": "one thing", "acceptance": {"met": 1, "total": 1},
+            "issues": [{"id": "f-1", "severity": "minor", "title": "t", "file": "a.rs", "line": 2, "category": "naming",
+                "points": 0.5}]});
+        let properties = schema()["properties"].as_object().unwrap().clone();
+        for key in answer.as_object().unwrap().keys() {
+            assert!(properties.contains_key(key), "{key}");
+        }
+        let verdict = Verdict::of_object(answer.as_object().unwrap());
+        assert_eq!((verdict.gate, verdict.score, verdict.acceptance), (Some(Gate::Revise), Some(9.9), Some((1, 1))));
+        let finding = &verdict.findings[0];
+        assert_eq!((finding.id.as_str(), finding.severity, finding.line), ("f-1", Severity::Minor, Some(2)));
+        assert_eq!(verdict.rubric, Some(9.95));
+    }
+}
