@@ -18,6 +18,7 @@ pub mod prompt;
 pub mod record;
 pub mod refinery;
 pub mod retry;
+pub mod review;
 pub mod role;
 pub mod spec;
 pub mod store;

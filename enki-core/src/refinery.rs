@@ -173,7 +173,7 @@ pub struct Gate {
     /// A shell command, run in a checkout of the candidate.
     pub command: String,
     /// Wall-clock limit.
-    #[serde(with = "millis")]
+    #[serde(with = "crate::time::millis")]
     pub timeout: Duration,
     /// Digest of everything else that an answer depends on: settings, versions of tools, files outside the tree. An
     /// answer is used again only for the same tree, command and environment.
@@ -269,19 +269,5 @@ impl RefineryError {
     #[must_use]
     pub fn new(attempted: impl Into<String>, reason: impl Into<String>, transient: bool) -> Self {
         Self { attempted: attempted.into(), reason: reason.into(), transient }
-    }
-}
-
-/// Whole milliseconds on the wire.
-mod millis {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(crate) fn serialize<S: Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        u64::deserialize(d).map(Duration::from_millis)
     }
 }
