@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod branch;
+pub mod chain;
 pub mod crash;
 pub mod dispatcher;
 #[cfg(feature = "driver")]

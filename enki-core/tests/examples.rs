@@ -4,6 +4,8 @@
 mod custom_agent;
 #[path = "../examples/machine_only.rs"]
 mod machine_only;
+#[path = "../examples/review_loop.rs"]
+mod review_loop;
 
 #[test]
 fn machine_only_needs_no_runtime() {
@@ -13,4 +15,9 @@ fn machine_only_needs_no_runtime() {
 #[test]
 fn custom_agent_drives_a_plan_to_its_end() {
     custom_agent::main().unwrap();
+}
+
+#[test]
+fn review_loop_passes_after_two_fixes() {
+    review_loop::main().unwrap();
 }

@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["id", "time", "branch", "tier", "role", "gv", "verdict", "retry", "limits", "crash", "crash_point"]),
     ("plans", &["spec", "review", "plan"]),
     ("what backends are asked and answer", &["agent", "workspace", "refinery", "store"]),
-    ("machines", &["execution", "merge_queue"]),
+    ("machines", &["chain", "execution", "merge_queue"]),
     ("what joins them", &["dispatcher", "prompt"]),
     ("all machines together", &["engine"]),
     ("stored format", &["record"]),

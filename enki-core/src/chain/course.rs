@@ -1,0 +1,263 @@
+//! The course of a chain: what it has used, what was seen, and what follows when something ends. All policy of review
+//! loops is here, for a chain that is used alone and for the steps of an execution.
+
+use super::Escalation;
+use crate::id::{AttemptNo, TreeId};
+use crate::limits::Limits;
+use crate::review::{Facts, Review, StateIx, To};
+use crate::tier::Purpose;
+use crate::verdict::{Decision, Gate, Verdict};
+
+/// How far a chain is, and what it has used of its budgets. None of them consumes another.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Course {
+    /// The state of its review that it is in; without a review the only one.
+    pub at: StateIx,
+    /// Fixes begun.
+    pub fixes: u32,
+    /// Infrastructure failures since the last success.
+    pub infra: u32,
+    /// Times the agent could not be started, since the last success.
+    pub spawns: u32,
+    /// Attempts that changed source and may not, in a row.
+    pub voids: u32,
+    /// Attempts to resolve a clash with a change that landed first.
+    pub resolutions: u32,
+    /// Moves from state to state since the chain, or the one that follows a refused merge, began.
+    pub moves: u32,
+    /// Which chain of its step it is, from 0: a refused merge opens the next one.
+    pub number: u32,
+    /// Each verdict so far, with the tree it is about.
+    pub rounds: Vec<Round>,
+    /// What the last review found: see [`Verdict::gist`].
+    gist: Vec<String>,
+    /// Whether anything changed since the last review.
+    touched: bool,
+}
+
+/// One verdict of a chain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Round {
+    /// The attempt that gave it.
+    pub attempt: AttemptNo,
+    /// The exact tree that was judged; `None` if nothing was captured.
+    pub tree: Option<TreeId>,
+    /// The word.
+    pub gate: Option<Gate>,
+    /// The score.
+    pub score: Option<f32>,
+}
+
+/// How an attempt ended, as far as its chain is concerned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ended<'a> {
+    /// Well, with work that was captured.
+    Worked {
+        /// Whether it differs from what the attempt began with.
+        changed: bool,
+    },
+    /// Well, with a verdict.
+    Reviewed(&'a Verdict),
+    /// It changed source and may not: a review, or a role that only reads.
+    Void,
+    /// It failed in a way that another try may help.
+    Infra,
+    /// Its agent could not be started.
+    NotStarted,
+    /// It was stopped, or has to wait: nobody's fault.
+    Interrupted,
+    /// The agent asks a person to decide.
+    Asks,
+    /// It failed for good.
+    Dead,
+}
+
+/// Why what a chain handed in was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// It fails the check.
+    Check,
+    /// It clashes with what landed first. `in_vain`: it was resolved onto the very head that refuses it again.
+    Clash {
+        /// Whether trying once more is vain.
+        in_vain: bool,
+    },
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Then {
+    /// Another attempt.
+    Run {
+        /// What for.
+        purpose: Purpose,
+        /// In which state of the review.
+        at: StateIx,
+        /// Which budget it is charged to.
+        charge: Charge,
+    },
+    /// What was captured is good: it is handed in.
+    Complete,
+    /// A person is asked.
+    Escalate(Escalation),
+    /// It failed: a budget is used up, or no try helps.
+    Fail,
+}
+
+/// Which budget an attempt is charged to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Charge {
+    /// None: part of the normal way, which clears the budgets of infrastructure and spawning.
+    Nothing,
+    /// None, and none is cleared: a repeat that is nobody's fault.
+    Repeat,
+    /// A fix after a review or a failed check.
+    Fix,
+    /// A repeat after an infrastructure failure.
+    Infra,
+    /// A repeat because the agent could not be started.
+    Spawn,
+    /// A repeat of what changed source and may not.
+    Void,
+    /// A clash with a change that landed first.
+    Resolution,
+}
+
+impl Course {
+    /// The purpose of the first attempt.
+    #[must_use]
+    pub fn first(review: Option<&Review>) -> Purpose {
+        review.map_or(Purpose::Work, |review| review.state(StateIx(0)).purpose())
+    }
+
+    /// What follows the end of an attempt.
+    #[must_use]
+    pub fn ended(&self, review: Option<&Review>, purpose: Purpose, ended: Ended<'_>, limits: &Limits) -> Then {
+        let again = |charge| Then::Run { purpose, at: self.at, charge };
+        match ended {
+            Ended::Worked { changed } => self.worked(review, purpose, changed),
+            Ended::Reviewed(verdict) => review.map_or(Then::Fail, |review| self.reviewed(review, verdict)),
+            Ended::Void if self.voids == 0 => again(Charge::Void),
+            Ended::Void => Then::Escalate(Escalation::ReviewerEdited),
+            Ended::Infra if self.infra < limits.infra_retries => again(Charge::Infra),
+            Ended::NotStarted if self.spawns + 1 < limits.spawn_failures => again(Charge::Spawn),
+            Ended::Infra | Ended::NotStarted | Ended::Dead => Then::Fail,
+            Ended::Interrupted => again(Charge::Repeat),
+            Ended::Asks => Then::Escalate(Escalation::ByAgent),
+        }
+    }
+
+    /// What follows when what was handed in is not taken.
+    #[must_use]
+    pub fn refused(&self, review: Option<&Review>, refused: Refused, limits: &Limits) -> Then {
+        match (refused, review) {
+            (Refused::Check, Some(review)) if self.fixes < review.max_fixes => match review.first_fix() {
+                Some(at) => Then::Run { purpose: Purpose::Fix, at, charge: Charge::Fix },
+                None => Then::Fail,
+            },
+            (Refused::Clash { in_vain: false }, _) if self.resolutions < limits.resolutions => {
+                Then::Run { purpose: Purpose::Resolve, at: self.at, charge: Charge::Resolution }
+            }
+            (Refused::Check | Refused::Clash { .. }, _) => Then::Fail,
+        }
+    }
+
+    fn worked(&self, review: Option<&Review>, purpose: Purpose, changed: bool) -> Then {
+        match (review, purpose) {
+            // What clashed is not on the target already, so the change was thrown away.
+            (_, Purpose::Resolve) if !changed => Then::Fail,
+            (None, _) => Then::Complete,
+            // It is another tree than the one that passed.
+            (Some(review), Purpose::Resolve) => self.go(review, To::State(review.first_review())),
+            (Some(review), _) => {
+                let facts = Facts { fixes: self.fixes, changed, ..Facts::default() };
+                // Every way out of work that no guard allows ends at a review.
+                let to = review.state(self.at).next(&facts).unwrap_or(To::State(review.first_review()));
+                self.go(review, to)
+            }
+        }
+    }
+
+    fn reviewed(&self, review: &Review, verdict: &Verdict) -> Then {
+        let decision = verdict.decide(review.min_score);
+        if decision == Decision::Unparsable {
+            return Then::Escalate(Escalation::Unparsable);
+        }
+        let seen_before = !self.rounds.is_empty() && !self.touched && self.gist == verdict.gist();
+        if decision == Decision::Revise && seen_before {
+            return Then::Escalate(Escalation::NoProgress);
+        }
+        let facts = Facts { decision: Some(decision), score: verdict.score, fixes: self.fixes, changed: false };
+        match review.state(self.at).next(&facts) {
+            // Only a way that leads on from a pass may end well, whatever its guard says.
+            Some(To::Complete) if decision == Decision::Complete => Then::Complete,
+            Some(to @ To::State(_)) => self.go(review, to),
+            Some(To::Complete | To::Escalate) | None => Then::Escalate(match decision {
+                Decision::Revise => Escalation::FixesExhausted,
+                Decision::Replan => Escalation::Replan,
+                Decision::Complete | Decision::Unparsable => Escalation::NoWay,
+            }),
+        }
+    }
+
+    fn go(&self, review: &Review, to: To) -> Then {
+        let at = match to {
+            To::State(at) => at,
+            To::Complete => return Then::Complete,
+            To::Escalate => return Then::Escalate(Escalation::NoWay),
+        };
+        let purpose = review.state(at).purpose();
+        if purpose == Purpose::Fix && self.fixes >= review.max_fixes {
+            return Then::Escalate(Escalation::FixesExhausted);
+        }
+        if self.moves >= review.max_moves {
+            return Then::Escalate(Escalation::TooLong);
+        }
+        let charge = if purpose == Purpose::Fix { Charge::Fix } else { Charge::Nothing };
+        Then::Run { purpose, at, charge }
+    }
+
+    /// Takes in that an attempt left work, with its tree if one was captured.
+    pub fn note_work(&mut self, tree: Option<TreeId>) {
+        let judged = self.rounds.last().and_then(|round| round.tree);
+        self.touched |= tree.is_none() || tree != judged;
+    }
+
+    /// Takes in a verdict on exactly that tree.
+    pub fn note_verdict(&mut self, attempt: AttemptNo, tree: Option<TreeId>, verdict: &Verdict) {
+        self.rounds.push(Round { attempt, tree, gate: verdict.gate, score: verdict.score });
+        (self.gist, self.touched) = (verdict.gist(), false);
+    }
+
+    /// Takes in what followed.
+    pub fn take(&mut self, then: Then) {
+        let Then::Run { purpose, at, charge } = then else {
+            if then == Then::Complete {
+                (self.infra, self.spawns) = (0, 0);
+            }
+            return;
+        };
+        match charge {
+            Charge::Nothing | Charge::Repeat => {}
+            Charge::Fix => self.fixes += 1,
+            Charge::Infra => self.infra += 1,
+            Charge::Spawn => self.spawns += 1,
+            Charge::Void => self.voids += 1,
+            Charge::Resolution => self.resolutions += 1,
+        }
+        if matches!(charge, Charge::Nothing | Charge::Fix) {
+            (self.infra, self.spawns, self.at) = (0, 0, at);
+            self.moves += 1;
+        }
+        if charge == Charge::Nothing && purpose == Purpose::Review {
+            self.voids = 0;
+        }
+    }
+
+    /// Takes in that what was handed in was refused: the next chain of the step begins.
+    pub fn follow_up(&mut self) {
+        (self.number, self.moves) = (self.number + 1, 0);
+    }
+}
