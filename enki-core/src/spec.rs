@@ -373,12 +373,19 @@ pub struct ReviewTable {
     /// Number of fixes before a person is asked. 0 means review only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_fixes: Option<u32>,
-    /// Kind of review. Only `code` so far.
+    /// Kind of chain: `wrfc_loop` (default, also `code`), `review_only`, `test_then_fix`, `fix_loop`, or one of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Role of the reviewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewer: Option<String>,
+    /// A shell command that reviews instead of an agent: exit 0 is a pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Limit of that command, in seconds. Default 1800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub timeout: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for ReviewSpec {
@@ -387,7 +394,7 @@ impl<'de> Deserialize<'de> for ReviewSpec {
         impl<'de> Visitor<'de> for WordOrTable {
             type Value = ReviewSpec;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`none`, `code` or {min_score, max_fixes, kind, reviewer}")
+                f.write_str("`none`, `code` or {min_score, max_fixes, kind, reviewer, command}")
             }
             fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<ReviewSpec, E> {
                 match word {

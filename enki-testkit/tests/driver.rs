@@ -203,7 +203,7 @@ async fn two_changes_of_one_line_are_resolved_by_one_more_run() {
         Some("both\ntwo\n".into())
     );
     let resolved =
-        enki.query(move |e| e.execution(id).unwrap().steps().iter().map(|s| s.resolutions).sum::<u32>()).await;
+        enki.query(move |e| e.execution(id).unwrap().steps().iter().map(|s| s.course.resolutions).sum::<u32>()).await;
     assert_eq!(resolved.unwrap(), 1);
 }
 

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::review::{Facts, Review, StateIx, To};
 use crate::tier::Purpose;
 use crate::verdict::{Decision, Gate, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// How far a chain is, and what it has used of its budgets. None of them consumes another.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,8 +107,12 @@ pub enum Then {
     Fail,
 }
 
-/// Which budget an attempt is charged to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// Which budget an attempt is charged to. None consumes another.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Charge {
     /// None: part of the normal way, which clears the budgets of infrastructure and spawning.
     Nothing,
@@ -254,6 +259,12 @@ impl Course {
         if charge == Charge::Nothing && purpose == Purpose::Review {
             self.voids = 0;
         }
+    }
+
+    /// A person wants it tried again: budgets begin anew, the history stays.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        Self { rounds: self.rounds, number: self.number + 1, ..Self::default() }
     }
 
     /// Takes in that what was handed in was refused: the next chain of the step begins.

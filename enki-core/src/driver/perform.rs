@@ -5,7 +5,7 @@ use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
 use crate::branch::Branch;
 use crate::crash_point;
-use crate::engine::{AttemptJob, Effect, Engine, Input, Prediction, QueueId, QueueJob};
+use crate::engine::{AttemptJob, CommandReview, Effect, Engine, Input, Prediction, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
 use crate::id::ExecutionId;
 use crate::merge_queue;
@@ -139,6 +139,10 @@ impl Context {
     }
 
     async fn run_attempt(&self, job: &mut AttemptJob, recovered: bool, stop: &mut watch::Receiver<Stop>) -> AttemptEnd {
+        if let Some(review) = job.command.take() {
+            self.progress(job, None);
+            return self.review_by_command(job, &review, stop).await;
+        }
         let runner = Arc::clone(self.runner(job.workspace.purpose));
         let session = if recovered {
             match runner.attach(job.agent.clone()).await {
@@ -167,6 +171,36 @@ impl Context {
         self.progress(job, None);
         let end = self.follow(job, session, stop).await;
         self.capture(job, end).await
+    }
+
+    /// Nothing is left of a check that its process did not outlive, so after a crash it is simply run again.
+    async fn review_by_command(
+        &self,
+        job: &AttemptJob,
+        review: &CommandReview,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> AttemptEnd {
+        let id = job.workspace.id;
+        let refinery = &self.backends.refinery;
+        let judged = async {
+            let candidate = match review.candidate {
+                Some(candidate) => candidate,
+                None => match refinery.build(review.head, &[], id).await? {
+                    Build::Candidate { candidate, .. } => candidate,
+                    Build::Conflict { .. } | Build::Empty => {
+                        let reason = format!("{} could not be looked at", review.head);
+                        return Ok(Check::Unknown { reason });
+                    }
+                },
+            };
+            refinery.check(&candidate, &review.gate, id).await
+        };
+        tokio::select! {
+            checked = judged => review.judge(checked.unwrap_or_else(|error: RefineryError| {
+                Check::Unknown { reason: error.to_string() }
+            })),
+            () = stopped(stop) => AttemptEnd::new(Outcome::Killed),
+        }
     }
 
     fn not_made(&self, error: &WorkspaceError) -> Outcome {

@@ -4,18 +4,19 @@ use super::Engine;
 use crate::agent::{AgentEnd, AgentExit, AgentSpec};
 use crate::branch::Branch;
 use crate::dispatcher::Place;
-use crate::execution::{AttemptEnd, Outcome, Run, Running, StepState, Work};
+use crate::execution::{AttemptEnd, Outcome, Run, Running, StepRun, StepState, Work};
 use crate::id::{AttemptNo, CommitId, EffectId, ExecutionId, RequestId, StepIx};
 use crate::merge_queue::{Effect, EffectKind, LineNo};
-use crate::plan::NeedOn;
+use crate::plan::{NeedOn, Step};
 use crate::prompt;
-use crate::refinery::{Candidate, Change, Gate};
+use crate::refinery::{Candidate, Change, Check, Gate};
+use crate::review::{Does, Reviewer};
 use crate::role::RoleOutput;
 use crate::spec::Condition;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
-use crate::verdict::Verdict;
-use crate::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, WorkspaceSpec};
+use crate::verdict::{self, Verdict};
+use crate::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, Start, WorkspaceSpec};
 
 /// One attempt: its workspace, its agent, its capture.
 #[derive(Clone, Debug)]
@@ -35,6 +36,37 @@ pub struct AttemptJob {
     pub title: String,
     /// Whether the step leaves its timeout to the driver.
     pub default_timeout: bool,
+    /// The command that judges in place of the agent, if it is a review by a command.
+    pub command: Option<CommandReview>,
+}
+
+/// A review by a command: no agent, no workspace. It is run as the check of a merge is, on exactly what is judged.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CommandReview {
+    /// The command.
+    pub gate: Gate,
+    /// What it judges: the last captured change.
+    pub candidate: Option<Candidate>,
+    /// What it judges if nothing was captured yet.
+    pub head: CommitId,
+}
+
+impl CommandReview {
+    /// How the attempt ended whose command gave that answer.
+    #[must_use]
+    pub fn judge(&self, check: Check) -> AttemptEnd {
+        let revise = |what: &str, log: String| {
+            let text = format!("`{}` {what}; the end of its output:\n\n{log}", self.gate.command);
+            Outcome::Reviewed(Verdict::of(verdict::Gate::Revise).saying(text))
+        };
+        AttemptEnd::new(match check {
+            Check::Passed => Outcome::Reviewed(Verdict::of(verdict::Gate::Pass)),
+            Check::Failed { log } => revise("failed", log),
+            Check::TimedOut { log } => revise("ran longer than it may", log),
+            Check::Unknown { reason } => Outcome::AgentError { message: reason, transient: true },
+        })
+    }
 }
 
 impl AttemptJob {
@@ -86,7 +118,7 @@ impl AttemptJob {
             AgentExit::RateLimited { until } => Outcome::RateLimited { until },
             AgentExit::Killed => Outcome::Killed,
         };
-        AttemptEnd { outcome, work, output, session: end.session, usage: end.usage, notices }
+        AttemptEnd { outcome, work, saw: None, output, session: end.session, usage: end.usage, notices }
     }
 }
 
@@ -155,6 +187,7 @@ impl Engine {
             expect,
             title: plan.title.to_string(),
             default_timeout: plan.timeout.is_none(),
+            command: (*purpose == Purpose::Review).then(|| command_review(step, plan, *start)).flatten(),
         })
     }
 
@@ -206,6 +239,18 @@ impl Engine {
             EffectKind::Publish => QueueJob::Publish(no, queue.target().clone(), line()?.base, line()?.candidate?),
         })
     }
+}
+
+fn command_review(step: &StepRun, plan: &Step, start: Start) -> Option<CommandReview> {
+    let Does::Review(Reviewer::Command { command, timeout }) = &plan.review.as_ref()?.state(step.course.at).does else {
+        return None;
+    };
+    let (Start::Fresh { base: head }
+    | Start::Continue { head, .. }
+    | Start::Resolve { onto: head, .. }
+    | Start::Merge { onto: head, .. }) = start;
+    let candidate = step.work.as_ref().map(|w| Candidate { commit: w.commit, tree: w.tree, base: w.base });
+    Some(CommandReview { gate: Gate::new(&**command, *timeout), candidate, head })
 }
 
 /// What a refinery is asked to predict, and what its answers mean.

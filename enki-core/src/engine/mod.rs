@@ -10,7 +10,7 @@ mod job;
 mod route;
 mod turn;
 
-pub use job::{AttemptJob, Prediction, QueueJob};
+pub use job::{AttemptJob, CommandReview, Prediction, QueueJob};
 pub use turn::{LogAppend, Turn};
 
 use crate::branch::Branch;

@@ -1,9 +1,10 @@
 //! How events change the state. Total: it cannot fail, live or on replay.
 
 use super::Execution;
-use super::event::{Charge, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
+use super::event::{EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
 use super::outcome::Refusal;
 use super::step::{Clash, ClashKind, DoneKind, LandingMerge, Run, Running, StepRun, StepState, View};
+use crate::chain::Then;
 use crate::id::StepIx;
 use crate::plan::NeedOn;
 use crate::spec::Condition;
@@ -103,6 +104,13 @@ impl Execution {
                     if let Some(session) = &end.session {
                         s.session = Some(session.as_str().into());
                     }
+                    match &end.outcome {
+                        super::Outcome::Changed | super::Outcome::Artifact => {
+                            s.course.note_work(end.work.map(|w| w.tree))
+                        }
+                        super::Outcome::Reviewed(verdict) => s.course.note_verdict(*attempt, end.saw, verdict),
+                        _ => {}
+                    }
                     if matches!(end.outcome, super::Outcome::Changed) || end.is_tampered_work() {
                         s.work = end.work.map(Box::new);
                         s.clash = None;
@@ -126,6 +134,7 @@ impl Execution {
             }
             Event::MergeRefused { step, reason, next } => {
                 self.note_clash(*step, reason, touched);
+                self.steps[step.index()].course.follow_up();
                 self.proceed(*step, next, touched);
             }
             Event::MergeRequested { step, request } => {
@@ -133,7 +142,7 @@ impl Execution {
                 self.change(*step, touched, |s| {
                     s.requests += 1;
                     // The resolution that was charged is not used; it is charged again if the change is refused again.
-                    s.resolutions = s.resolutions.saturating_sub(1);
+                    s.course.resolutions = s.course.resolutions.saturating_sub(1);
                     s.state = StepState::Merging { request: *request };
                 });
             }
@@ -192,7 +201,9 @@ impl Execution {
                 }
                 self.change(*step, touched, |s| {
                     let work = s.work.take().filter(|_| *mode == RetryMode::Continue);
+                    let course = std::mem::take(&mut s.course).renewed();
                     *s = StepRun {
+                        course,
                         state: StepState::Pending,
                         attempts: s.attempts,
                         requests: s.requests,
@@ -239,20 +250,17 @@ impl Execution {
         }
         self.change(step, touched, |s| match next {
             Next::Done(kind) => {
-                s.charge(Charge::Nothing);
+                s.course.take(Then::Complete);
                 s.clash = None;
                 s.state = StepState::Done(*kind);
             }
             Next::Merge { request } => {
-                s.charge(Charge::Nothing);
+                s.course.take(Then::Complete);
                 s.requests += 1;
                 s.state = StepState::Merging { request: *request };
             }
-            Next::Run { purpose, not_before, charge, findings } => {
-                s.charge(*charge);
-                if *charge == Charge::Nothing && *purpose == Purpose::Review {
-                    s.voids = 0;
-                }
+            Next::Run { purpose, not_before, at, charge, findings } => {
+                s.course.take(Then::Run { purpose: *purpose, at: *at, charge: *charge });
                 s.findings = findings.as_deref().map(Into::into);
                 s.state =
                     StepState::Running(Running { purpose: *purpose, run: Run::Wanted { not_before: *not_before } });

@@ -1,11 +1,10 @@
 //! What an input means. Pure: the same state, input, time and limits give the same events (I20).
 
-use super::event::{
-    Answer, Charge, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode,
-};
+use super::event::{Answer, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode};
 use super::outcome::{AttemptEnd, Outcome, Refusal};
-use super::step::{ClashKind, DoneKind, Escalation, FailReason, Run, Running, StepRun, StepState};
+use super::step::{ClashKind, DoneKind, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
+use crate::chain::{Charge, Course, Ended, Refused, Then};
 use crate::id::{AttemptNo, RequestId, StepIx};
 use crate::limits::Limits;
 use crate::plan::{External, NeedOn, Step};
@@ -13,7 +12,6 @@ use crate::retry::backoff;
 use crate::role::RoleOutput;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
-use crate::verdict::{Decision, Verdict};
 use crate::workspace::Start;
 
 impl Execution {
@@ -47,7 +45,7 @@ impl Execution {
             StepState::Running(running) => running.purpose,
             // A retry that continues: what it captured still clashes.
             _ if step.clash.is_some() && step.work.is_some() => Purpose::Resolve,
-            _ => Purpose::Work,
+            _ => Course::first(self.plan.step(ix).review.as_deref()),
         };
         let start = match (purpose, &step.work) {
             (Purpose::Resolve, Some(work)) => Start::Resolve { onto: head, change: work.commit },
@@ -159,6 +157,9 @@ impl Execution {
                 Start::Resolve { onto, .. } | Start::Merge { onto, .. } => onto,
             };
         }
+        if purpose == Purpose::Review {
+            end.saw = self.step(ix).work.as_ref().map(|work| work.tree);
+        }
         // A repeat that found everything as it was captured before has that capture as its work.
         if end.outcome == Outcome::NoChange
             && let (Some(work), Start::Continue { .. }) = (&self.step(ix).work, start)
@@ -196,88 +197,108 @@ impl Execution {
             let task = self.task(ix).hex();
             task.bytes().fold(u64::from(attempt.0), |a, b| a.wrapping_mul(31).wrapping_add(u64::from(b)))
         };
-        let again = |charge: Charge, wait: bool, findings: Option<String>| {
-            let failures = if charge == Charge::Infra { step.infra + 1 } else { step.spawns + 1 };
-            let wait = if wait { backoff(&limits.backoff, failures, seed()) } else { std::time::Duration::ZERO };
-            let findings = findings.or_else(|| step.findings.as_deref().map(ToOwned::to_owned));
-            Next::Run { purpose, not_before: now.plus(wait), charge, findings }
+        let wait = |charge: Charge| match charge {
+            Charge::Infra => backoff(&limits.backoff, step.course.infra + 1, seed()),
+            Charge::Spawn => backoff(&limits.backoff, step.course.spawns + 1, seed()),
+            _ => std::time::Duration::ZERO,
         };
-        let infra = |reason: FailReason, findings: Option<String>| {
-            if step.infra < limits.infra_retries { again(Charge::Infra, true, findings) } else { Next::Fail(reason) }
-        };
-        match &end.outcome {
-            Outcome::Changed | Outcome::Artifact if plan.review.is_some() => run(Purpose::Review, now),
-            Outcome::Changed if step.landing.is_some() => Self::landing_merge(end.work),
-            Outcome::Changed => self.merge(ix),
-            Outcome::Artifact => Next::Done(DoneKind::Artifact),
-            // The queue said that it conflicts, so it is not on the target already: the change was thrown away.
-            Outcome::NoChange if purpose == Purpose::Resolve => Next::Fail(self.clashed(ix)),
-            Outcome::NoChange if plan.review.is_some() && plan.promises() => run(Purpose::Review, now),
-            Outcome::NoChange => Next::Done(DoneKind::NoChanges),
-            Outcome::Reviewed(verdict) => self.after_review(ix, verdict, now),
-            Outcome::Void { .. } if step.voids == 0 => again(Charge::Void, false, None),
-            Outcome::Void { .. } => Next::Fail(FailReason::Escalated(Escalation::ReviewerEdited)),
-            Outcome::TimedOut => infra(FailReason::Timeout, None),
-            Outcome::Stuck => infra(FailReason::Stuck, None),
-            Outcome::Lost => infra(FailReason::Lost, None),
-            Outcome::NoResult => infra(FailReason::NoResult, None),
-            Outcome::OutputLimit => infra(FailReason::OutputLimit, None),
-            Outcome::AgentError { message, transient: true } => {
-                infra(FailReason::AgentError { message: message.clone() }, None)
-            }
-            Outcome::AgentError { message, transient: false } => {
-                Next::Fail(FailReason::AgentError { message: message.clone() })
-            }
-            Outcome::Declined { message } => Next::Fail(FailReason::Refused { message: message.clone() }),
-            Outcome::Workspace { reason } => infra(FailReason::Workspace { reason: reason.clone() }, None),
-            Outcome::Policy { reason } => infra(FailReason::Workspace { reason: reason.clone() }, Some(reason.clone())),
-            // Never again by itself: the next agent would find what this one may have put there.
-            Outcome::Tampered { what } => Next::Fail(FailReason::Tampered { what: what.clone() }),
-            Outcome::NoArtifact => Next::Fail(FailReason::NoArtifact),
-            Outcome::Unresolved { paths } => Next::Fail(FailReason::Conflict { paths: paths.clone() }),
-            Outcome::Killed => again(Charge::Repeat, false, None),
-            Outcome::RateLimited { until } | Outcome::DiskLow { until, .. } => Next::Run {
-                purpose,
-                not_before: *until,
-                charge: Charge::Repeat,
-                findings: step.findings.as_deref().map(ToOwned::to_owned),
+        // What nobody can find a fault with is not reviewed: nothing was changed, and nothing was promised.
+        if end.outcome == Outcome::NoChange && purpose == Purpose::Work && !plan.promises() {
+            return Next::Done(DoneKind::NoChanges);
+        }
+        let ended = match &end.outcome {
+            Outcome::Changed | Outcome::Artifact => Ended::Worked {
+                // A resolution is made on another base, so that it is new whatever it looks like.
+                changed: purpose == Purpose::Resolve || self.is_new(ix, end),
             },
-            Outcome::NotStarted { .. } if step.spawns + 1 < limits.spawn_failures => again(Charge::Spawn, true, None),
-            Outcome::NotStarted { reason } => Next::Fail(FailReason::Spawn { reason: reason.clone() }),
+            Outcome::NoChange => Ended::Worked { changed: false },
+            Outcome::Reviewed(verdict) => Ended::Reviewed(verdict),
+            Outcome::Void { .. } => Ended::Void,
+            Outcome::TimedOut | Outcome::Stuck | Outcome::Lost | Outcome::NoResult | Outcome::OutputLimit => {
+                Ended::Infra
+            }
+            Outcome::AgentError { transient: true, .. } | Outcome::Workspace { .. } | Outcome::Policy { .. } => {
+                Ended::Infra
+            }
+            Outcome::Killed | Outcome::RateLimited { .. } | Outcome::DiskLow { .. } => Ended::Interrupted,
+            Outcome::NotStarted { .. } => Ended::NotStarted,
+            Outcome::Asks { .. } => Ended::Asks,
+            // Tampered: never again by itself, the next agent would find what this one may have put there.
+            Outcome::AgentError { transient: false, .. }
+            | Outcome::Declined { .. }
+            | Outcome::Tampered { .. }
+            | Outcome::NoArtifact
+            | Outcome::Unresolved { .. } => Ended::Dead,
+        };
+        match step.course.ended(plan.review.as_deref(), purpose, ended, limits) {
+            Then::Run { purpose, at, charge } => {
+                let not_before = match &end.outcome {
+                    Outcome::RateLimited { until } | Outcome::DiskLow { until, .. } => *until,
+                    _ => now.plus(wait(charge)),
+                };
+                Next::Run { purpose, not_before, at, charge, findings: findings_for(step, end, charge) }
+            }
+            Then::Complete if step.landing.is_some() => Self::landing_merge(end.work),
+            // Without work of its own it is an artifact, or there was nothing to be done.
+            Then::Complete if step.work.is_some() || end.work.is_some() => self.merge(ix),
+            Then::Complete if plan.output == RoleOutput::Artifact => Next::Done(DoneKind::Artifact),
+            Then::Complete => Next::Done(DoneKind::NoChanges),
+            Then::Escalate(reason) => Next::Fail(FailReason::Escalated(reason)),
+            Then::Fail => Next::Fail(self.failure(ix, end)),
         }
     }
 
-    fn after_review(&self, ix: StepIx, verdict: &Verdict, now: Timestamp) -> Next {
-        let (step, plan) = (self.step(ix), self.plan.step(ix));
-        let review = plan.review.unwrap_or_default();
-        match verdict.decide(review.min_score) {
-            Decision::Complete if step.work.is_some() => self.merge(ix),
-            Decision::Complete if plan.output == RoleOutput::Artifact => Next::Done(DoneKind::Artifact),
-            Decision::Complete => Next::Done(DoneKind::NoChanges),
-            Decision::Revise => fix(step, review.max_fixes, verdict.text.clone(), now)
-                .unwrap_or(Next::Fail(FailReason::Escalated(Escalation::FixesExhausted))),
-            Decision::Replan => Next::Fail(FailReason::Escalated(Escalation::Replan)),
-            Decision::Unparsable => Next::Fail(FailReason::Escalated(Escalation::Unparsable)),
+    /// Whether what an attempt left differs from what it began with.
+    fn is_new(&self, ix: StepIx, end: &AttemptEnd) -> bool {
+        let before = self.step(ix).work.as_ref().map(|work| work.tree);
+        end.work.is_none_or(|work| Some(work.tree) != before)
+    }
+
+    /// Why a step failed whose last attempt ended like that.
+    fn failure(&self, ix: StepIx, end: &AttemptEnd) -> FailReason {
+        match &end.outcome {
+            Outcome::TimedOut => FailReason::Timeout,
+            Outcome::Stuck => FailReason::Stuck,
+            Outcome::NoResult => FailReason::NoResult,
+            Outcome::OutputLimit => FailReason::OutputLimit,
+            Outcome::AgentError { message, .. } => FailReason::AgentError { message: message.clone() },
+            Outcome::Declined { message } => FailReason::Refused { message: message.clone() },
+            Outcome::Workspace { reason } | Outcome::Policy { reason } => {
+                FailReason::Workspace { reason: reason.clone() }
+            }
+            Outcome::Tampered { what } => FailReason::Tampered { what: what.clone() },
+            Outcome::NoArtifact => FailReason::NoArtifact,
+            Outcome::Unresolved { paths } => FailReason::Conflict { paths: paths.clone() },
+            Outcome::NotStarted { reason } => FailReason::Spawn { reason: reason.clone() },
+            // The queue said that it conflicts, so it is not on the target already: the change was thrown away.
+            Outcome::NoChange | Outcome::Changed | Outcome::Artifact => self.clashed(ix),
+            Outcome::Lost
+            | Outcome::Killed
+            | Outcome::Reviewed(_)
+            | Outcome::Asks { .. }
+            | Outcome::Void { .. }
+            | Outcome::RateLimited { .. }
+            | Outcome::DiskLow { .. } => FailReason::Lost,
         }
     }
 
     fn after_refusal(&self, ix: StepIx, reason: &Refusal, now: Timestamp, limits: &Limits) -> Next {
-        let (step, plan) = (self.step(ix), self.plan.step(ix));
         match reason {
             Refusal::Empty => Next::Done(DoneKind::NoChanges),
-            Refusal::Check { log } => plan
-                .review
-                .and_then(|review| fix(step, review.max_fixes, format!("the check failed:\n{log}"), now))
-                .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() })),
+            Refusal::Check { log } => {
+                let failed = || Next::Fail(FailReason::Check { log: log.clone() });
+                self.refused(ix, Refused::Check, format!("the check failed:\n{log}"), now, limits)
+                    .unwrap_or_else(failed)
+            }
             Refusal::Conflict { paths, hunks, .. } => {
                 let findings = format!("conflict in {}\n\n{hunks}", paths.join(", "));
-                self.resolution(ix, findings, now, limits)
-                    .unwrap_or_else(|| Next::Fail(FailReason::Conflict { paths: paths.clone() }))
+                let failed = || Next::Fail(FailReason::Conflict { paths: paths.clone() });
+                self.refused(ix, self.clash(ix), findings, now, limits).unwrap_or_else(failed)
             }
             Refusal::Interaction { with, log } => {
                 let findings = format!("the check fails together with \"{with}\":\n{log}");
-                self.resolution(ix, findings, now, limits)
-                    .unwrap_or_else(|| Next::Fail(FailReason::Check { log: log.clone() }))
+                let failed = || Next::Fail(FailReason::Check { log: log.clone() });
+                self.refused(ix, self.clash(ix), findings, now, limits).unwrap_or_else(failed)
             }
             Refusal::Policy { reason } | Refusal::Blocked { reason, .. } => {
                 Next::Fail(FailReason::Workspace { reason: reason.clone() })
@@ -286,16 +307,19 @@ impl Execution {
         }
     }
 
-    /// An attempt on the new head, if one more is allowed. It is charged to no fix: that others were first is not the
-    /// step's fault.
-    fn resolution(&self, ix: StepIx, findings: String, now: Timestamp, limits: &Limits) -> Option<Next> {
-        let allowed = self.step(ix).resolutions < limits.resolutions && !self.resolved_in_vain(ix);
-        allowed.then_some(Next::Run {
-            purpose: Purpose::Resolve,
-            not_before: now,
-            charge: Charge::Resolution,
-            findings: Some(findings),
-        })
+    /// What follows a refusal, if its budget allows one more attempt. That others were first is charged to no fix: it is
+    /// not the step's fault.
+    fn refused(&self, ix: StepIx, refused: Refused, findings: String, now: Timestamp, limits: &Limits) -> Option<Next> {
+        match self.step(ix).course.refused(self.plan.step(ix).review.as_deref(), refused, limits) {
+            Then::Run { purpose, at, charge } => {
+                Some(Next::Run { purpose, not_before: now, at, charge, findings: Some(findings) })
+            }
+            Then::Complete | Then::Escalate(_) | Then::Fail => None,
+        }
+    }
+
+    fn clash(&self, ix: StepIx) -> Refused {
+        Refused::Clash { in_vain: self.resolved_in_vain(ix) }
     }
 
     /// The reason of a step whose clash stays.
@@ -316,7 +340,7 @@ impl Execution {
     /// Whether the work was resolved onto the very head that refuses it again.
     fn resolved_in_vain(&self, ix: StepIx) -> bool {
         let step = self.step(ix);
-        step.resolutions > 0 && step.work.as_ref().is_some_and(|work| Some(work.base) == self.head)
+        step.course.resolutions > 0 && step.work.as_ref().is_some_and(|work| Some(work.base) == self.head)
     }
 
     fn merge(&self, ix: StepIx) -> Next {
@@ -528,17 +552,14 @@ impl Execution {
     }
 }
 
-fn run(purpose: Purpose, now: Timestamp) -> Next {
-    Next::Run { purpose, not_before: now, charge: Charge::Nothing, findings: None }
-}
-
-fn fix(step: &StepRun, max_fixes: u32, findings: String, now: Timestamp) -> Option<Next> {
-    (step.fixes < max_fixes).then_some(Next::Run {
-        purpose: Purpose::Fix,
-        not_before: now,
-        charge: Charge::Fix,
-        findings: Some(findings),
-    })
+/// What the next attempt is told: what a review found, what a policy refused; a repeat is told the same again.
+fn findings_for(step: &StepRun, end: &AttemptEnd, charge: Charge) -> Option<String> {
+    match (&end.outcome, charge) {
+        (Outcome::Reviewed(verdict), Charge::Fix) => Some(verdict.text.clone()),
+        (Outcome::Policy { reason }, _) => Some(reason.clone()),
+        (_, Charge::Nothing) => None,
+        _ => step.findings.as_deref().map(ToOwned::to_owned),
+    }
 }
 
 fn stale(got: &str) -> Rejected {

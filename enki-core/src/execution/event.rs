@@ -3,9 +3,11 @@
 use super::outcome::{AttemptEnd, Refusal};
 use super::step::{DoneKind, FailReason};
 use crate::branch::Branch;
+use crate::chain::Charge;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
 use crate::plan::{Plan, Step};
 use crate::refinery::Gate;
+use crate::review::StateIx;
 use crate::spec::{AfterWhen, Land};
 use crate::tier::Purpose;
 use crate::time::Timestamp;
@@ -494,6 +496,9 @@ pub enum Next {
         purpose: Purpose,
         /// Not before.
         not_before: Timestamp,
+        /// In which state of its chain.
+        #[serde(default, skip_serializing_if = "is_first")]
+        at: StateIx,
         /// Which budget it is charged to.
         charge: Charge,
         /// What it is told.
@@ -504,27 +509,9 @@ pub enum Next {
     Fail(FailReason),
 }
 
-/// Which budget of a step an attempt is charged to. None consumes another.
-///
-/// Part of stored format 1: see [`crate::record`] before changing it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Charge {
-    /// None: part of the normal way, which clears the budgets of infrastructure and spawning.
-    Nothing,
-    /// None, and none is cleared: a repeat that is nobody's fault.
-    Repeat,
-    /// A fix after a review or a failed check.
-    Fix,
-    /// A repeat after an infrastructure failure.
-    Infra,
-    /// A repeat because the agent could not be started.
-    Spawn,
-    /// A repeat of a review that changed source.
-    Void,
-    /// A conflict with a change that landed first.
-    Resolution,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_first(at: &StateIx) -> bool {
+    *at == StateIx::default()
 }
 
 /// How an execution ended.

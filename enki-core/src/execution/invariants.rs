@@ -127,10 +127,17 @@ fn clash(execution: &Execution, ix: StepIx) -> Result<(), String> {
 /// I5: budgets are never exceeded.
 fn bounds(execution: &Execution, ix: StepIx, limits: &Limits) -> Result<(), String> {
     let (step, plan) = (execution.step(ix), execution.plan.step(ix));
-    let max_fixes = plan.review.map_or(0, |review| review.max_fixes);
-    let within = step.fixes <= max_fixes
-        && step.infra <= limits.infra_retries
-        && step.resolutions <= limits.resolutions
-        && step.voids <= 1;
+    let (max_fixes, max_moves) = plan.review.as_ref().map_or((0, u32::MAX), |r| (r.max_fixes, r.max_moves));
+    let course = &step.course;
+    let within = course.fixes <= max_fixes
+        && course.moves <= max_moves
+        && course.infra <= limits.infra_retries
+        && course.resolutions <= limits.resolutions
+        && course.voids <= 1;
+    if let (StepState::Merging { .. }, Some(work), Some(_)) = (&step.state, &step.work, &plan.review)
+        && course.rounds.last().and_then(|round| round.tree) != Some(work.tree)
+    {
+        return Err(format!("S8: step {} hands in a tree that no review saw: {step:?}", plan.id));
+    }
     if within { Ok(()) } else { Err(format!("I5: step {} is over a budget: {step:?}", plan.id)) }
 }

@@ -13,13 +13,14 @@ mod outcome;
 mod settle;
 mod step;
 
+pub use crate::chain::{Charge, Escalation};
 pub use apply::Touched;
 pub use event::{
-    Answer, Charge, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind,
-    Rejected, Report, RetryMode, Submitted,
+    Answer, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind, Rejected,
+    Report, RetryMode, Submitted,
 };
 pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
-pub use step::{Clash, ClashKind, DoneKind, Escalation, FailReason, LandingMerge, Run, Running, StepRun, StepState};
+pub use step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Running, StepRun, StepState};
 
 use crate::agent::Usage;
 use crate::branch::Branch;

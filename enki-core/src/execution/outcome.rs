@@ -16,6 +16,9 @@ pub struct AttemptEnd {
     /// The captured commit, also of a failed attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Work>,
+    /// What a review judged: exactly this tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saw: Option<TreeId>,
     /// Summary for dependents, at most 16 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -38,7 +41,15 @@ impl AttemptEnd {
     /// An end of that kind, leaving nothing.
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, work: None, output: None, session: None, usage: Usage::default(), notices: Vec::new() }
+        Self {
+            outcome,
+            work: None,
+            saw: None,
+            output: None,
+            session: None,
+            usage: Usage::default(),
+            notices: Vec::new(),
+        }
     }
 
     /// Whether it left work that only a person may go on with.
@@ -77,6 +88,11 @@ pub enum Outcome {
     Artifact,
     /// A review's answer.
     Reviewed(Verdict),
+    /// It asks a person to decide before it goes on.
+    Asks {
+        /// Its question.
+        question: String,
+    },
     /// The agent failed.
     AgentError {
         /// In one line.

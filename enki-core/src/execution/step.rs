@@ -1,7 +1,7 @@
 //! The state of one step.
 
-use super::event::Charge;
 use super::outcome::Work;
+use crate::chain::{Course, Escalation};
 use crate::id::{AttemptNo, CommitId, RequestId};
 use crate::spec::Condition;
 use crate::tier::Purpose;
@@ -146,20 +146,6 @@ pub enum FailReason {
     Rewound,
 }
 
-/// Why a chain needs a person.
-///
-/// Part of stored format 1: see [`crate::record`] before changing it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the variants are the escalation reasons of model section 12")]
-pub enum Escalation {
-    Unparsable,
-    Replan,
-    FixesExhausted,
-    ReviewerEdited,
-}
-
 impl fmt::Display for FailReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,10 +166,7 @@ impl fmt::Display for FailReason {
                 what.join("; ")
             ),
             Self::NoArtifact => f.write_str("the artifact is missing or empty"),
-            Self::Escalated(Escalation::Unparsable) => f.write_str("the review could not be understood"),
-            Self::Escalated(Escalation::Replan) => f.write_str("the review asks for another plan"),
-            Self::Escalated(Escalation::FixesExhausted) => f.write_str("it did not pass its review within its fixes"),
-            Self::Escalated(Escalation::ReviewerEdited) => f.write_str("the reviewer changed source twice"),
+            Self::Escalated(reason) => reason.fmt(f),
             Self::Conflict { paths } => write!(f, "conflict in {}", paths.join(", ")),
             Self::Check { log } => write!(f, "the check failed: {}", log.lines().last().unwrap_or("no output")),
             Self::Rewound => f.write_str("the target was moved away from its change"),
@@ -203,16 +186,8 @@ pub struct StepRun {
     pub attempts: u32,
     /// Merge requests so far.
     pub requests: u32,
-    /// Infrastructure failures since the last success.
-    pub infra: u32,
-    /// Times the agent could not be started, since the last success.
-    pub spawns: u32,
-    /// Reviews that changed source, in a row.
-    pub voids: u32,
-    /// Fixes charged.
-    pub fixes: u32,
-    /// Resolutions of conflicts.
-    pub resolutions: u32,
+    /// How far its chain is, and what it has used.
+    pub course: Course,
     /// Whether its first attempt lives or has lived, since the last retry.
     pub lived: bool,
     /// What was captured last.
@@ -256,20 +231,6 @@ impl StepRun {
         }
         let surplus = self.notices.len().saturating_sub(50);
         self.notices.drain(..surplus);
-    }
-
-    pub(super) fn charge(&mut self, charge: Charge) {
-        match charge {
-            Charge::Nothing | Charge::Repeat => {}
-            Charge::Fix => self.fixes += 1,
-            Charge::Infra => self.infra += 1,
-            Charge::Spawn => self.spawns += 1,
-            Charge::Void => self.voids += 1,
-            Charge::Resolution => self.resolutions += 1,
-        }
-        if matches!(charge, Charge::Nothing | Charge::Fix) {
-            (self.infra, self.spawns) = (0, 0);
-        }
     }
 
     /// Its place among those that wait for the resolution of a conflict, if it does.

@@ -1,11 +1,13 @@
 //! Checking a plan: every problem that is found, each with its place.
 
 use super::problem::{PathPart, PlanProblem};
-use super::{Brief, External, Need, NeedOn, Plan, Review, Step};
+use super::{Brief, External, Need, NeedOn, Plan, Step};
 use crate::id::{StepId, StepIx};
+use crate::review::{COMMAND_TIMEOUT, Review, Reviewer};
 use crate::role::{ROLES, RoleOutput, role};
-use crate::spec::{Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewWord, StepSpec};
+use crate::spec::{Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A path into a plan: `at!["steps", n, "id"]`.
@@ -157,30 +159,64 @@ impl Check<'_> {
         }
     }
 
-    fn review(&mut self, n: usize, spec: Option<&ReviewSpec>) -> Option<Review> {
-        match spec? {
-            ReviewSpec::Word(ReviewWord::None) => None,
-            ReviewSpec::Word(ReviewWord::Code) => Some(Review::default()),
-            ReviewSpec::Table(table) => {
-                let default = Review::default();
-                let min_score = table.min_score.unwrap_or(default.min_score);
-                let max_fixes = table.max_fixes.unwrap_or(default.max_fixes);
-                self.text(at!["steps", n, "review", "min_score"], (0.0..=10.0).contains(&min_score), || {
-                    (format!("{min_score} is not a score"), "use a number from 0 to 10".into())
+    fn review(&mut self, n: usize, spec: Option<&ReviewSpec>) -> Option<Arc<Review>> {
+        let table = match spec? {
+            ReviewSpec::Word(ReviewWord::None) => return None,
+            ReviewSpec::Word(ReviewWord::Code) => &ReviewTable::default(),
+            ReviewSpec::Table(table) => table,
+        };
+        let default = Review::default();
+        let (min_score, max_fixes) =
+            (table.min_score.unwrap_or(default.min_score), table.max_fixes.unwrap_or(default.max_fixes));
+        self.text(at!["steps", n, "review", "min_score"], (0.0..=10.0).contains(&min_score), || {
+            (format!("{min_score} is not a score"), "use a number from 0 to 10".into())
+        });
+        self.text(at!["steps", n, "review", "max_fixes"], max_fixes <= 100, || {
+            (format!("{max_fixes} fixes are too many"), "use 0 to 100".into())
+        });
+        let command = table.command.as_deref();
+        self.text(at!["steps", n, "review", "command"], command.is_none_or(|c| !c.trim().is_empty()), || {
+            ("the command is empty".into(), "write what to run, or leave it out".into())
+        });
+        self.text(at!["steps", n, "review", "reviewer"], table.reviewer.is_none() || command.is_none(), || {
+            ("an agent and a command cannot both review".into(), "leave one of `reviewer` and `command` out".into())
+        });
+        let timeout = table.timeout;
+        self.text(at!["steps", n, "review", "timeout"], timeout.is_none_or(|t| (1..=604_800).contains(&t)), || {
+            ("the timeout is out of range".into(), "use 1 to 604800 seconds".into())
+        });
+        self.text(at!["steps", n, "review", "timeout"], timeout.is_none() || command.is_some(), || {
+            ("is the limit of a command, and there is none".into(), "leave it out, or add `command`".into())
+        });
+        let role = |usual: Option<&str>| Reviewer::Agent { role: table.reviewer.as_deref().or(usual).map(Into::into) };
+        let reviewer = |usual| match command {
+            Some(command) => Reviewer::Command {
+                command: command.into(),
+                timeout: timeout.map_or(COMMAND_TIMEOUT, Duration::from_secs),
+            },
+            None => role(usual),
+        };
+        let review = match table.kind.as_deref().unwrap_or("code") {
+            "code" | "wrfc_loop" => Review::work_then_fix(reviewer(None), min_score, max_fixes),
+            "review_only" => {
+                self.text(at!["steps", n, "review", "max_fixes"], table.max_fixes.unwrap_or(0) == 0, || {
+                    ("a review alone has no fixes".into(), "leave `max_fixes` out, or use another kind".into())
                 });
-                self.text(at!["steps", n, "review", "max_fixes"], max_fixes <= 100, || {
-                    (format!("{max_fixes} fixes are too many"), "use 0 to 100".into())
-                });
-                if let Some(kind) = table.kind.as_deref().filter(|k| *k != "code") {
-                    self.problem(
-                        at!["steps", n, "review", "kind"],
-                        format!("no review of kind {kind:?}"),
-                        "use \"code\"",
-                    );
-                }
-                Some(Review { min_score, max_fixes })
+                Review::review_only(reviewer(None), min_score)
             }
-        }
+            "test_then_fix" => Review::test_then_fix(reviewer(Some("tester")), min_score, max_fixes),
+            "fix_loop" => Review::fix_loop(reviewer(Some("tester")), min_score, max_fixes),
+            kind => {
+                let near = super::nearest(kind, Review::KINDS.into_iter());
+                let hint = near.map_or_else(
+                    || format!("use one of {}", Review::KINDS.join(", ")),
+                    |near| format!("did you mean {near:?}?"),
+                );
+                self.problem(at!["steps", n, "review", "kind"], format!("no review of kind {kind:?}"), hint);
+                return None;
+            }
+        };
+        Some(Arc::new(review))
     }
 
     fn need<'n>(

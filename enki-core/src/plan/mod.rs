@@ -10,6 +10,7 @@ pub use scope::Scope;
 
 use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
+use crate::review::Review;
 use crate::role::RoleOutput;
 use crate::spec::{AfterWhen, Condition, Land, PlanSpec, StepSpec};
 use crate::tier::{Priority, Tier};
@@ -70,7 +71,7 @@ pub struct Step {
     pub model: Option<Box<str>>,
     pub needs: Vec<Need>,
     pub checkpoint: bool,
-    pub review: Option<Review>,
+    pub review: Option<Arc<Review>>,
     pub timeout: Option<Duration>,
     pub priority: Priority,
     pub brief: Option<Box<Brief>>,
@@ -121,21 +122,6 @@ pub struct External {
     pub execution: ExecutionId,
     /// Which of its steps.
     pub step: Option<StepIx>,
-}
-
-/// The limits of one step's review.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Review {
-    /// Scores below this are at best a revise.
-    pub min_score: f32,
-    /// Number of fixes before a person is asked.
-    pub max_fixes: u32,
-}
-
-impl Default for Review {
-    fn default() -> Self {
-        Self { min_score: 9.0, max_fixes: 3 }
-    }
 }
 
 /// Edges out of a step, and what the order of starts derives from them and from its scope.

@@ -11,9 +11,10 @@ use crate::execution::{
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
 use crate::limits::Limits;
 use crate::merge_queue::{Eject, Entry, Event as Q, LineNo, MergeQueue, Partner, QueuePause};
-use crate::plan::{Brief, Budget, External, Need, NeedOn, Plan, Review, Step};
+use crate::plan::{Brief, Budget, External, Need, NeedOn, Plan, Step};
 use crate::record::{FORMAT, decode, encode};
 use crate::refinery::{Candidate, Change, ChangeKind, Check, Gate};
+use crate::review::{Review, Reviewer};
 use crate::role::RoleOutput;
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::LogKind;
@@ -83,6 +84,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Reviewed(verdict),
         Outcome::Reviewed(Verdict::of(verdict::Gate::Pass)),
         Outcome::Reviewed(Verdict::of(verdict::Gate::Fail)),
+        Outcome::Asks { question: text() },
         Outcome::AgentError { message: text(), transient: true },
         Outcome::NoResult,
         Outcome::Declined { message: text() },
@@ -121,6 +123,10 @@ fn failures() -> Vec<FailReason> {
         FailReason::Escalated(Escalation::Replan),
         FailReason::Escalated(Escalation::FixesExhausted),
         FailReason::Escalated(Escalation::ReviewerEdited),
+        FailReason::Escalated(Escalation::ByAgent),
+        FailReason::Escalated(Escalation::NoProgress),
+        FailReason::Escalated(Escalation::TooLong),
+        FailReason::Escalated(Escalation::NoWay),
         FailReason::Conflict { paths: paths() },
         FailReason::Check { log: text() },
         FailReason::Rewound,
@@ -191,7 +197,7 @@ fn submitted() -> Submitted {
             model: Some("opus-9".into()),
             needs: vec![need(outside(None), Condition::Started), need(outside(Some(StepIx(2))), Condition::Completed)],
             checkpoint: true,
-            review: Some(Review { min_score: 8.5, max_fixes: 2 }),
+            review: Some(Review::test_then_fix(Reviewer::command("cargo test"), 8.5, 2).into()),
             timeout: Some(Duration::from_millis(90_500)),
             priority: Priority::Low,
             brief: Some(Box::new(brief)),
@@ -263,6 +269,7 @@ fn execution_log() -> Vec<E> {
     let again = |n: usize| Next::Run {
         purpose: Purpose::Work,
         not_before: Timestamp(1_780_000_100_000),
+        at: crate::review::StateIx(u16::try_from(n % 3).unwrap()),
         charge: charges()[n % charges().len()],
         findings: n.is_multiple_of(2).then(text),
     };
@@ -273,6 +280,7 @@ fn execution_log() -> Vec<E> {
             let attempt = AttemptNo(n32 + 1);
             end.work = Some(Work { base: commit(1), commit: commit(100 + n32), tree: tree(n32), attempt });
             (end.output, end.session) = (Some(text()), Some("session".to_owned()));
+            end.saw = Some(tree(n32));
             end.usage = Usage { input_tokens: 10, output_tokens: 20, cost_micro_usd: 30 };
             end.notices = vec![text(), "refs/heads/x was removed".to_owned()];
         }
@@ -644,6 +652,7 @@ fn golden_logs_hold_every_variant() {
             NoChange,
             Artifact,
             Reviewed,
+            Asks,
             AgentError,
             NoResult,
             Declined,
@@ -686,7 +695,10 @@ fn golden_logs_hold_every_variant() {
     );
     let escalations: Vec<Escalation> =
         failures().iter().filter_map(|f| if let FailReason::Escalated(e) = f { Some(*e) } else { None }).collect();
-    assert_all!(escalations, Escalation { Unparsable, Replan, FixesExhausted, ReviewerEdited });
+    assert_all!(
+        escalations,
+        Escalation { Unparsable, Replan, FixesExhausted, ReviewerEdited, ByAgent, NoProgress, TooLong, NoWay }
+    );
     assert_all!(
         refusals(),
         Refusal { Check, Conflict, Interaction, Empty, Policy, Moved, Blocked, Rewound, Withdrawn }

@@ -14,7 +14,7 @@ mod plan;
 mod queue;
 
 pub use execution::ExecutionEvent;
-pub use plan::{After, Brief, Need, Plan, Review, Start, Step};
+pub use plan::{After, Brief, Need, Plan, Start, Step};
 pub use queue::QueueEvent;
 
 use crate::engine::Event;

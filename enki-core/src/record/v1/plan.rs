@@ -3,6 +3,7 @@
 use crate::branch::Branch;
 use crate::id::{CommitId, ExecutionId, StepId, StepIx};
 use crate::plan::{self, Budget, External, NeedOn};
+use crate::review::Review;
 use crate::role::RoleOutput;
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::tier::{Priority, Tier};
@@ -85,9 +86,9 @@ pub struct Step<'a> {
     /// Whether everything holds once it is done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     checkpoint: bool,
-    /// The limits of its review; not reviewed if missing.
+    /// Its review; not reviewed if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    review: Option<Review>,
+    review: Option<Cow<'a, Review>>,
     /// Limit on one attempt, in milliseconds; the default limit if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<u64>,
@@ -112,15 +113,6 @@ pub struct Need {
     /// Until what; until merged if missing.
     #[serde(default, skip_serializing_if = "is_default")]
     until: Condition,
-}
-
-/// The limits of a review.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Review {
-    /// Scores below this are at best a revise.
-    min_score: f32,
-    /// Number of fixes.
-    max_fixes: u32,
 }
 
 /// What only the prompt of a step uses; each field as in a plan file.
@@ -239,7 +231,7 @@ impl<'a> From<&'a plan::Step> for Step<'a> {
             model: step.model.as_deref().map(Cow::Borrowed),
             needs: step.needs.iter().map(Need::from).collect(),
             checkpoint: step.checkpoint,
-            review: step.review.map(|r| Review { min_score: r.min_score, max_fixes: r.max_fixes }),
+            review: step.review.as_deref().map(Cow::Borrowed),
             timeout: step.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             priority: step.priority,
             brief: step.brief.as_deref().map(Brief::from),
@@ -262,7 +254,7 @@ impl Step<'_> {
             model: self.model.map(Into::into),
             needs,
             checkpoint: self.checkpoint,
-            review: self.review.map(|r| plan::Review { min_score: r.min_score, max_fixes: r.max_fixes }),
+            review: self.review.map(|review| review.into_owned().into()),
             timeout: self.timeout.map(Duration::from_millis),
             priority: self.priority,
             brief: self.brief.map(|brief| Box::new(brief.into_brief())),

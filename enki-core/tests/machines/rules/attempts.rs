@@ -60,7 +60,7 @@ fn a_rate_limit_is_not_charged_and_nothing_starts_before_its_time() {
         assert_eq!(world.attempt(id, "a"), None);
         assert_eq!(until_next(&mut world, id, "a"), 600);
     }
-    assert_eq!(world.of(id).step(world.ix(id, "a")).infra, 0);
+    assert_eq!(world.of(id).step(world.ix(id, "a")).course.infra, 0);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_full_disk_is_not_charged_and_makes_all_wait() {
         world.end(id, "a", outcome);
         assert_eq!(until_next(&mut world, id, "a"), 60);
     }
-    assert_eq!(world.of(id).step(world.ix(id, "a")).infra, 0);
+    assert_eq!(world.of(id).step(world.ix(id, "a")).course.infra, 0);
     let outcome = low(world.now);
     world.end(id, "a", outcome);
     world.end(id, "b", Outcome::NoChange);

@@ -73,7 +73,7 @@ fn stop_kills_and_each_step_wants_the_same_attempt_again() {
     world.command(id, Command::Resume(None)).unwrap();
     assert_eq!(world.purpose(id, "a"), purpose);
     assert_eq!((world.attempt(id, "a").unwrap().0, world.attempt(id, "b").unwrap().0), (3, 2));
-    assert!(world.of(id).steps().iter().all(|s| s.infra == 0), "nobody is charged");
+    assert!(world.of(id).steps().iter().all(|s| s.course.infra == 0), "nobody is charged");
 }
 
 #[test]

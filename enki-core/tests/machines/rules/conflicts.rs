@@ -84,7 +84,7 @@ fn a_conflict_that_went_away_while_it_waited_costs_no_agent() {
     own_queue(&mut world, id);
     assert_eq!((world.words(id), requests(&world, id, "b")), (vec!["done", "done"], 2));
     let b = world.of(id).step(world.ix(id, "b"));
-    assert_eq!((b.attempts, b.resolutions), (1, 0), "what was charged is given back");
+    assert_eq!((b.attempts, b.course.resolutions), (1, 0), "what was charged is given back");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_change_that_fails_together_with_another_is_repaired_on_the_new_head_and_cha
     for words in ["passed its check alone, but fails together", "Rename the parser", "2 tests failed"] {
         assert!(prompt.contains(words), "{words}: {prompt}");
     }
-    assert_eq!(world.of(id).step(world.ix(id, "a")).fixes, 0);
+    assert_eq!(world.of(id).step(world.ix(id, "a")).course.fixes, 0);
     world.end(id, "a", Outcome::Changed);
     world.reviewed(id, "a", Gate::Pass);
     assert_eq!(world.word(id, "a"), "merging");

@@ -105,7 +105,7 @@ fn a_retry_after_an_escalation_continues_from_the_captured_change() {
     let job =
         world.engine.attempt_job(enki_core::dispatcher::Place { execution: id, step }, world.attempt(id, "a").unwrap());
     assert_eq!(job.unwrap().workspace.start, Start::Continue { base: captured.base, head: captured.commit });
-    assert_eq!(world.of(id).step(step).fixes, 0, "and budgets begin anew");
+    assert_eq!(world.of(id).step(step).course.fixes, 0, "and budgets begin anew");
 }
 
 #[test]
