@@ -3,7 +3,7 @@
 use super::Paint;
 use crate::source::visible;
 use enki_core::engine::Event as Any;
-use enki_core::execution::{DoneKind, EndStatus, Event, Execution, Next, Outcome, Refusal, RetryMode};
+use enki_core::execution::{AttemptEnd, DoneKind, EndStatus, Event, Execution, Next, Outcome, Refusal, RetryMode};
 use enki_core::id::StepIx;
 use enki_core::record;
 use enki_core::tier::Purpose;
@@ -33,7 +33,7 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         }
         Event::AttemptEnded { step: ix, end, next, .. } => {
             let notices = end.notices.iter().map(|text| notice(step(*ix), text, paint));
-            let lines: Vec<String> = notices.chain(ended(step(*ix), &end.outcome, next, at, paint)).collect();
+            let lines: Vec<String> = notices.chain(ended(step(*ix), end, next, at, paint)).collect();
             return (!lines.is_empty()).then(|| lines.join("\n         "));
         }
         Event::StepMerged { step: ix, commit } => {
@@ -103,13 +103,13 @@ fn notice(step: &str, text: &str, paint: Paint) -> String {
     format!("{} {} {}", paint.wait(step), paint.wait("notice:"), visible(text))
 }
 
-fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint) -> Option<String> {
-    let happened = match outcome {
+fn ended(step: &str, end: &AttemptEnd, next: &Next, at: Timestamp, paint: Paint) -> Option<String> {
+    let happened = match &end.outcome {
         Outcome::Reviewed(verdict) => {
-            let gate = verdict.gate.map_or_else(String::new, |gate| format!(" {gate:?}").to_lowercase());
-            let score = verdict.score.map_or_else(String::new, |score| format!(", score {score}"));
-            format!("reviewed:{gate}{score}")
+            let tree = end.saw.map_or_else(String::new, |tree| format!(" (tree {})", tree.short()));
+            format!("reviewed: {}{tree}", visible(&verdict.summary()))
         }
+        Outcome::Asks { question } => format!("asks: {}", visible(question)),
         Outcome::Changed => "changed source".to_owned(),
         Outcome::NoChange => "changed nothing".to_owned(),
         Outcome::Artifact => "wrote its result".to_owned(),
@@ -140,6 +140,7 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
             format!("{} done, solved by the merge {}", paint.good(step), commit.short())
         }
         // What follows at once, the merge or the next attempt, has a line of its own.
+        Next::Merge { .. } if matches!(end.outcome, Outcome::Reviewed(_)) => format!("{} {happened}", paint.good(step)),
         Next::Merge { .. } => return None,
         Next::Run { purpose: Purpose::Review, .. } => format!("{} worked; its review follows", paint.busy(step)),
         Next::Run { purpose: Purpose::Fix, .. } => format!("{} {happened}; a fix follows", paint.wait(step)),
@@ -147,7 +148,11 @@ fn ended(step: &str, outcome: &Outcome, next: &Next, at: Timestamp, paint: Paint
             format!("{} {happened}; tried again at {}", paint.wait(step), super::clock(*not_before))
         }
         Next::Run { .. } => format!("{} {happened}; tried again", paint.wait(step)),
-        Next::Fail(reason) => format!("{} {}: {}", paint.bad(step), paint.bad("failed"), visible(&reason.to_string())),
+        Next::Fail(reason) => {
+            let before =
+                if matches!(end.outcome, Outcome::Reviewed(_)) { format!("{happened}; ") } else { String::new() };
+            format!("{} {before}{}: {}", paint.bad(step), paint.bad("failed"), visible(&reason.to_string()))
+        }
         _ => format!("{step} {happened}"),
     })
 }

@@ -83,10 +83,17 @@ fn step(rng: &mut Rng, n: usize, known: &[String]) -> StepSpec {
     step.review = match rng.below(4) {
         0 | 1 => None,
         2 => Some(ReviewSpec::Word(ReviewWord::Code)),
-        _ => Some(ReviewSpec::Table(ReviewTable {
-            max_fixes: u32::try_from(rng.below(4)).ok(),
-            ..ReviewTable::default()
-        })),
+        _ => {
+            let kind = rng.pick(&["code", "code", "test_then_fix", "fix_loop", "review_only"]);
+            let fixes = (kind != "review_only").then(|| u32::try_from(rng.below(4)).unwrap_or(0));
+            let command = (kind == "fix_loop").then(|| "true".to_owned());
+            Some(ReviewSpec::Table(ReviewTable {
+                max_fixes: fixes,
+                kind: Some(kind.to_owned()),
+                command,
+                ..ReviewTable::default()
+            }))
+        }
     };
     for _ in 0..rng.below(4) {
         let on = if known.is_empty() {
