@@ -1,5 +1,6 @@
 //! State machines, traits and driver that turn a plan into merged commits.
 
+pub mod advice;
 pub mod agent;
 pub mod branch;
 pub mod chain;

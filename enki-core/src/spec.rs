@@ -33,7 +33,7 @@ pub struct PlanSpec {
     /// Whether each merged step lands, or all together at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub land: Option<Land>,
-    /// Recipe that shapes the plan. Only `plain` so far.
+    /// Recipe that shapes the plan: `plain`, or `scaffold-first`: a frame first, tests last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
     /// Priority of the whole plan.
@@ -73,6 +73,9 @@ impl PlanSpec {
         tasks.chain(self.after.as_ref().map(|a| a.execution.as_str()))
     }
 }
+
+/// The recipes a plan can name.
+pub const RECIPES: &[&str] = &["plain", "scaffold-first"];
 
 /// When merged work reaches the target.
 // Part of stored format 1: see `crate::record` before changing it.

@@ -31,6 +31,9 @@ pub struct Submission {
     pub approval: bool,
     /// What the target is in.
     pub project: ProjectKind,
+    /// What the plan is recognised by, if that is not the hash of `spec`: that of the plan as written, where a recipe
+    /// shaped it by what is there. What is there changes as the plan is carried out.
+    pub fingerprint: Option<String>,
 }
 
 impl Submission {
@@ -45,6 +48,7 @@ impl Submission {
             start_at: None,
             approval: false,
             project: ProjectKind::default(),
+            fingerprint: None,
         }
     }
 }
@@ -83,7 +87,8 @@ impl Driver {
 
     async fn try_submit(&mut self, submission: Submission) -> Result<Accepted, DriverError> {
         let spec = &submission.spec;
-        if let Some(known) = self.known(spec).await? {
+        let fingerprint = submission.fingerprint.unwrap_or_else(|| spec.fingerprint());
+        if let Some(known) = self.known(spec, fingerprint.clone()).await? {
             self.load(known).await?;
             return Ok(Accepted { execution: known, known: true });
         }
@@ -95,7 +100,8 @@ impl Driver {
             }
         }
         let limits = PlanLimits { max_steps: self.engine.limits().max_steps };
-        let plan = Plan::build(spec, &limits, &externals)?;
+        let mut plan = Plan::build(spec, &limits, &externals)?;
+        plan.fingerprint = fingerprint;
         self.reject_dead_needs(&plan)?;
         let target = plan.target.clone().unwrap_or(submission.target);
         self.load_queue(&target).await?;
@@ -119,8 +125,7 @@ impl Driver {
     }
 
     /// The execution of an equal submission: by request id whatever became of it, by fingerprint while it is open.
-    async fn known(&self, spec: &PlanSpec) -> Result<Option<ExecutionId>, DriverError> {
-        let fingerprint = spec.fingerprint();
+    async fn known(&self, spec: &PlanSpec, fingerprint: String) -> Result<Option<ExecutionId>, DriverError> {
         let filter = match &spec.request_id {
             Some(id) => ListFilter { request_id: Some(id.clone()), limit: 1, ..ListFilter::default() },
             None => {

@@ -12,7 +12,7 @@ use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
 use crate::review::Review;
 use crate::role::RoleOutput;
-use crate::spec::{AfterWhen, Condition, Land, PlanSpec, StepSpec};
+use crate::spec::{AfterWhen, Condition, Land, PlanSpec, RECIPES, StepSpec};
 use crate::tier::{Priority, Tier};
 use check::{Check, at};
 use std::collections::HashMap;
@@ -170,11 +170,17 @@ impl Plan {
             check.problem(at!["area"], "streams are not part of this version", "name a branch in `target`");
         }
         if let Some(recipe) = spec.recipe.as_deref().filter(|r| *r != "plain") {
-            check.problem(
-                at!["recipe"],
-                format!("recipe {recipe:?} is not known here"),
-                "leave it out, or write \"plain\"",
-            );
+            let (message, help) = if RECIPES.contains(&recipe) {
+                // A caller's mistake: built as it is, the plan would run without what its recipe promises.
+                (format!("recipe {recipe:?} was not applied"), "apply it before the plan is checked".to_owned())
+            } else {
+                let help = nearest(recipe, RECIPES.iter().copied()).map_or_else(
+                    || format!("use one of {}", RECIPES.join(", ")),
+                    |near| format!("did you mean {near:?}?"),
+                );
+                (format!("recipe {recipe:?} is not known here"), help)
+            };
+            check.problem(at!["recipe"], message, help);
         }
         let target = spec.target.as_ref().and_then(|t| {
             t.parse::<Branch>()
