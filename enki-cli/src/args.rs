@@ -226,7 +226,8 @@ pub(crate) enum LandWhen {
 /// Commands on plan files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
-    /// Show problems and advice, each with line and column
+    /// Show problems and advice, each with line and column, and what the plan amounts to: its kind of work, and the
+    /// waves of steps that could run side by side. With -v also a role and skills for steps that leave them open
     Check {
         /// The plan: JSON, TOML or YAML; `-` for stdin
         file: PathBuf,

@@ -6,6 +6,9 @@ use crate::host::Host;
 use crate::output::Out;
 use crate::source::visible;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
+use enki_core::advice::approval::{Decomposition, Preset};
+use enki_core::advice::assign::{Assignments, Work};
+use enki_core::advice::lint::LintOptions;
 use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::async_trait;
 use enki_core::id::EffectId;
@@ -281,4 +284,39 @@ pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, reviews: boo
         }
     }
     left_out
+}
+
+/// Whether a plan that no person divided into steps waits for one.
+pub(crate) fn decomposition(config: &Config) -> Decomposition {
+    let preset = if config.text("approval.preset") == "autonomous" { Preset::Autonomous } else { Preset::Interactive };
+    match config.text("approval.decomposition") {
+        "ask" => Decomposition::Ask,
+        "auto" => Decomposition::Auto,
+        _ => preset.decomposition(),
+    }
+}
+
+/// What the project expects of its plans.
+pub(crate) fn lint_options(config: &Config) -> LintOptions {
+    let mut options = LintOptions::default();
+    options.protocol_skills = config.get("skills.protocol").map(|_| config.list("skills.protocol"));
+    options
+}
+
+/// Who is best given which kind of step.
+pub(crate) fn assignments(config: &Config) -> Assignments {
+    let mut table = Assignments::default();
+    if config.get("skills.protocol").is_some() {
+        table.protocol = config.list("skills.protocol");
+    }
+    for work in Work::ALL {
+        let (agent, skills) = (format!("agents.{}", work.as_str()), format!("skills.{}", work.as_str()));
+        if config.get(&agent).is_some() {
+            table.of_mut(work).agents = vec![config.text(&agent).to_owned()];
+        }
+        if config.get(&skills).is_some() {
+            table.of_mut(work).skills = config.list(&skills);
+        }
+    }
+    table
 }

@@ -55,7 +55,7 @@ fn template() -> String {
          # it. `enki config show --origin` tells what holds and why.\n",
     );
     let mut section = "";
-    for key in KEYS.iter().filter(|key| !key.grants_trust) {
+    for key in KEYS.iter().filter(|key| !key.grants_trust && !key.rare) {
         let (head, last) = key.name.rsplit_once('.').unwrap_or(("", key.name));
         if head != section {
             let _ = writeln!(out, "\n# [{head}]");

@@ -10,16 +10,19 @@ use crate::graph::Graph;
 use crate::look;
 use crate::plan_file::PlanFile;
 use crate::project::Project;
+use crate::render;
 use crate::rpc::Client;
 use crate::session::{Session, open_to_read};
 use crate::steer::{Action, Done};
 use crate::wire;
+use enki_core::advice::approval::{self, Author};
+use enki_core::advice::recipe;
 use enki_core::branch::Branch;
 use enki_core::driver::Submission;
 use enki_core::execution::Command;
 use enki_core::execution::ProjectKind;
 use enki_core::plan::{External, PathPart, Plan, PlanLimits, PlanProblem, PlanProblems};
-use enki_core::spec::{BudgetSpec, Land, PlanSpec, StepSpec};
+use enki_core::spec::{BudgetSpec, Land, PlanSpec, RECIPES, StepSpec};
 use enki_core::store::{Found, TaskStore};
 use enki_core::time::Timestamp;
 use enki_vcs_git::{GitProject, Head};
@@ -43,7 +46,15 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let gate = wire::gate(&config, &cx.host, git.root())?;
     let store = open_to_read(&git.enki_dir())?;
-    let plan = checked(file.as_ref(), &spec, store.as_ref()).await?;
+    checked(file.as_ref(), &unshaped(&spec), store.as_ref()).await?;
+    let written = spec.fingerprint();
+    let root = git.root().to_owned();
+    let shaped = recipe::apply(&spec, &|folder| root.join(folder).is_dir());
+    let fingerprint = shaped.done.is_some().then_some(written);
+    let author = if shaped.is_changed() { Author::Recipe } else { Author::Person };
+    let recipe = shaped.done.as_ref().map(recipe_line);
+    spec = shaped.spec;
+    let plan = checked(None, &spec, store.as_ref()).await?;
     drop(store);
     if wire::default_reviews(&mut spec, &config, agents.reviews) {
         cx.out.note(
@@ -51,9 +62,13 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
         );
     }
     if args.dry_run {
+        recipe.iter().for_each(|line| cx.out.note(line));
         return dry(cx, &plan, &target, gate.as_ref().map(|gate| gate.command.as_str()), &agents.name);
     }
-    let advice = file.as_ref().filter(|_| config.on("lint.enabled")).map_or(0, |file| file.advice().list.len());
+    let advice = file
+        .as_ref()
+        .filter(|_| config.on("lint.enabled"))
+        .map_or(0, |file| file.advice(&wire::lint_options(&config)).len());
     if let (Some(path), 1..) = (&args.plan, advice) {
         let pieces = if advice == 1 { "1 piece".to_owned() } else { format!("{advice} pieces") };
         cx.out.note(&format!("{pieces} of advice on the plan: enki plan check {}", path.display()));
@@ -67,11 +82,20 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     if git.is_folder() {
         submission.project = ProjectKind::Folder;
     }
+    let held = approval::is_held(author, plan.steps().len(), wire::decomposition(&config));
+    submission.approval = held;
+    submission.fingerprint = fingerprint;
     wire::record_folder(&git, &mut cx.out)?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let accepted = session.orchestrator.submit(submission).await?;
     if accepted.known {
         cx.out.note(&format!("{} is this plan already; it goes on", accepted.execution));
+    } else {
+        recipe.iter().for_each(|line| cx.out.note(line));
+        if held {
+            cx.out.note("what it would do waits for your approval (approval.decomposition):");
+            render::waves(&plan).iter().for_each(|line| cx.out.note(&format!("  {line}")));
+        }
     }
     let (state, exit) = drive::drive(cx, session, accepted.execution, Answers::Person).await?;
     drive::summary(cx, &state, exit, &git.enki_dir());
@@ -106,6 +130,23 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     let (state, exit) = drive::drive(cx, session, named.execution, Answers::Person).await?;
     drive::summary(cx, &state, exit, &enki_dir);
     Ok(exit)
+}
+
+/// The plan as written, without a recipe that is still to be applied.
+fn unshaped(spec: &PlanSpec) -> PlanSpec {
+    let recipe = spec.recipe.clone().filter(|recipe| !RECIPES.contains(&recipe.as_str()));
+    PlanSpec { recipe, ..spec.clone() }
+}
+
+/// What a recipe did, in one line.
+pub(super) fn recipe_line(done: &recipe::Done) -> String {
+    match done {
+        recipe::Done::ScaffoldFirst { scaffold, tests } => {
+            format!("recipe scaffold-first: {scaffold:?} comes first and {tests:?} last")
+        }
+        recipe::Done::Skipped(skip) => format!("recipe scaffold-first is skipped: {skip}"),
+        _ => "the recipe was applied".to_owned(),
+    }
 }
 
 fn internal(error: serde_json::Error) -> CliError {

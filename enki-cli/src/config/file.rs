@@ -124,6 +124,8 @@ impl Walk<'_> {
                     "isolation",
                     "store",
                     "lint",
+                    "agents",
+                    "skills",
                 ];
                 let problem = Problem::new(key.span.clone(), format!("unknown key {name:?}, ignored")).warning();
                 self.warnings.push(match nearest(&name, names.chain(sections)) {

@@ -13,6 +13,8 @@ pub struct Key {
     default: &'static str,
     /// Whether it grants trust, so that only the person's own file, the environment and flags count.
     pub grants_trust: bool,
+    /// Whether few will set it, so that `enki init` does not write it down.
+    pub rare: bool,
     /// One line for people.
     pub about: &'static str,
 }
@@ -49,15 +51,27 @@ impl Key {
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
-    Key { name, kind, default, grants_trust: false, about }
+    Key { name, kind, default, grants_trust: false, rare: false, about }
 }
 
 const fn trust(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
-    Key { name, kind, default, grants_trust: true, about }
+    Key { name, kind, default, grants_trust: true, rare: false, about }
+}
+
+const fn rare(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, default: "", grants_trust: false, rare: true, about }
 }
 
 const GATED: Kind = Kind::Word(&[("none", "none"), ("code", "code")]);
 const LIMIT: Kind = Kind::Int(1, 1000);
+const PRESET: Kind = Kind::Word(&[
+    ("interactive", "interactive"),
+    ("autonomous", "autonomous"),
+    ("vibecoding", "interactive"),
+    ("justvibes", "autonomous"),
+]);
+/// Points at which a person is always asked.
+const ALWAYS: Kind = Kind::Word(&[("ask", "ask"), ("hold", "ask")]);
 
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
@@ -117,6 +131,52 @@ pub const KEYS: &[Key] = &[
     trust("isolation.allow", Kind::List, "[]", "protected files that steps may change all the same"),
     trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
+    key(
+        "approval.preset",
+        PRESET,
+        "\"interactive\"",
+        "whether you are asked before a plan that you did not write starts",
+    ),
+    key(
+        "approval.decomposition",
+        Kind::Word(&[("ask", "ask"), ("auto", "auto")]),
+        "",
+        "the same, for plans that a recipe or coordinator divided into steps; by default as approval.preset",
+    ),
+    rare("approval.checkpoint", ALWAYS, "a checkpoint always waits for you"),
+    rare("approval.stream_choice", ALWAYS, "where work lands is always yours to say"),
+    rare("approval.ship_to_main", ALWAYS, "shipping is always a command of yours"),
+    rare(
+        "skills.protocol",
+        Kind::List,
+        "skills of which every step names at least one; by default asked only of plans with skills",
+    ),
+    rare("agents.authentication", Kind::Line, "role suggested for such steps: authentication"),
+    rare("agents.database", Kind::Line, "role suggested for such steps: database"),
+    rare("agents.api", Kind::Line, "role suggested for such steps: api"),
+    rare("agents.ui", Kind::Line, "role suggested for such steps: ui"),
+    rare("agents.types", Kind::Line, "role suggested for such steps: types"),
+    rare("agents.tests", Kind::Line, "role suggested for such steps: tests"),
+    rare("agents.review", Kind::Line, "role suggested for such steps: review"),
+    rare("agents.architecture", Kind::Line, "role suggested for such steps: architecture"),
+    rare("agents.planning", Kind::Line, "role suggested for such steps: planning"),
+    rare("agents.deployment", Kind::Line, "role suggested for such steps: deployment"),
+    rare("agents.ai", Kind::Line, "role suggested for such steps: ai"),
+    rare("agents.services", Kind::Line, "role suggested for such steps: services"),
+    rare("agents.state", Kind::Line, "role suggested for such steps: state"),
+    rare("skills.authentication", Kind::List, "skills suggested for such steps: authentication"),
+    rare("skills.database", Kind::List, "skills suggested for such steps: database"),
+    rare("skills.api", Kind::List, "skills suggested for such steps: api"),
+    rare("skills.ui", Kind::List, "skills suggested for such steps: ui"),
+    rare("skills.types", Kind::List, "skills suggested for such steps: types"),
+    rare("skills.tests", Kind::List, "skills suggested for such steps: tests"),
+    rare("skills.review", Kind::List, "skills suggested for such steps: review"),
+    rare("skills.architecture", Kind::List, "skills suggested for such steps: architecture"),
+    rare("skills.planning", Kind::List, "skills suggested for such steps: planning"),
+    rare("skills.deployment", Kind::List, "skills suggested for such steps: deployment"),
+    rare("skills.ai", Kind::List, "skills suggested for such steps: ai"),
+    rare("skills.services", Kind::List, "skills suggested for such steps: services"),
+    rare("skills.state", Kind::List, "skills suggested for such steps: state"),
 ];
 
 /// Other names of keys.
@@ -134,7 +194,11 @@ pub(super) const LATER: &[&str] = &[
     "review.auto_complete",
     "review.require_review",
     "workflows.custom",
-    "approval",
+    "approval.plan",
+    "approval.question",
+    "approval.escalation",
+    "approval.temp_promotion",
+    "approval.finish",
 ];
 
 /// The key of that name or alias.
@@ -184,6 +248,9 @@ pub(super) fn int(kind: Kind, value: i64) -> Result<Value, String> {
 pub(super) fn word(kind: Kind, text: &str) -> Result<Value, String> {
     let Kind::Word(words) = kind else { return Err(expected(kind)) };
     words.iter().find(|(word, _)| *word == text).map(|(_, means)| (*means).into()).ok_or_else(|| {
+        if kind == ALWAYS {
+            return format!("it may not be {text:?}: this always waits for a person; leave it out, or write \"ask\"");
+        }
         match enki_core::plan::nearest(text, words.iter().map(|(word, _)| *word)) {
             Some(near) => format!("did you mean {near:?}?"),
             None => expected(kind),

@@ -1,32 +1,16 @@
 //! Layers of a graph: each step lies below everything it waits for.
 
-use super::Graph;
+use super::{Graph, GraphNode};
+use enki_core::advice::Edge;
 
 /// Layer of each node, from 0. Edges that would close a cycle are passed over.
 pub(super) fn layers(graph: &Graph) -> Vec<usize> {
-    let n = graph.nodes.len();
-    let mut open = vec![0usize; n];
-    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); n];
-    for (at, node) in graph.nodes.iter().enumerate() {
-        for (need, _) in &node.needs {
-            if *need < n {
-                open[at] += 1;
-                dependents[*need].push(at);
-            }
-        }
-    }
-    let mut layer = vec![0; n];
-    let mut free: Vec<usize> = (0..n).filter(|at| open[*at] == 0).collect();
-    while let Some(at) = free.pop() {
-        for dependent in &dependents[at] {
-            layer[*dependent] = layer[*dependent].max(layer[at] + 1);
-            open[*dependent] -= 1;
-            if open[*dependent] == 0 {
-                free.push(*dependent);
-            }
-        }
-    }
-    layer
+    // Drawn below what it waits for, whatever it waits until.
+    let into = |(to, node): (usize, &GraphNode)| {
+        node.needs.iter().map(|(from, _)| Edge { from: *from, to, ends: true }).collect::<Vec<_>>()
+    };
+    let edges: Vec<Edge> = graph.nodes.iter().enumerate().flat_map(into).collect();
+    enki_core::advice::layers(graph.nodes.len(), &edges)
 }
 
 /// The nodes in an order in which every need comes first; within that, chains stay together and the plan's order

@@ -1,14 +1,13 @@
 //! Plans as files: JSON, TOML or YAML becomes a [`PlanSpec`] that remembers where each value was written.
 
 mod fault;
-mod lint;
 
 pub use fault::Fault;
-pub use lint::{Advice, lint};
 
 use crate::source::{self, Format, Node, Problem, Problems, Source, Value};
+use enki_core::advice::lint::{LintOptions, Warning, lint};
 use enki_core::plan::{External, Plan, PlanLimits, PlanProblems};
-use enki_core::spec::{PlanSpec, StepSpec};
+use enki_core::spec::{PlanSpec, RECIPES, StepSpec};
 use fault::Part;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -51,13 +50,15 @@ impl PlanFile {
         }
     }
 
-    /// Checks the plan.
+    /// Checks the plan as written. Its recipe, if it is a known one, is left to whoever applies it.
     ///
     /// # Errors
     ///
     /// All problems, each at its place.
     pub fn check(&self, limits: &PlanLimits, externals: &HashMap<String, External>) -> Result<Plan, Problems> {
-        Plan::build(&self.spec, limits, externals).map_err(|problems| self.locate(&problems))
+        let recipe = self.spec.recipe.clone().filter(|recipe| !RECIPES.contains(&recipe.as_str()));
+        let written = PlanSpec { recipe, ..self.spec.clone() };
+        Plan::build(&written, limits, externals).map_err(|problems| self.locate(&problems))
     }
 
     /// The steps, for adding them to an execution.
@@ -66,21 +67,27 @@ impl PlanFile {
         &self.spec.steps
     }
 
-    /// Advice on how the steps are described, each at its place.
+    /// Advice on how the plan is written.
     #[must_use]
-    pub fn advice(&self) -> Problems {
-        let one = |advice: Advice| {
+    pub fn advice(&self, options: &LintOptions) -> Vec<Warning> {
+        lint(&self.spec, options)
+    }
+
+    /// Finds the places of advice.
+    #[must_use]
+    pub fn locate_advice(&self, advice: &[Warning]) -> Problems {
+        let one = |advice: &Warning| {
             let span = self.span_of(&[
                 Part::Field("steps".into()),
                 Part::Index(advice.step),
                 Part::Field(advice.field.into()),
             ]);
-            let message = format!("{} [{}]", advice.message, advice.rule);
-            let mut problem = Problem::new(span, message).help(advice.suggestion).warning();
+            let message = format!("{} [{}]", advice.message, advice.rule.as_str());
+            let mut problem = Problem::new(span, message).help(advice.suggestion.as_str()).warning();
             problem.path = format!("steps[{}]", advice.step).into();
             problem
         };
-        Problems { source: self.source.clone(), list: lint(&self.spec).into_iter().map(one).collect() }
+        Problems { source: self.source.clone(), list: advice.iter().map(one).collect() }
     }
 
     /// Finds the places that problems are about.

@@ -4,10 +4,12 @@ mod event;
 pub(crate) mod keep;
 mod live;
 mod status;
+mod waves;
 
 pub(crate) use event::{line, to_json};
 pub(crate) use live::Live;
 pub(crate) use status::{execution, list, step};
+pub(crate) use waves::waves;
 
 use enki_core::time::Timestamp;
 use std::time::Duration;

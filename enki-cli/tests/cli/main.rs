@@ -10,4 +10,5 @@ mod isolation;
 mod keep;
 mod landing;
 mod places;
+mod plan_check;
 mod runs;
