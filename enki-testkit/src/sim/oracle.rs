@@ -553,7 +553,8 @@ impl Oracle {
                     self.tampered.contains(branch)
                         || repository.head(branch).is_some_and(|head| repository.contains(head, commit))
                 };
-                if !on(&integration) {
+                // What has landed needs no branch of its own any more: an execution that ended is not taken up to repair it.
+                if !on(&integration) && !on(&target) {
                     return Err(format!("R3: step {n} of {id} is done, but not on its integration branch"));
                 }
                 if known.status == Some(EndStatus::Done) && !self.tampered.contains(&integration) && !on(&target) {
