@@ -334,6 +334,18 @@ impl GitProject {
         GitRefinery::new(self.clone())
     }
 
+    /// The files at or below those paths that the person's git tracks, relative to the root. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError`] if git cannot tell.
+    pub fn tracked(&self, below: &[&str]) -> Result<Vec<String>, GitError> {
+        let paths = below.iter().map(|path| format!(":(top,literal){path}"));
+        let output = self.git().at(self.git_dir()).args(["ls-files", "-z", "--"]).args(paths).long().ok()?;
+        let names = output.stdout.split(|b| *b == 0).filter(|name| !name.is_empty());
+        Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+    }
+
     /// Makes `.enki/`, hidden from git and readable by its owner alone, unless it is there. Blocks.
     ///
     /// # Errors

@@ -181,3 +181,16 @@ async fn no_name_no_signing_key_and_a_commit_template_do_not_matter() {
     repo.git(&["config", "user.useConfigOnly", "true"]);
     land_one(&repo).await;
 }
+
+#[test]
+fn what_git_tracks_below_a_path_is_told_however_it_is_named() {
+    let repo = Repo::new();
+    for path in [".enki/roles/a b.toml", ".enki/roles/*.toml", ".enki/rolesx", "src/.enki/roles/c.toml"] {
+        fs::create_dir_all(repo.root.join(path).parent().unwrap()).unwrap();
+        fs::write(repo.root.join(path), "x").unwrap();
+        repo.git(&["--literal-pathspecs", "add", "-f", path]);
+    }
+    fs::write(repo.root.join(".enki/roles/mine.toml"), "x").unwrap();
+    let tracked = repo.project().tracked(&[".enki/roles", ".enki/prompts"]).unwrap();
+    assert_eq!(tracked, [".enki/roles/*.toml", ".enki/roles/a b.toml"]);
+}
