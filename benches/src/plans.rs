@@ -56,7 +56,7 @@ pub fn spec(shape: Shape, n: usize) -> PlanSpec {
 /// The same, checked.
 #[must_use]
 pub fn plan(shape: Shape, n: usize) -> Arc<Plan> {
-    let plan = Plan::build(&spec(shape, n), &PlanLimits { max_steps: n }, &HashMap::new())
+    let plan = Plan::build(&spec(shape, n), &PlanLimits { max_steps: n, ..PlanLimits::default() }, &HashMap::new())
         .expect("generated plans are acyclic");
     Arc::new(plan)
 }

@@ -4,6 +4,7 @@ use crate::commands::keep::GcArgs;
 use crate::output::Color;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use enki_core::tier::Purpose;
 use std::path::PathBuf;
 
 /// Turns a plan into merged commits: a team of coding agents, one private clone each, one merge queue.
@@ -243,8 +244,42 @@ pub(crate) enum PlanCommand {
         #[command(flatten)]
         picture: Picture,
     },
+    /// Print what the agent of a step would be told
+    Prompt {
+        /// The plan: JSON, TOML or YAML; `-` for stdin
+        file: PathBuf,
+        /// The step
+        step: String,
+        /// Which of its attempts
+        #[arg(long, value_enum, value_name = "WHAT", default_value = "work")]
+        purpose: PurposeWord,
+    },
     /// Print the JSON Schema of plan files
     Schema,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum PurposeWord {
+    /// To do the step
+    Work,
+    /// To judge what was done
+    Review,
+    /// To repair what a review found
+    Fix,
+    /// To bring it together with a change that landed first
+    Resolve,
+}
+
+impl From<PurposeWord> for Purpose {
+    fn from(word: PurposeWord) -> Self {
+        match word {
+            PurposeWord::Work => Self::Work,
+            PurposeWord::Review => Self::Review,
+            PurposeWord::Fix => Self::Fix,
+            PurposeWord::Resolve => Self::Resolve,
+        }
+    }
 }
 
 /// How to draw a graph.

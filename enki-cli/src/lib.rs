@@ -26,6 +26,7 @@ pub mod source;
 mod steer;
 mod view;
 mod wire;
+mod words;
 
 pub use exit::Exit;
 pub use host::{Host, Terminals};

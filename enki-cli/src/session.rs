@@ -79,6 +79,7 @@ impl Session {
             settings.limits.runs = 0;
         }
         settings.timeout = Duration::from_secs(config.int("workers.timeout"));
+        (settings.roles, settings.prompts) = (agents.words.roles.clone(), agents.words.prompts.clone());
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let (orchestrator, driver) = driver::start(driven, settings).await?;
         let server = rpc::Server::start(&enki_dir, orchestrator.clone(), Arc::clone(&store))?;

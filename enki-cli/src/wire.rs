@@ -5,6 +5,7 @@ use crate::error::CliError;
 use crate::host::Host;
 use crate::output::Out;
 use crate::source::visible;
+use crate::words::Words;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
 use enki_core::advice::approval::{Decomposition, Preset};
 use enki_core::advice::assign::{Assignments, Work};
@@ -14,6 +15,7 @@ use enki_core::async_trait;
 use enki_core::id::EffectId;
 use enki_core::limits::Limits;
 use enki_core::refinery::Gate;
+use enki_core::role::Role;
 use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
 use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
@@ -62,13 +64,23 @@ pub(crate) struct Agents {
     pub(crate) workspaces: GitWorkspaces,
     /// Whether any may start.
     pub(crate) may_start: bool,
+    /// What they are told.
+    pub(crate) words: Words,
 }
 
 /// Nobody, for a session that merges and lands only.
 pub(crate) fn no_agents(config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
     let workspaces = workspaces(config, host, git)?;
     let worker = Arc::new(NoAgent);
-    Ok(Agents { worker, reviewer: None, reviews: false, name: "nobody".to_owned(), workspaces, may_start: false })
+    Ok(Agents {
+        worker,
+        reviewer: None,
+        reviews: false,
+        name: "nobody".to_owned(),
+        workspaces,
+        may_start: false,
+        words: Words::default(),
+    })
 }
 
 #[derive(Debug)]
@@ -93,12 +105,13 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
     let workspaces = workspaces(config, host, git)?;
+    let words = Words::load(host, Some(git.root()))?;
     let at = (git.root(), workspaces.root());
     let (worker, reviews_itself, name) = agent(backends, config, host, at, "agent")?;
     let command = config.text("agent.reviewer.command");
     let reviewer = if command.is_empty() { None } else { Some(agent(backends, config, host, at, "agent.reviewer")?.0) };
     let reviews = reviewer.is_some() || reviews_itself;
-    Ok(Agents { worker, reviewer, reviews, name, workspaces, may_start: true })
+    Ok(Agents { worker, reviewer, reviews, name, workspaces, may_start: true, words })
 }
 
 /// The workspaces, where the configuration has them.
@@ -271,16 +284,17 @@ pub(crate) fn record_folder(git: &GitProject, out: &mut Out) -> Result<(), CliEr
 
 /// Fills in the review of steps that do not say: by tier, and none where nothing can review. Tells whether that was
 /// the reason.
-pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, reviews: bool) -> bool {
+pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, agents: &Agents) -> bool {
     let mut left_out = false;
     let (tier, role, review) = (spec.defaults.tier, spec.defaults.role.clone(), spec.defaults.review.clone());
     for step in spec.steps.iter_mut().filter(|step| step.review.is_none() && review.is_none()) {
-        let word = config.text(&format!("review.{}", step.tier.or(tier).unwrap_or_default()));
-        let role = step.role.as_deref().or(role.as_deref()).and_then(enki_core::role::role);
-        let artifact = role.is_some_and(|role| role.output == enki_core::role::RoleOutput::Artifact);
-        if word == "code" && !artifact {
-            left_out |= !reviews;
-            step.review = reviews.then_some(ReviewSpec::Word(ReviewWord::Code));
+        let role = step.role.as_deref().or(role.as_deref()).and_then(|name| agents.words.roles.get(name));
+        let tier = step.tier.or(tier).or_else(|| role?.tier).unwrap_or_default();
+        // What changes no source has no code to review.
+        let code = role.is_none_or(Role::edits);
+        if config.text(&format!("review.{tier}")) == "code" && code {
+            left_out |= !agents.reviews;
+            step.review = agents.reviews.then_some(ReviewSpec::Word(ReviewWord::Code));
         }
     }
     left_out

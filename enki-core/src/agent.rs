@@ -67,13 +67,22 @@ pub struct AgentSpec {
     pub attempt: AttemptNo,
     /// What the attempt is for.
     pub purpose: Purpose,
-    /// The role of the plan, empty for a plain worker.
+    /// The role of the attempt, empty for a plain worker.
     pub role: String,
+    /// What its role tells the agent about itself, beside the prompt; empty if it has none. It comes from the person's
+    /// files or is built in, never from an agent. A runner that has no place for it leaves it out.
+    pub system_prompt: String,
+    /// What its role lets the agent use without being asked, in the words of the runner, instead of the runner's own
+    /// list; empty leaves that list.
+    pub tools: Vec<String>,
+    /// Whether it may change files: false for reviews and for roles that only read. What it changes all the same is
+    /// dropped when it is captured; a runner that can denies it before.
+    pub can_edit: bool,
     /// The concurrency class, which also gives the model.
     pub tier: Tier,
     /// A model the plan named; otherwise the runner maps the tier.
     pub model: Option<String>,
-    /// The prompt, complete.
+    /// The prompt, complete but for [`AgentSpec::system_prompt`].
     pub prompt: String,
     /// Working directory. For the attempts of one step it stays the same over its fixes.
     pub workspace: PathBuf,
@@ -99,6 +108,9 @@ impl AgentSpec {
             attempt,
             purpose,
             role: String::new(),
+            system_prompt: String::new(),
+            tools: Vec::new(),
+            can_edit: purpose != Purpose::Review,
             tier: Tier::Standard,
             model: None,
             prompt: String::new(),

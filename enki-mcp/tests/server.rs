@@ -65,7 +65,7 @@ impl World {
         for id in ids {
             let mut spec: Value = json!({"steps": [{"id": "a", "title": "A", "description": "a"}]});
             spec["title"] = format!("{id}").into();
-            let limits = PlanLimits { max_steps: 10 };
+            let limits = PlanLimits { max_steps: 10, ..PlanLimits::default() };
             let plan = Plan::build(&serde_json::from_value(spec).unwrap(), &limits, &HashMap::new()).unwrap();
             let submitted = Submitted {
                 id: ExecutionId::new(*id),

@@ -1,4 +1,4 @@
-//! `enki plan check`, `graph`, `schema`.
+//! `enki plan check`, `graph`, `prompt`, `schema`.
 
 use super::Context;
 use super::run::recipe_line;
@@ -12,14 +12,18 @@ use crate::project::Project;
 use crate::render;
 use crate::source::{Problems, visible};
 use crate::wire;
+use crate::words::Words;
 use enki_core::advice::assign::Suggestion;
 use enki_core::advice::lint::Warning;
 use enki_core::advice::recipe::{self, Done, Shaped};
 use enki_core::advice::{Classification, Waves, classify_plan};
-use enki_core::id::{ExecutionId, StepIx};
-use enki_core::plan::{External, Plan, PlanLimits};
-use enki_core::role;
+use enki_core::branch::Branch;
+use enki_core::execution::{Execution, ProjectKind, Submitted};
+use enki_core::id::{AttemptNo, ExecutionId, StepIx};
+use enki_core::plan::{External, Plan, nearest};
 use enki_core::spec::{PlanSpec, StepSpec};
+use enki_core::tier::Purpose;
+use enki_core::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +34,7 @@ pub(super) fn run(cx: &mut Context, command: PlanCommand) -> Result<Exit, CliErr
         PlanCommand::Graph { file, picture } => {
             let read = cx.plan_file(&file)?;
             let root = root(cx)?;
-            let (shaped, plan) = build(&read, &root)?;
+            let (shaped, plan, _) = build(cx, &read, &root)?;
             if let Some(done) = &shaped.done {
                 cx.out.note(&recipe_line(done));
             }
@@ -44,6 +48,7 @@ pub(super) fn run(cx: &mut Context, command: PlanCommand) -> Result<Exit, CliErr
             cx.draw(&graph, picture)?;
             Ok(Exit::Ok)
         }
+        PlanCommand::Prompt { file, step, purpose } => prompt(cx, &file, &step, purpose.into()),
         PlanCommand::Schema => {
             let schema = schemars::schema_for!(PlanSpec);
             let text = serde_json::to_string_pretty(&schema)
@@ -57,12 +62,12 @@ pub(super) fn run(cx: &mut Context, command: PlanCommand) -> Result<Exit, CliErr
 fn check(cx: &mut Context, path: &Path, strict: bool) -> Result<Exit, CliError> {
     let file = cx.plan_file(path)?;
     let root = root(cx)?;
-    let (shaped, plan) = build(&file, &root)?;
+    let (shaped, plan, words) = build(cx, &file, &root)?;
     let config = config(cx)?;
     let advice = file.advice(&wire::lint_options(&config));
     let placed = file.locate_advice(&advice);
     let table = wire::assignments(&config);
-    let knows = |name: &str| role::role(name).is_some();
+    let knows = |name: &str| words.roles.get(name).is_some();
     let suggest = |step: &StepSpec| Some((step.id.clone(), table.suggest(step, &file.spec.defaults, &knows)?));
     let suggestions: Vec<(String, Suggestion)> = file.steps().iter().filter_map(suggest).collect();
     let class = classify_plan(&file.spec);
@@ -161,17 +166,55 @@ fn config(cx: &mut Context) -> Result<Config, CliError> {
 
 /// Checks a plan by itself: names of tasks outside it are taken as known, since no store is asked. Then shapes it by
 /// its recipe.
-fn build(file: &PlanFile, root: &Path) -> Result<(Shaped, Plan), CliError> {
+fn build(cx: &Context, file: &PlanFile, root: &Path) -> Result<(Shaped, Plan, Words), CliError> {
+    let project = Project::find(&cx.start_dir()?);
+    let words = Words::load(&cx.host, project.as_ref().map(|project| project.root.as_path()))?;
     let outside = External { execution: ExecutionId::new(0), step: None };
     let externals: HashMap<String, External> =
         file.spec.external_names().map(|name| (name.to_owned(), outside)).collect();
     let hint = "fix the plan, then run the same command again";
-    let limits = PlanLimits::default();
+    let limits = words.plan_limits();
     let plan = file.check(&limits, &externals).map_err(|problems| CliError::problems(problems, hint))?;
     let shaped = recipe::apply(&file.spec, &|folder| root.join(folder).is_dir());
     if !shaped.is_changed() {
-        return Ok((shaped, plan));
+        return Ok((shaped, plan, words));
     }
     let plan = Plan::build(&shaped.spec, &limits, &externals);
-    Ok((shaped, plan.map_err(|problems| CliError::usage(problems.to_string()).hint(hint))?))
+    let plan = plan.map_err(|problems| CliError::usage(problems.to_string()).hint(hint))?;
+    Ok((shaped, plan, words))
+}
+
+/// What the first attempt of a step would be told, as far as the plan alone says.
+fn prompt(cx: &mut Context, path: &Path, step: &str, purpose: Purpose) -> Result<Exit, CliError> {
+    let file = cx.plan_file(path)?;
+    let root = root(cx)?;
+    let (_, plan, words) = build(cx, &file, &root)?;
+    let Some(ix) = plan.find(step) else {
+        let hint = nearest(step, plan.steps().iter().map(|step| step.id.as_str()))
+            .map_or_else(|| "`enki plan graph` shows the steps".to_owned(), |near| format!("did you mean {near:?}?"));
+        return Err(CliError::usage(format!("{}: no step {step:?}", path.display())).hint(hint));
+    };
+    let execution = Execution::new(&Submitted {
+        id: ExecutionId::new(0),
+        target: Branch::integration(ExecutionId::new(0)),
+        land: plan.land,
+        gate: None,
+        origin: "preview".to_owned(),
+        created: Timestamp(0),
+        start_at: None,
+        after: None,
+        approval: false,
+        project: ProjectKind::default(),
+        plan: plan.into(),
+    });
+    let text = words.prompts.of_attempt(&execution, ix, AttemptNo(1), purpose);
+    if cx.out.json {
+        let role = execution.plan().step(ix).role_of(purpose, enki_core::review::StateIx::default());
+        let system = role.and_then(|name| words.roles.get(name)).map(|role| role.system_prompt.as_str());
+        cx.out.object(&json!({"schema": "enki.prompt.v1", "step": step, "purpose": purpose.as_str(), "role": role,
+            "system_prompt": system, "prompt": text}))?;
+    } else {
+        cx.out.write(&text)?;
+    }
+    Ok(Exit::Ok)
 }

@@ -46,7 +46,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let gate = wire::gate(&config, &cx.host, git.root())?;
     let store = open_to_read(&git.enki_dir())?;
-    checked(file.as_ref(), &unshaped(&spec), store.as_ref()).await?;
+    checked(file.as_ref(), &unshaped(&spec), store.as_ref(), &agents.words.plan_limits()).await?;
     let written = spec.fingerprint();
     let root = git.root().to_owned();
     let shaped = recipe::apply(&spec, &|folder| root.join(folder).is_dir());
@@ -54,9 +54,9 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     let author = if shaped.is_changed() { Author::Recipe } else { Author::Person };
     let recipe = shaped.done.as_ref().map(recipe_line);
     spec = shaped.spec;
-    let plan = checked(None, &spec, store.as_ref()).await?;
+    let plan = checked(None, &spec, store.as_ref(), &agents.words.plan_limits()).await?;
     drop(store);
-    if wire::default_reviews(&mut spec, &config, agents.reviews) {
+    if wire::default_reviews(&mut spec, &config, &agents) {
         cx.out.note(
             "no reviewer is configured for this agent (agent.reviewer), so steps that do not ask for a review get none",
         );
@@ -227,6 +227,7 @@ async fn checked(
     file: Option<&PlanFile>,
     spec: &PlanSpec,
     store: Option<&Arc<dyn TaskStore>>,
+    limits: &PlanLimits,
 ) -> Result<Plan, CliError> {
     let mut externals: HashMap<String, External> = HashMap::new();
     for name in spec.external_names() {
@@ -248,7 +249,7 @@ async fn checked(
             None => CliError::usage(problems.to_string()).hint(hint),
         }
     };
-    let plan = Plan::build(spec, &PlanLimits::default(), &externals).map_err(located)?;
+    let plan = Plan::build(spec, limits, &externals).map_err(located)?;
     if plan.at.is_some() && start_time(&plan).is_none() {
         let problem = PlanProblem {
             path: vec![PathPart::Field("at")],

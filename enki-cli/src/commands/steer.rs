@@ -11,6 +11,7 @@ use crate::rpc::Client;
 use crate::session::store_path;
 use crate::steer::{self, Action, Done};
 use crate::wire;
+use crate::words::Words;
 use enki_core::plan::PlanLimits;
 use enki_core::spec::{DefaultsSpec, PlanSpec};
 use enki_core::store::TaskStore;
@@ -43,7 +44,8 @@ pub(super) async fn run(cx: &mut Context, action: Action) -> Result<Exit, CliErr
     };
     let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(&config))?);
     let limits = wire::limits(&config);
-    let plan_limits = PlanLimits { max_steps: limits.max_steps };
+    let words = Words::load(&cx.host, Some(&project.root))?;
+    let plan_limits = PlanLimits { max_steps: limits.max_steps, roles: words.roles };
     let mut offline = Offline::open(Arc::clone(&store), &lock.holder, limits, cx.host.clock).await?;
     let done = steer::perform(&mut offline, store.as_ref(), action, plan_limits).await;
     offline.close().await?;

@@ -9,7 +9,6 @@ use crate::steer::{self, Action};
 use enki_core::driver::{NoticeKind, Orchestrator};
 use enki_core::engine::Event;
 use enki_core::id::{ExecutionId, StepIx};
-use enki_core::plan::PlanLimits;
 use enki_core::store::{LogId, TaskStore};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -126,7 +125,7 @@ impl Service {
     async fn steer(&self, params: Value) -> Result<Value, CliError> {
         let action: Action = serde_json::from_value(params)
             .map_err(|error| CliError::usage(format!("this orchestrator does not know that: {error}")))?;
-        let limits = PlanLimits::default();
+        let limits = self.orchestrator.query(|engine| engine.plan_limits()).await?;
         let done = steer::perform(&mut self.orchestrator.clone(), self.store.as_ref(), action, limits).await?;
         serde_json::to_value(done).map_err(|error| CliError::new(Exit::Internal, error.to_string()))
     }

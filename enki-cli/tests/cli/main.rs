@@ -12,3 +12,4 @@ mod landing;
 mod places;
 mod plan_check;
 mod runs;
+mod words;

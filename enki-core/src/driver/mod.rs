@@ -24,8 +24,10 @@ use crate::agent::AgentRunner;
 use crate::crash_point;
 use crate::engine::{Effect, Engine, Event, Input, LogAppend, Rejected};
 use crate::limits::Limits;
+use crate::prompt::Prompts;
 use crate::record;
 use crate::refinery::Refinery;
+use crate::role::Roles;
 use crate::store::{Append, Holder, Lease, TaskStore};
 use crate::time::Timestamp;
 use crate::workspace::WorkspaceProvider;
@@ -90,6 +92,10 @@ pub struct Settings {
     pub timeout: Duration,
     /// Limit without a sign of life.
     pub idle_timeout: Duration,
+    /// The roles that steps may have.
+    pub roles: Roles,
+    /// The templates of what agents are told.
+    pub prompts: Prompts,
 }
 
 impl Settings {
@@ -104,6 +110,8 @@ impl Settings {
             grace: Duration::from_secs(10),
             timeout: Duration::from_secs(1800),
             idle_timeout: Duration::from_secs(300),
+            roles: Roles::built_in(),
+            prompts: Prompts::built_in(),
         }
     }
 }
@@ -124,7 +132,9 @@ pub async fn start(
     let (inbox, messages) = mpsc::unbounded_channel();
     let (notices, _) = broadcast::channel(4096);
     let mut driver = Driver {
-        engine: Engine::new(settings.limits.clone()).on_boot(settings.boot.clone()),
+        engine: Engine::new(settings.limits.clone())
+            .on_boot(settings.boot.clone())
+            .with_words(settings.roles.clone(), settings.prompts.clone()),
         perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
         ahead: ahead::Ahead::start(Arc::clone(&backends.workspaces)),
         tidy: tidy::Tidy::start(Arc::clone(&backends.workspaces), Arc::clone(&backends.store), inbox.clone()),

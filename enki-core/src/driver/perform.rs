@@ -9,9 +9,10 @@ use crate::engine::{AttemptJob, CommandReview, Effect, Engine, Input, Prediction
 use crate::execution::{self, AttemptEnd, Outcome};
 use crate::id::ExecutionId;
 use crate::merge_queue;
+use crate::prompt;
 use crate::refinery::{Build, Candidate, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
-use crate::workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
+use crate::workspace::{WorkspaceError, WorkspaceErrorKind};
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -160,7 +161,7 @@ impl Context {
             if *stop.borrow() != Stop::No {
                 return AttemptEnd::new(Outcome::Killed);
             }
-            tell_conflicts(job, &workspace);
+            prompt::add_conflicts(&mut job.agent.prompt, &workspace.conflicts);
             job.agent.workspace = workspace.path;
             match runner.start(job.agent.clone()).await {
                 Ok(session) => session,
@@ -351,15 +352,5 @@ impl Context {
 async fn stopped(stop: &mut watch::Receiver<Stop>) {
     if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-fn tell_conflicts(job: &mut AttemptJob, workspace: &Workspace) {
-    if !workspace.conflicts.is_empty() {
-        use std::fmt::Write;
-        job.agent.prompt.push_str("\nFiles in conflict:\n\n");
-        for path in &workspace.conflicts {
-            let _ = writeln!(job.agent.prompt, "- {path}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::branch::Branch;
 use crate::engine::Input;
 use crate::execution::{EndStatus, ProjectKind, Submitted};
 use crate::id::ExecutionId;
-use crate::plan::{External, Plan, PlanLimits, PlanProblem, PlanProblems};
+use crate::plan::{External, Plan, PlanProblem, PlanProblems};
 use crate::refinery::Gate;
 use crate::spec::PlanSpec;
 use crate::store::{Found, ListFilter};
@@ -99,7 +99,7 @@ impl Driver {
                 externals.insert(name.to_owned(), external);
             }
         }
-        let limits = PlanLimits { max_steps: self.engine.limits().max_steps };
+        let limits = self.engine.plan_limits();
         let mut plan = Plan::build(spec, &limits, &externals)?;
         plan.fingerprint = fingerprint;
         self.reject_dead_needs(&plan)?;

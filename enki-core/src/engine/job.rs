@@ -168,15 +168,21 @@ impl Engine {
             workspace.artifacts.push(ArtifactRef { execution: place.execution, step: plan.id.clone() });
         }
         let mut agent = AgentSpec::new(id, place.execution, plan.id.clone(), attempt, *purpose);
-        agent.role = plan.role.as_deref().unwrap_or_default().to_owned();
-        agent.tier = plan.tier;
+        plan.role_of(*purpose, step.course.at).unwrap_or_default().clone_into(&mut agent.role);
+        agent.tier = plan.tier_of(*purpose);
+        agent.can_edit = *purpose != Purpose::Review && (!plan.read_only || plan.output == RoleOutput::Artifact);
+        if let Some(role) = self.roles.get(&agent.role) {
+            agent.system_prompt.clone_from(&role.system_prompt);
+            agent.tools.clone_from(&role.tools);
+        }
         agent.model = plan.model.as_deref().map(ToOwned::to_owned);
         agent.resume = step.session.as_deref().filter(|_| *purpose == Purpose::Fix).map(ToOwned::to_owned);
         agent.timeout = plan.timeout.unwrap_or(agent.timeout);
-        agent.prompt = prompt::task(execution, place.step, *purpose);
+        agent.prompt = self.prompts.of_attempt(execution, place.step, attempt, *purpose);
         let expect = match (purpose, plan.output) {
             (Purpose::Review, _) => Expect::Nothing,
             (_, RoleOutput::Artifact) => Expect::Artifact,
+            (_, RoleOutput::Branch) if plan.read_only => Expect::Nothing,
             (_, RoleOutput::Branch) => Expect::Change,
         };
         Some(AttemptJob {

@@ -19,6 +19,9 @@ use crate::execution::{self, Execution};
 use crate::id::{AttemptNo, EffectId, ExecutionId, RequestId};
 use crate::limits::Limits;
 use crate::merge_queue::{self, EffectKind, LineNo, MergeQueue};
+use crate::plan::PlanLimits;
+use crate::prompt::Prompts;
+use crate::role::Roles;
 use crate::store::{LogId, LogKind, Version};
 use crate::tier::Tier;
 use crate::time::Timestamp;
@@ -171,6 +174,8 @@ pub struct Engine {
     inspecting: BTreeSet<QueueId>,
     /// Names this start of the machine, if it is known.
     boot: Option<String>,
+    roles: Roles,
+    prompts: Prompts,
 }
 
 #[derive(Debug)]
@@ -217,7 +222,23 @@ impl Engine {
             lines_in_flight: HashMap::new(),
             inspecting: BTreeSet::new(),
             boot: None,
+            roles: Roles::built_in(),
+            prompts: Prompts::built_in(),
         }
+    }
+
+    /// The same with those roles and prompts. What a role decides was copied into the steps when their plan was checked;
+    /// from here come the words and tools of the attempts that start.
+    #[must_use]
+    pub fn with_words(mut self, roles: Roles, prompts: Prompts) -> Self {
+        (self.roles, self.prompts) = (roles, prompts);
+        self
+    }
+
+    /// What new plans and steps are held against.
+    #[must_use]
+    pub fn plan_limits(&self) -> PlanLimits {
+        PlanLimits { max_steps: self.limits.max_steps, roles: self.roles.clone() }
     }
 
     /// The same, on that start of the machine: what it loses with its power is told from what somebody moved.

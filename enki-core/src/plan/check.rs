@@ -4,7 +4,7 @@ use super::problem::{PathPart, PlanProblem};
 use super::{Brief, External, Need, NeedOn, Plan, Step};
 use crate::id::{StepId, StepIx};
 use crate::review::{COMMAND_TIMEOUT, Review, Reviewer};
-use crate::role::{ROLES, RoleOutput, role};
+use crate::role::{Role, RoleOutput, Roles};
 use crate::spec::{Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +19,10 @@ pub(super) use at;
 pub(super) struct Check<'a> {
     pub(super) problems: Vec<PlanProblem>,
     pub(super) externals: &'a HashMap<String, External>,
+    pub(super) roles: &'a Roles,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     pub(super) fn problem(&mut self, path: Vec<PathPart>, message: impl Into<String>, help: impl Into<String>) {
         self.problems.push(PlanProblem { path, also: None, message: message.into(), help: help.into() });
     }
@@ -118,18 +119,10 @@ impl Check<'_> {
             || (format!("the description has {} bytes", spec.description.len()), "write 1 byte to 64 KiB".into()),
         );
         let name = spec.role.as_ref().or(plan.defaults.role.as_ref());
-        let known = name.and_then(|name| {
-            let found = role(name);
-            if found.is_none() {
-                let near = nearest(name, ROLES.iter().map(|r| r.name));
-                let all = || ROLES.iter().map(|r| r.name).collect::<Vec<_>>().join(", ");
-                let help =
-                    near.map_or_else(|| format!("known roles: {}", all()), |near| format!("did you mean {near:?}?"));
-                self.problem(at!["steps", n, "role"], format!("no role {name:?}"), help);
-            }
-            found
-        });
-        let timeout = spec.timeout.or(plan.defaults.timeout);
+        let known = name.and_then(|name| self.role(at!["steps", n, "role"], name));
+        // What the plan says counts before what the role says, whichever of its places the plan says it in.
+        let timeout = spec.timeout.or(plan.defaults.timeout).or_else(|| known?.timeout);
+        let review = spec.review.as_ref().or(plan.defaults.review.as_ref());
         self.text(at!["steps", n, "timeout"], timeout.is_none_or(|t| (1..=604_800).contains(&t)), || {
             ("the timeout is out of range".into(), "use 1 to 604800 seconds".into())
         });
@@ -146,17 +139,29 @@ impl Check<'_> {
             id: spec.id.parse().unwrap_or_default(),
             title: spec.title.as_str().into(),
             description: spec.description.as_str().into(),
-            tier: spec.tier.or(plan.defaults.tier).unwrap_or_default(),
-            role: known.map(|role| role.name.into()),
+            tier: spec.tier.or(plan.defaults.tier).or_else(|| known?.tier).unwrap_or_default(),
+            role: known.map(|role| role.name.as_str().into()),
             output,
+            read_only: known.is_some_and(|role| !role.edits()),
             model: spec.model.as_deref().map(Into::into),
             needs: Vec::new(),
             checkpoint: spec.checkpoint,
-            review: self.review(n, spec.review.as_ref().or(plan.defaults.review.as_ref())),
+            review: self.review(n, review),
             timeout: timeout.map(Duration::from_secs),
             priority: spec.priority.or(plan.priority).unwrap_or_default(),
             brief: (brief != Brief::default()).then(|| Box::new(brief)),
         }
+    }
+
+    fn role(&mut self, path: Vec<PathPart>, name: &str) -> Option<&'a Role> {
+        let (roles, found) = (self.roles, self.roles.get(name));
+        if found.is_none() {
+            let all = || roles.names().collect::<Vec<_>>().join(", ");
+            let help = nearest(name, roles.names())
+                .map_or_else(|| format!("known roles: {}", all()), |near| format!("did you mean {near:?}?"));
+            self.problem(path, format!("no role {name:?}"), help);
+        }
+        found
     }
 
     fn review(&mut self, n: usize, spec: Option<&ReviewSpec>) -> Option<Arc<Review>> {
@@ -188,6 +193,9 @@ impl Check<'_> {
         self.text(at!["steps", n, "review", "timeout"], timeout.is_none() || command.is_some(), || {
             ("is the limit of a command, and there is none".into(), "leave it out, or add `command`".into())
         });
+        if let Some(name) = &table.reviewer {
+            self.role(at!["steps", n, "review", "reviewer"], name);
+        }
         let role = |usual: Option<&str>| Reviewer::Agent { role: table.reviewer.as_deref().or(usual).map(Into::into) };
         let reviewer = |usual| match command {
             Some(command) => Reviewer::Command {

@@ -10,10 +10,10 @@ pub use scope::Scope;
 
 use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
-use crate::review::Review;
-use crate::role::RoleOutput;
+use crate::review::{Does, Review, Reviewer, StateIx};
+use crate::role::{RoleOutput, Roles};
 use crate::spec::{AfterWhen, Condition, Land, PlanSpec, RECIPES, StepSpec};
-use crate::tier::{Priority, Tier};
+use crate::tier::{Priority, Purpose, Tier};
 use check::{Check, at};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct Step {
     pub tier: Tier,
     pub role: Option<Box<str>>,
     pub output: RoleOutput,
+    /// Whether its attempts may change no source, as its role said when the plan was checked.
+    pub read_only: bool,
     pub model: Option<Box<str>>,
     pub needs: Vec<Need>,
     pub checkpoint: bool,
@@ -90,6 +92,30 @@ pub struct Brief {
 }
 
 impl Step {
+    /// The role of reviews, unless the step names another one.
+    pub const REVIEWER: &str = "reviewer";
+
+    /// The role of an attempt for that purpose, in that state of the step's review.
+    #[must_use]
+    pub fn role_of(&self, purpose: Purpose, at: StateIx) -> Option<&str> {
+        match purpose {
+            Purpose::Review => Some(match self.review.as_ref().map(|review| &review.state(at).does) {
+                Some(Does::Review(Reviewer::Agent { role: Some(role) })) => role,
+                _ => Self::REVIEWER,
+            }),
+            Purpose::Work | Purpose::Fix | Purpose::Resolve => self.role.as_deref(),
+        }
+    }
+
+    /// The tier of an attempt for that purpose: reviews are at least standard (model section 10).
+    #[must_use]
+    pub fn tier_of(&self, purpose: Purpose) -> Tier {
+        match purpose {
+            Purpose::Review => self.tier.max(Tier::Standard),
+            Purpose::Work | Purpose::Fix | Purpose::Resolve => self.tier,
+        }
+    }
+
     /// Whether a review can find a promise unkept: then even an empty change is reviewed.
     #[must_use]
     pub fn promises(&self) -> bool {
@@ -132,16 +158,18 @@ struct Links {
     scope: Option<Arc<Scope>>,
 }
 
-/// Limits on plans.
-#[derive(Clone, Copy, Debug)]
+/// What plans are held against.
+#[derive(Clone, Debug)]
 pub struct PlanLimits {
     /// Largest number of steps, added ones included.
     pub max_steps: usize,
+    /// The roles that steps may have. What a role decides is copied into the step.
+    pub roles: Roles,
 }
 
 impl Default for PlanLimits {
     fn default() -> Self {
-        Self { max_steps: 1000 }
+        Self { max_steps: 1000, roles: Roles::built_in() }
     }
 }
 
@@ -156,7 +184,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Self, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals };
+        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles };
         check.text(at!["schema"], spec.schema.as_deref().is_none_or(|s| s == "enki.plan.v1"), || {
             (
                 format!("schema {:?} is not known here", spec.schema.as_deref().unwrap_or("")),
@@ -240,7 +268,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Vec<Step>, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals };
+        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles };
         if specs.is_empty() {
             check.problem(at!["steps"], "no steps were given", "add at least one step");
         }
@@ -473,7 +501,8 @@ mod tests {
                 .to_string()
                 .contains("limit of 1000")
         );
-        let plan = Plan::build(&spec, &PlanLimits { max_steps: 10_000 }, &HashMap::new()).unwrap();
+        let plan =
+            Plan::build(&spec, &PlanLimits { max_steps: 10_000, ..PlanLimits::default() }, &HashMap::new()).unwrap();
         assert_eq!((plan.below(StepIx(0)), plan.below(StepIx(9_999))), (9_999, 0));
     }
 

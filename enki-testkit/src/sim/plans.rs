@@ -143,7 +143,7 @@ pub(super) fn command(rng: &mut Rng, engine: &Engine, limits: &Limits) -> Option
                 specs.push(step(rng, first + n, &known));
                 known.push(format!("s{}", first + n));
             }
-            let max = PlanLimits { max_steps: limits.max_steps };
+            let max = PlanLimits { max_steps: limits.max_steps, ..PlanLimits::default() };
             Command::AddSteps(execution.plan().check_added(&specs, &max, &HashMap::new()).ok()?)
         }
     };

@@ -3,7 +3,7 @@
 use super::super::assign::PROTOCOL_SKILLS;
 use super::super::words::{clean, is_file, is_form_of, is_symbol, sentences, words};
 use super::{LintOptions, Rule, Warning};
-use crate::role::{RoleOutput, role};
+use crate::role::{RoleOutput, Roles};
 use crate::spec::{PlanSpec, StepSpec};
 use crate::tier::Tier;
 use std::collections::BTreeSet;
@@ -74,7 +74,8 @@ pub(super) fn skills(plan: &PlanSpec, options: &LintOptions, all: &mut Vec<Warni
 
 /// Whether its work is a change of the source.
 pub(super) fn changes_source(plan: &PlanSpec, step: &StepSpec) -> bool {
-    let role = step.role.as_deref().or(plan.defaults.role.as_deref()).and_then(role);
+    let roles = Roles::built_in();
+    let role = step.role.as_deref().or(plan.defaults.role.as_deref()).and_then(|name| roles.get(name));
     role.is_none_or(|role| role.output != RoleOutput::Artifact)
 }
 

@@ -194,6 +194,7 @@ fn submitted() -> Submitted {
             tier: Tier::Heavy,
             role: Some("bug_fixer".into()),
             output: RoleOutput::Branch,
+            read_only: false,
             model: Some("opus-9".into()),
             needs: vec![need(outside(None), Condition::Started), need(outside(Some(StepIx(2))), Condition::Completed)],
             checkpoint: true,
@@ -208,6 +209,7 @@ fn submitted() -> Submitted {
             description: "an artifact".into(),
             tier: Tier::Light,
             output: RoleOutput::Artifact,
+            read_only: true,
             needs: vec![need(NeedOn::Step(StepIx(0)), Condition::Merged)],
             ..Step::default()
         },

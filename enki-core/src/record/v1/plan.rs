@@ -77,6 +77,9 @@ pub struct Step<'a> {
     /// What its work results in.
     #[serde(default, skip_serializing_if = "is_default")]
     output: RoleOutput,
+    /// Whether it may change no source, as its role said when the plan was checked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
     /// A model by name, instead of the tier's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<Cow<'a, str>>,
@@ -228,6 +231,7 @@ impl<'a> From<&'a plan::Step> for Step<'a> {
             tier: step.tier,
             role: step.role.as_deref().map(Cow::Borrowed),
             output: step.output,
+            read_only: step.read_only,
             model: step.model.as_deref().map(Cow::Borrowed),
             needs: step.needs.iter().map(Need::from).collect(),
             checkpoint: step.checkpoint,
@@ -251,6 +255,7 @@ impl Step<'_> {
             tier: self.tier,
             role: self.role.map(Into::into),
             output: self.output,
+            read_only: self.read_only,
             model: self.model.map(Into::into),
             needs,
             checkpoint: self.checkpoint,

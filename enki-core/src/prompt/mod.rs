@@ -1,0 +1,97 @@
+//! What an agent is told, and what is read from its answer.
+//!
+//! A prompt has two parts. The first is rendered from a template that a person may replace: it is given what the plan
+//! says and nothing else. The second, the tail, is made here and no template removes it: what other agents wrote, what
+//! is judged, and how the answer must look. Everything an agent wrote is in the tail, as data between fences
+//! that it cannot leave, with caps.
+
+mod data;
+mod tail;
+mod templates;
+mod view;
+
+pub use templates::{PromptError, PromptName, Prompts};
+
+use crate::execution::Execution;
+use crate::id::{AttemptNo, EffectId, StepIx};
+use crate::role::RoleOutput;
+use crate::tier::Purpose;
+use data::cap;
+
+/// Largest output that is passed to dependents, in bytes.
+pub const OUTPUT_CAP: usize = 16 * 1024;
+
+/// The text between the last complete pair of `[OUTPUT]` and `[/OUTPUT]`, capped; `None` without a pair.
+#[must_use]
+pub fn output(text: &str) -> Option<String> {
+    let end = text.rfind("[/OUTPUT]")?;
+    let start = text[..end].rfind("[OUTPUT]")? + "[OUTPUT]".len();
+    let inner = text[start..end].trim();
+    (!inner.is_empty()).then(|| cap(inner, OUTPUT_CAP).to_owned())
+}
+
+/// The word that the answer of an attempt carries, so that a tag which it only quotes is not taken for its own.
+///
+/// It tells answers of attempts apart. It is no secret: whoever knows the attempt's id can compute it.
+#[must_use]
+pub fn nonce(attempt: EffectId) -> String {
+    let mut hex = EffectId::of("nonce", &[attempt.hex().as_bytes()]).hex();
+    hex.truncate(16);
+    hex
+}
+
+impl Prompts {
+    /// The prompt of an attempt of a step. Total: a template of a person's that fails after all is passed over for the
+    /// built-in one.
+    #[must_use]
+    pub fn of_attempt(&self, execution: &Execution, ix: StepIx, attempt: AttemptNo, purpose: Purpose) -> String {
+        let name = PromptName::of(purpose, execution.plan().step(ix).output);
+        let mut text = self.render(name, &view::View::of(execution, ix, purpose));
+        tail::append(&mut text, execution, ix, EffectId::of_attempt(execution.id(), ix, attempt), purpose);
+        text
+    }
+}
+
+impl PromptName {
+    /// The template for such an attempt.
+    #[must_use]
+    pub const fn of(purpose: Purpose, output: RoleOutput) -> Self {
+        match (purpose, output) {
+            (Purpose::Work, RoleOutput::Branch) => Self::Work,
+            (Purpose::Work, RoleOutput::Artifact) => Self::Artifact,
+            (Purpose::Fix, _) => Self::Fix,
+            (Purpose::Review, RoleOutput::Branch) => Self::Review,
+            (Purpose::Review, RoleOutput::Artifact) => Self::PlanReview,
+            (Purpose::Resolve, _) => Self::Resolve,
+        }
+    }
+}
+
+/// Adds the files that were found in conflict when the workspace was made.
+pub fn add_conflicts(prompt: &mut String, paths: &[String]) {
+    if !paths.is_empty() {
+        data::block(prompt, "## Files in conflict", "paths", &paths.join("\n"), OUTPUT_CAP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_complete_pair_is_the_output() {
+        assert_eq!(output("[OUTPUT]a[/OUTPUT] x [OUTPUT] b [/OUTPUT] [OUTPUT] c"), Some("b".into()));
+        assert_eq!(output("[OUTPUT] c"), None);
+        assert_eq!(output("c [/OUTPUT]"), None);
+        assert_eq!(output("nothing"), None);
+        let long = format!("[OUTPUT]{}[/OUTPUT]", "é".repeat(OUTPUT_CAP));
+        assert_eq!(output(&long).unwrap().len(), OUTPUT_CAP);
+    }
+
+    #[test]
+    fn each_attempt_has_a_nonce_of_its_own() {
+        let of = |n| nonce(EffectId::of("attempt", &[&[n]]));
+        assert_ne!(of(1), of(2));
+        assert_eq!((of(1), of(1).len()), (of(1), 16));
+    }
+}
