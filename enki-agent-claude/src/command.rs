@@ -105,10 +105,8 @@ fn model<'a>(config: &'a ClaudeConfig, spec: &'a AgentSpec) -> &'a str {
 }
 
 fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<OsString> {
-    let mode = match spec.purpose {
-        Purpose::Review => &config.review_permission_mode,
-        Purpose::Work | Purpose::Fix | Purpose::Resolve => &config.permission_mode,
-    };
+    let only_reads = spec.purpose == Purpose::Review || !spec.can_edit;
+    let mode = if only_reads { &config.review_permission_mode } else { &config.permission_mode };
     // `--name=value` where the value comes from a plan: it cannot become an option of its own.
     // The pieces of a message are signs of life while a long one is written; the decoder skips them.
     let fixed = ["-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"];
@@ -136,12 +134,25 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     if let Some(usd) = config.max_budget_usd {
         args.push(format!("--max-budget-usd={usd}").into());
     }
-    if !config.allowed_tools.is_empty() {
+    if !spec.system_prompt.trim().is_empty() {
+        args.push(format!("--append-system-prompt={}", spec.system_prompt.trim()).into());
+    }
+    let tools = if spec.tools.is_empty() { &config.allowed_tools } else { &spec.tools };
+    let tools: Vec<&String> = tools.iter().filter(|rule| !(only_reads && edits(rule))).collect();
+    if !tools.is_empty() {
         args.push("--allowedTools".into());
-        args.extend(config.allowed_tools.iter().map(Into::into));
+        args.extend(tools.into_iter().map(Into::into));
     }
     args.extend(config.extra_args.iter().cloned());
     args
+}
+
+/// Whether a rule is there to let files or commits be changed. Who only reads gets none of them, whoever allowed them.
+fn edits(rule: &str) -> bool {
+    const TOOLS: &[&str] = &["Edit", "Write", "MultiEdit", "NotebookEdit"];
+    const COMMANDS: &[&str] = &["Bash(git add", "Bash(git commit"];
+    let tool = rule.split('(').next().unwrap_or(rule).trim();
+    TOOLS.contains(&tool) || COMMANDS.iter().any(|command| rule.trim_start().starts_with(command))
 }
 
 /// The name of an attempt's session: its id in the shape of a UUID, of version 8 ("made by a rule of one's own").
@@ -228,6 +239,31 @@ mod tests {
         let mut spec = spec();
         spec.purpose = Purpose::Review;
         assert!(line(&config, &spec, &Session::New).contains("--permission-mode=default\n"));
+    }
+
+    #[test]
+    fn who_only_reads_is_allowed_no_tool_that_edits() {
+        let mut config = ClaudeConfig::new(BaseEnv::default());
+        config.allowed_tools = ["Edit(src/**)", "Write", "Bash(git add *)", "Bash(git diff *)"].map(Into::into).into();
+        let mut reader = spec();
+        reader.can_edit = false;
+        let text = line(&config, &reader, &Session::New);
+        assert!(text.contains("--permission-mode=default\n"), "{text}");
+        assert!(text.ends_with("--allowedTools\nBash(git diff *)\n"), "{text}");
+        assert!(line(&config, &spec(), &Session::New).contains("\nWrite\n"), "who edits has them");
+        config.allowed_tools = vec!["Write".into()];
+        assert!(!line(&config, &reader, &Session::New).contains("--allowedTools"), "an empty list would allow nothing");
+    }
+
+    #[test]
+    fn a_role_gives_its_words_and_its_tools_instead_of_the_usual_ones() {
+        let config = ClaudeConfig::new(BaseEnv::default());
+        let mut spec = spec();
+        spec.system_prompt = "--model=x\nYou look twice.\n".into();
+        spec.tools = vec!["WebFetch".into()];
+        let text = line(&config, &spec, &Session::New);
+        assert!(text.contains("--append-system-prompt=--model=x\nYou look twice.\n--allowedTools\n"), "{text}");
+        assert!(text.ends_with("--allowedTools\nWebFetch\n"), "{text}");
     }
 
     #[test]

@@ -302,6 +302,46 @@ async fn a_reviewer_is_denied_to_write_and_it_is_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_reads_can_neither_edit_nor_write_nor_let_a_shell_do_it() {
+    let mut world = world!();
+    // Also where the person allows it to those who work.
+    world.config.allowed_tools.extend(["Edit", "Write", "Bash(git commit *)"].map(Into::into));
+    std::fs::write(world.work().join("calc.py"), "def add(a, b):\n    return a - b\n").unwrap();
+    for prompt in ["EDIT calc.py", "WRITE f.txt", "BASH `touch g.txt`", "BASH `echo x > h.txt`", "BASH `git init . `"] {
+        let mut spec = world.spec(prompt);
+        spec.can_edit = false;
+        let (end, seen) = world.run(spec).await;
+        assert_eq!(end.exit, AgentExit::Success, "{prompt}");
+        assert!(lines(&seen).iter().any(|line| line.starts_with("denied: ")), "{prompt}: {seen:?}");
+    }
+    assert!(std::fs::read_to_string(world.work().join("calc.py")).unwrap().contains("a - b"));
+    let left: Vec<_> = std::fs::read_dir(world.work()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["calc.py"], "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_a_role_reach_the_model_and_its_tools_are_allowed() {
+    let mut world = world!();
+    let mut spec = world.spec("SYSTEM?");
+    spec.system_prompt = "--help\nYou are the keeper of MARKER-4711.\n".into();
+    let (end, _) = world.run(spec).await;
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "I have my words."));
+    let spec = world.spec("SYSTEM?");
+    let (end, _) = world.run(spec).await;
+    assert_eq!(end.text, "I have none.");
+
+    let touch = |world: &mut World| world.spec("BASH `mkfifo p`");
+    let spec = touch(&mut world);
+    let (_, seen) = world.run(spec).await;
+    assert!(lines(&seen).iter().any(|line| line.starts_with("denied: Bash mkfifo")), "{seen:?}");
+    let mut spec = touch(&mut world);
+    spec.tools = vec!["Bash(mkfifo *)".into()];
+    let (_, seen) = world.run(spec).await;
+    assert!(!lines(&seen).iter().any(|line| line.starts_with("denied")), "{seen:?}");
+    assert!(world.work().join("p").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_may_be_longer_than_an_argument() {
     let mut world = world!();
     let spec = world.spec(&format!("SAY long {}", "words and words ".repeat(20_000)));
