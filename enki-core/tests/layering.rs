@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module may name those of its own layer and of layers before it.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("words", &["id", "time", "branch", "tier", "role", "gv", "verdict", "retry", "limits", "crash", "crash_point"]),
+    (
+        "words",
+        &["id", "time", "branch", "tier", "role", "gv", "verdict", "retry", "limits", "crash", "crash_point", "redact"],
+    ),
     ("plans", &["spec", "review", "plan", "advice"]),
     ("what backends are asked and answer", &["agent", "workspace", "refinery", "store"]),
     ("machines", &["chain", "execution", "merge_queue"]),
     ("what joins them", &["dispatcher", "prompt"]),
+    ("what earlier runs left", &["recall"]),
     ("all machines together", &["engine"]),
     ("stored format", &["record"]),
     ("a store in memory", &["memory"]),

@@ -1,32 +1,6 @@
 //! Texts that look like secrets, so that they are never echoed.
 
-/// Whether a value looks like a secret, by its name or by its form. A reference to a variable is none.
-#[must_use]
-pub fn looks_secret(name: &str, value: &str) -> bool {
-    const NAMES: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIAL"];
-    const STARTS: &[&str] = &[
-        "sk-",
-        "ghp_",
-        "gho_",
-        "ghs_",
-        "github_pat_",
-        "glpat-",
-        "xoxb-",
-        "xoxp-",
-        "AKIA",
-        "AIza",
-        "-----BEGIN",
-        "eyJhbGciOi",
-    ];
-    if value.len() < 8 || value.starts_with('$') {
-        return false;
-    }
-    let upper = name.to_uppercase();
-    let last = upper.rsplit('.').next().unwrap_or("");
-    // Sizes and limits are named after tokens too, but are numbers.
-    let named = NAMES.iter().any(|part| last.contains(part)) && value.parse::<f64>().is_err();
-    named || STARTS.iter().any(|start| value.len() >= 16 && value.contains(start))
-}
+pub use enki_core::redact::looks_secret;
 
 /// The text with everything that looks secret replaced by stars, byte for byte.
 #[must_use]
@@ -59,20 +33,6 @@ pub(super) fn mask(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_are_known_by_name_or_form() {
-        assert!(looks_secret("agent.env.GITHUB_TOKEN", "0123456789abcdef"));
-        assert!(looks_secret("agent.env.X", "sk-ant-api03-0123456789"));
-        assert!(looks_secret("", "--key=ghp_0123456789abcdef0123"));
-        for (name, value) in [
-            ("agent.env.MAX_TOKENS", "100000000"),
-            ("agent.env.TOKEN", "$TOKEN_OF_MINE"),
-            ("agent.env.LANG", "en_US.UTF-8"),
-        ] {
-            assert!(!looks_secret(name, value), "{name}");
-        }
-    }
 
     #[test]
     fn masking_keeps_the_shape() {

@@ -67,6 +67,13 @@ impl PromptName {
     }
 }
 
+/// A block of data of that title, which cannot be left by what is in it.
+pub(crate) fn data_block(title: &str, kind: &str, body: &str) -> String {
+    let mut text = String::new();
+    data::block(&mut text, &format!("## {title}"), kind, body, OUTPUT_CAP);
+    text
+}
+
 /// Adds the files that were found in conflict when the workspace was made.
 pub fn add_conflicts(prompt: &mut String, paths: &[String]) {
     if !paths.is_empty() {
