@@ -1,4 +1,5 @@
-//! `TaskStore` of Enki on SQLite: one file, one writing thread, durable on return.
+//! `TaskStore` of Enki on SQLite: one file, one writing thread, durable on return; and `Recall` on files with a search
+//! index by SQLite.
 //!
 //! ```no_run
 //! use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -31,6 +32,7 @@ mod open;
 mod options;
 mod read;
 mod reader;
+mod recall;
 mod schema;
 mod store;
 mod upgrade;
@@ -38,4 +40,5 @@ mod writer;
 
 pub use backup::newest_backup;
 pub use options::OpenOptions;
+pub use recall::{FileRecall, memory_folder};
 pub use store::{SqliteStore, Stats};

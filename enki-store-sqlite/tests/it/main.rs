@@ -8,4 +8,5 @@ mod crash;
 mod damage;
 mod group_commit;
 mod place;
+mod recall;
 mod support;
