@@ -12,6 +12,7 @@ mod perform;
 #[cfg(feature = "crash-points")]
 mod points;
 mod recover;
+mod remember;
 mod submit;
 mod tidy;
 
@@ -25,6 +26,7 @@ use crate::crash_point;
 use crate::engine::{Effect, Engine, Event, Input, LogAppend, Rejected};
 use crate::limits::Limits;
 use crate::prompt::Prompts;
+use crate::recall::Recall;
 use crate::record;
 use crate::refinery::Refinery;
 use crate::role::Roles;
@@ -56,6 +58,9 @@ pub struct Backends {
     pub worker: Arc<dyn AgentRunner>,
     /// What reviews it, if anything does.
     pub reviewer: Option<Arc<dyn AgentRunner>>,
+    /// What is remembered of earlier work, if anything is: told to agents as data, and added to as facts are recorded.
+    /// Nothing waits for it, and nothing fails by it.
+    pub recall: Option<Arc<dyn Recall>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -69,7 +74,7 @@ impl Backends {
         refinery: Arc<dyn Refinery>,
         worker: Arc<dyn AgentRunner>,
     ) -> Self {
-        Self { store, workspaces, refinery, worker, reviewer: None, clock: Arc::new(SystemClock) }
+        Self { store, workspaces, refinery, worker, reviewer: None, recall: None, clock: Arc::new(SystemClock) }
     }
 }
 
@@ -131,12 +136,19 @@ pub async fn start(
     crash_point!("lock.epoch");
     let (inbox, messages) = mpsc::unbounded_channel();
     let (notices, _) = broadcast::channel(4096);
+    let memory = backends.recall.clone().map(remember::Memory::new);
     let mut driver = Driver {
         engine: Engine::new(settings.limits.clone())
             .on_boot(settings.boot.clone())
             .with_words(settings.roles.clone(), settings.prompts.clone()),
-        perform: perform::Context { backends: backends.clone(), settings, inbox: inbox.clone() },
+        perform: perform::Context {
+            backends: backends.clone(),
+            settings,
+            inbox: inbox.clone(),
+            memory: memory.clone(),
+        },
         ahead: ahead::Ahead::start(Arc::clone(&backends.workspaces)),
+        remember: remember::Remember::start(memory),
         tidy: tidy::Tidy::start(Arc::clone(&backends.workspaces), Arc::clone(&backends.store), inbox.clone()),
         backends,
         lease,
@@ -162,6 +174,7 @@ struct Driver {
     engine: Engine,
     backends: Backends,
     perform: perform::Context,
+    remember: remember::Remember,
     ahead: ahead::Ahead,
     tidy: tidy::Tidy,
     lease: Lease,
@@ -190,6 +203,7 @@ struct Flight {
 impl Driver {
     async fn run(mut self) -> Result<(), DriverError> {
         let result = self.drive().await;
+        self.remember.finish().await;
         if result.is_err() {
             // Whoever lost the lease or the store must not go on acting.
             self.stop_all(perform::Stop::Shutdown);
@@ -261,6 +275,7 @@ impl Driver {
         }
         self.ahead.look(&self.engine, &turn.appends);
         self.tidy.look(&self.engine, &turn.appends);
+        self.remember.look(&self.engine, &turn.appends, now);
         self.publish(turn.appends, now);
         for effect in turn.stop {
             if let Some(flight) = self.running.get(&effect) {

@@ -1,6 +1,7 @@
 //! Performing effects: each in a task of its own, which ends with one answer.
 
 use super::orchestrator::Message;
+use super::remember::Memory;
 use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
 use crate::branch::Branch;
@@ -10,6 +11,7 @@ use crate::execution::{self, AttemptEnd, Outcome};
 use crate::id::ExecutionId;
 use crate::merge_queue;
 use crate::prompt;
+use crate::recall::Query;
 use crate::refinery::{Build, Candidate, Check, Import, Publish, RefineryError};
 use crate::tier::Purpose;
 use crate::workspace::{WorkspaceError, WorkspaceErrorKind};
@@ -38,6 +40,7 @@ pub(super) struct Context {
     pub(super) backends: Backends,
     pub(super) settings: Settings,
     pub(super) inbox: mpsc::UnboundedSender<Message>,
+    pub(super) memory: Option<Arc<Memory>>,
 }
 
 impl Context {
@@ -162,6 +165,10 @@ impl Context {
                 return AttemptEnd::new(Outcome::Killed);
             }
             prompt::add_conflicts(&mut job.agent.prompt, &workspace.conflicts);
+            if let Some(memory) = &self.memory {
+                let about = Query { now: self.backends.clock.now(), ..job.about.clone() };
+                memory.tell(about, &mut job.agent).await;
+            }
             job.agent.workspace = workspace.path;
             match runner.start(job.agent.clone()).await {
                 Ok(session) => session,

@@ -9,6 +9,7 @@ use crate::id::{AttemptNo, CommitId, EffectId, ExecutionId, RequestId, StepIx};
 use crate::merge_queue::{Effect, EffectKind, LineNo};
 use crate::plan::{NeedOn, Step};
 use crate::prompt;
+use crate::recall::{self, Query};
 use crate::refinery::{Candidate, Change, Check, Gate};
 use crate::review::{Does, Reviewer};
 use crate::role::RoleOutput;
@@ -34,6 +35,8 @@ pub struct AttemptJob {
     pub expect: Expect,
     /// Title of the capture's commit.
     pub title: String,
+    /// What may be remembered of its subject; the time is the driver's to fill in.
+    pub about: Query,
     /// Whether the step leaves its timeout to the driver.
     pub default_timeout: bool,
     /// The command that judges in place of the agent, if it is a review by a command.
@@ -192,6 +195,7 @@ impl Engine {
             agent,
             expect,
             title: plan.title.to_string(),
+            about: recall::query(plan, Timestamp::default()),
             default_timeout: plan.timeout.is_none(),
             command: (*purpose == Purpose::Review).then(|| command_review(step, plan, *start)).flatten(),
         })
