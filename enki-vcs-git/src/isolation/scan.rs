@@ -192,7 +192,7 @@ impl Policy {
 /// Whether a path at the top of the project steers Enki or an agent.
 fn is_settings(path: &[u8]) -> bool {
     let top = path.split(|b| *b == b'/').next().unwrap_or_default();
-    top == b".enki" || top == b".claude" || path == b"enki.toml" || path == b".mcp.json"
+    [&b".enki"[..], b".claude", b".goodvibes"].contains(&top) || path == b"enki.toml" || path == b".mcp.json"
 }
 
 /// The programs that a `.gitattributes` names; what git has built in is none.
