@@ -1,6 +1,7 @@
 //! The grammar of the command line.
 
 use crate::commands::keep::GcArgs;
+use crate::commands::memory::MemoryCommand;
 use crate::output::Color;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -135,6 +136,12 @@ pub(crate) enum Command {
         /// Name of the branch; `recovered/<step>-<commit>` if left out
         #[arg(long, value_name = "NAME", requires = "id", allow_hyphen_values = true)]
         branch: Option<String>,
+    },
+    /// What the project remembers: decisions, patterns, failures, preferences
+    Memory {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: MemoryCommand,
     },
     /// Prepare this project: make .enki, overwrite nothing
     Init,

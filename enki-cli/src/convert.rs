@@ -6,6 +6,7 @@ use enki_core::agent::AgentError;
 use enki_core::driver::DriverError;
 use enki_core::engine::Rejected;
 use enki_core::execution;
+use enki_core::recall::RecallError;
 use enki_core::store::{StoreError, StoreErrorKind};
 use enki_process::SpawnError;
 use enki_vcs_git::GitError;
@@ -94,6 +95,13 @@ const fn has_remedy(error: &GitError) -> bool {
             | GitError::Unborn { .. }
             | GitError::DubiousOwnership { .. }
     )
+}
+
+impl From<RecallError> for CliError {
+    fn from(error: RecallError) -> Self {
+        Self::environment(chain(&error))
+            .hint("check what is there and its permissions, then run the same command again")
+    }
 }
 
 impl From<SpawnError> for CliError {

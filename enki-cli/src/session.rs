@@ -72,6 +72,7 @@ impl Session {
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
         driven.reviewer.clone_from(&agents.reviewer);
+        driven.recall = wire::recall(config, &cx.host, git.root());
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
         settings.limits = wire::limits(config);
         settings.boot.clone_from(&cx.host.boot);

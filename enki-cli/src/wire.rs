@@ -14,12 +14,14 @@ use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::async_trait;
 use enki_core::id::EffectId;
 use enki_core::limits::Limits;
+use enki_core::recall::Recall;
+use enki_core::redact::{Redactor, looks_secret};
 use enki_core::refinery::Gate;
 use enki_core::role::Role;
 use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
 use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
-use enki_store_sqlite::OpenOptions;
+use enki_store_sqlite::{FileRecall, OpenOptions, memory_folder};
 use enki_vcs_git::{GitError, GitOptions, GitProject, GitWorkspaces};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -250,6 +252,27 @@ fn environment(host: &Host, root: &Path, command: &str) -> String {
         }
     }
     EffectId::of("environment", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()).hex()
+}
+
+/// What is remembered of earlier work, unless that is turned off. A memory that cannot be used stops nothing.
+pub(crate) fn recall(config: &Config, host: &Host, root: &Path) -> Option<Arc<dyn Recall>> {
+    if !config.on("memory.enabled") {
+        return None;
+    }
+    match memory_folder(root) {
+        Ok(folder) => Some(Arc::new(FileRecall::new(folder).with_redactor(redactor(config, host)))),
+        Err(error) => {
+            tracing::warn!(%error, "nothing is remembered of this run");
+            None
+        }
+    }
+}
+
+/// Takes out what is secret here: the values of variables that are named so, of this process and of agents.
+pub(crate) fn redactor(config: &Config, host: &Host) -> Redactor {
+    let own = host.env.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())));
+    let agents = ["agent.env", "agent.reviewer.env"].map(|key| config.table(key)).into_iter().flatten();
+    Redactor::new(own.chain(agents).filter(|(name, value)| looks_secret(name, value)).map(|(_, value)| value))
 }
 
 /// How the store is opened.

@@ -6,6 +6,7 @@ mod help;
 mod init;
 pub(crate) mod keep;
 mod land;
+pub(crate) mod memory;
 mod plan;
 mod roles;
 mod run;
@@ -101,6 +102,7 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Plan { command } => plan::run(cx, command),
         Command::Config { command } => config::run(cx, &command),
         Command::Roles { name } => roles::run(cx, name.as_deref()),
+        Command::Memory { command } => memory::run(cx, command),
         Command::Completions { shell } => help::completions(cx, shell),
         Command::Man { command } => help::man(cx, &command),
         Command::Help { topic } => help::help(cx, &topic),
@@ -157,6 +159,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         | Command::Plan { .. }
         | Command::Config { .. }
         | Command::Roles { .. }
+        | Command::Memory { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Help { .. } => Err(CliError::new(Exit::Internal, "this command needs no orchestrator")),

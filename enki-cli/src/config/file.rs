@@ -123,6 +123,7 @@ impl Walk<'_> {
                     "approval",
                     "isolation",
                     "store",
+                    "memory",
                     "lint",
                     "agents",
                     "skills",

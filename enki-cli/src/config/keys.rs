@@ -130,6 +130,7 @@ pub const KEYS: &[Key] = &[
     ),
     trust("isolation.allow", Kind::List, "[]", "protected files that steps may change all the same"),
     trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
+    key("memory.enabled", Kind::Switch, "true", "tell agents what is remembered of earlier work, and add to it"),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
     key(
         "approval.preset",

@@ -9,6 +9,7 @@ mod common;
 mod isolation;
 mod keep;
 mod landing;
+mod memory;
 mod places;
 mod plan_check;
 mod runs;
