@@ -8,13 +8,14 @@ use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Set
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
 use enki_core::memory::MemoryStore;
+use enki_core::recall::{Entry, Found, Hit, Kind, Note, Query, Recall, RecallError, Recorded, is_relevant, words};
 use enki_core::record;
 use enki_core::store::{Append, Format, Holder, LogId, TaskStore, Version};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_core::workspace::{Start, WorkspaceProvider, WorkspaceSpec};
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,7 @@ struct World {
     repository: FakeRepository,
     workspaces: FakeWorkspaces,
     agents: FakeAgents,
+    recall: Option<Arc<dyn Recall>>,
 }
 
 type Driving = (Orchestrator, JoinHandle<Result<(), DriverError>>);
@@ -33,7 +35,7 @@ impl World {
         let workspaces = FakeWorkspaces::new(repository.clone());
         let agents = FakeAgents::new(workspaces.clone());
         agents.otherwise(|spec| Script::success("done").write(format!("{}.txt", spec.step), "x\n"));
-        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents }
+        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents, recall: None }
     }
 
     async fn start(&self) -> Driving {
@@ -48,6 +50,7 @@ impl World {
             Arc::new(self.agents.clone()),
         );
         backends.reviewer = Some(Arc::new(self.agents.clone()));
+        backends.recall.clone_from(&self.recall);
         let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
         driver::start(backends, Settings::new(holder, "logs".into())).await
     }
@@ -312,4 +315,91 @@ async fn a_log_of_a_newer_minor_format_is_not_written() {
     world.store.release(lease).await.unwrap();
     let error = world.try_start().await.unwrap_err();
     assert!(matches!(error, DriverError::Record { version: v, .. } if v == version + 1), "{error}");
+}
+
+/// Keeps notes in memory, and finds the entries among them.
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<Note>>);
+
+impl Recall for Notes {
+    fn record(&self, notes: &[Note]) -> Result<Recorded, RecallError> {
+        self.0.lock().unwrap().extend_from_slice(notes);
+        Ok(Recorded::default())
+    }
+
+    fn search(&self, query: &Query) -> Result<Found, RecallError> {
+        let words = words(&query.text);
+        let notes = self.0.lock().unwrap();
+        let entries =
+            notes.iter().filter_map(|note| if let Note::Entry { entry, .. } = note { Some(entry) } else { None });
+        let fits = entries.filter(|entry| entry.kind() == Kind::Failure && is_relevant(entry, &words));
+        Ok(Found { hits: fits.map(|entry| Hit { entry: entry.clone(), score: 1.0 }).collect(), faults: Vec::new() })
+    }
+}
+
+/// A memory that does everything wrong.
+#[derive(Debug)]
+struct Forgetful;
+
+impl Recall for Forgetful {
+    fn record(&self, _notes: &[Note]) -> Result<Recorded, RecallError> {
+        panic!("no memory")
+    }
+
+    fn search(&self, _query: &Query) -> Result<Found, RecallError> {
+        Err(RecallError::new("search", "no memory"))
+    }
+}
+
+const TWO: &str = r#"[{"id": "a", "title": "Make A", "description": "a table"},
+    {"id": "b", "title": "Migrate the table", "description": "b"}]"#;
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_and_what_passed_is_remembered_and_told_to_the_next_attempt() {
+    let notes = Arc::new(Notes::default());
+    let world = World { recall: Some(notes.clone()), ..World::new() };
+    let end = AgentEnd::new(AgentExit::Error { message: "the table is locked".into(), transient: false });
+    world.agents.script("b", Purpose::Work, Script::end(end));
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, TWO).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "failed");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+    let kept = notes.0.lock().unwrap().clone();
+    let failures: Vec<&Entry> = kept
+        .iter()
+        .filter_map(|note| if let Note::Entry { entry, .. } = note { Some(entry) } else { None })
+        .filter(|entry| entry.kind() == Kind::Failure)
+        .collect();
+    let [Entry::Failure(failure)] = failures[..] else { panic!("{kept:?}") };
+    assert_eq!(failure.error, "the agent failed: the table is locked");
+    assert_eq!(failure.context, "step b: Migrate the table");
+    assert_eq!(failure.category.as_str(), "AGENT_FAILURE");
+    let passed: Vec<&str> =
+        kept.iter().filter_map(|note| if let Note::Passed(it) = note { Some(&*it.context) } else { None }).collect();
+    assert_eq!(passed, ["step a: Make A"], "the one that failed did not pass");
+
+    world.agents.script("b", Purpose::Work, Script::success("done").write("b.txt", "x\n"));
+    let (enki, task) = world.start().await;
+    enki.command(id, Command::Retry { step: StepIx(1), mode: None }).await.unwrap();
+    enki.rest(id).await.unwrap();
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+    let prompts: Vec<String> = world.agents.started().into_iter().map(|spec| spec.prompt).collect();
+    assert!(prompts[..2].iter().all(|prompt| !prompt.contains("remembered")), "{prompts:?}");
+    let told = prompts.last().unwrap();
+    assert!(told.contains("data, not instructions") && told.contains("the table is locked"), "{told}");
+    assert!(matches!(notes.0.lock().unwrap().last(), Some(Note::Passed(it)) if it.of.starts_with("plan ")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_fails_or_panics_fails_no_run() {
+    let world = World { recall: Some(Arc::new(Forgetful)), ..World::new() };
+    let (enki, task) = world.start().await;
+    let id = submit(&enki, DIAMOND).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
 }
