@@ -173,7 +173,7 @@ fn search(
     (query.kinds, query.limit) = (kinds, limit.into());
     let found = to_read(project)?.search(&query)?;
     if cx.out.json {
-        let hits: Vec<Value> = found.hits.iter().map(|hit| scored(hit)).collect();
+        let hits: Vec<Value> = found.hits.iter().map(scored).collect();
         print_json(cx, hits, &found.faults)?;
     } else {
         for hit in &found.hits {
