@@ -410,7 +410,7 @@ fn processes_that_write_at_once_lose_nothing_of_each_other() {
 fn a_kill_loses_nothing_that_was_recorded_and_leaves_nothing_behind() {
     let place = Place::new();
     let (mut known, mut halfway, mut rounds) = (Vec::new(), 0, 0);
-    while halfway < 3 && rounds < 20 {
+    while halfway < 3 && rounds < 10 {
         rounds += 1;
         let mut child = play("recall::part_of_one_who_is_killed", &place.path()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
