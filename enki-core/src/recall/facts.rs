@@ -27,7 +27,7 @@ pub fn notes(execution: &Execution, event: &Event, at: Timestamp) -> Vec<Note> {
             let mut notes = Vec::new();
             match next {
                 Next::Fail(reason) => notes.extend(failed(reason).map(|what| entry(of.failure(what, at)))),
-                Next::Done(done) => notes.push(of.passed(done, at)),
+                Next::Done(done) => notes.extend(of.passed(done, at)),
                 Next::Run { .. } | Next::Merge { .. } => {
                     notes.extend(went_wrong(&end.outcome).map(|what| entry(of.failure(what, at))));
                 }
@@ -39,7 +39,7 @@ pub fn notes(execution: &Execution, event: &Event, at: Timestamp) -> Vec<Note> {
             let Some(of) = of_step(step) else { return Vec::new() };
             let mut notes = Vec::new();
             match next {
-                Next::Done(done) => notes.push(of.passed(done, at)),
+                Next::Done(done) => notes.extend(of.passed(done, at)),
                 Next::Fail(reason) => notes.extend(failed(reason).map(|what| entry(of.failure(what, at)))),
                 Next::Run { .. } | Next::Merge { .. } => {
                     notes.extend(refused(reason).map(|what| entry(of.failure(what, at))));
@@ -49,7 +49,8 @@ pub fn notes(execution: &Execution, event: &Event, at: Timestamp) -> Vec<Note> {
             notes
         }
         Event::StepMerged { step, commit } => {
-            of_step(step).map(|of| of.passed(&DoneKind::Merged { commit: *commit }, at)).into_iter().collect()
+            let done = DoneKind::Merged { commit: *commit };
+            of_step(step).and_then(|of| of.passed(&done, at)).into_iter().collect()
         }
         Event::HoldClosed { hold, answer: Some(Answer::Text(words)) } => {
             let why = format!("answer to what the plan {:?} waited for (hold {})", title(execution), hold.0);
@@ -236,21 +237,23 @@ impl Of<'_> {
         })
     }
 
-    fn passed(&self, done: &DoneKind, at: Timestamp) -> Note {
+    /// Nothing of a landing's merge: it passes once it has landed, and that is noted of the plan.
+    fn passed(&self, done: &DoneKind, at: Timestamp) -> Option<Note> {
         let run = &self.execution.steps()[self.ix.index()];
         let how = match done {
             DoneKind::Merged { commit } => format!("merged as {}", commit.short()),
             DoneKind::NoChanges => "nothing had to be changed".to_owned(),
             DoneKind::Artifact => "its result is there".to_owned(),
+            DoneKind::Resolved { .. } => return None,
         };
-        Note::Passed(Passed {
+        Some(Note::Passed(Passed {
             at,
             context: self.context(),
             of: format!("{} ({}) of plan {}", self.step.title, self.execution.task(self.ix), title(self.execution)),
             how,
             summary: run.output.as_deref().unwrap_or_default().to_owned(),
             attempts: run.attempts,
-        })
+        }))
     }
 
     /// What was chosen by rule where it could have gone on in another way (G29).
