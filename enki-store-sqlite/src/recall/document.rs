@@ -152,7 +152,7 @@ mod tests {
             ("[\n  {\"id\": \"a\",,}\n]", 2, 14, "key must be a string"),
             ("[\n  {\"id\": \"a\"},\n  {\"what\": 3}\n]", 3, 12, "expected a string"),
             ("", 1, 1, "EOF"),
-            ("[{\"id\": \"a\"", 1, 12, "EOF"),
+            ("[{\"id\": \"a\"", 1, 11, "EOF"),
             ("3", 1, 1, "list of entries"),
             ("{\"version\": 1}", 1, 14, "no list of entries"),
             ("[] trailing", 1, 4, "trailing"),
