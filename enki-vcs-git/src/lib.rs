@@ -51,9 +51,11 @@
 //! | call | processes |
 //! |---|---|
 //! | `GitProject::open` | 5 |
-//! | `create`, fresh / continued | 4 / 4, and 1 if what the person has staged is new |
-//! | `create`, from the pool | 3 |
-//! | `capture` of nothing / of a change | 3 / 11 |
+//! | `create`, fresh / continued | 3 / 3, and 1 if what the person has staged is new |
+//! | `create`, from the pool, on what this process looked at or built / on anything else | 1 / 2 |
+//! | `capture` of nothing / of a change / of one that adds names | 2 / 8 / 9 |
+//! | `capture` or `create` where refs are not plain files | 1 more |
+//! | `remove` of what is merged | 4 |
 //! | `open` of an integration branch | 3 |
 //! | `import` of what this process captured or published / of anything else | 0 / 4, and 1 if it brings new names |
 //! | `build` of one change / of a batch that touches separate files / of a landing | 2 / 2 / 0 |
@@ -62,6 +64,7 @@
 //! | `predict` of any number of pairs | 1 |
 //! | `check`, beside the command | 3 |
 //! | `publish` of what this process built, not checked out / of a landing | 3 / 1 |
+//! | `publish` of a landing on a branch that is checked out | 3, and 1 if what is staged is new |
 //! | `publish` of a batch that was built in one go | 1 more |
 //! | `publish` of anything else, not checked out | 5 |
 //! | `inspect` | 1 |

@@ -4,6 +4,7 @@
 //! there is not such a fact: whoever uses one of these gets an error from git if it is gone. After a restart nothing is
 //! known, and everything is asked.
 
+use crate::error::GitError;
 use crate::project::GitProject;
 use enki_core::id::{CommitId, TreeId};
 use std::collections::{HashMap, VecDeque};
@@ -99,6 +100,14 @@ impl GitProject {
         }
         let text = fs::read_to_string(self.common_dir().join(full_ref)).ok()?;
         text.strip_suffix('\n')?.parse().ok()
+    }
+
+    /// Where a ref of the person's repository is, by its file or else by git.
+    pub(crate) fn position(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
+        match self.plainly_at(full_ref) {
+            Some(commit) => Ok(Some(commit)),
+            None => self.commit_at(full_ref),
+        }
     }
 }
 

@@ -28,6 +28,16 @@ pub(crate) enum Kept {
     Taken,
 }
 
+/// What of a commit the person's repository may lack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum New<'a> {
+    /// Just these objects, the commit among them.
+    Objects(&'a [String]),
+    /// Whatever this commit, which is there already, has not.
+    Since(CommitId),
+    All,
+}
+
 /// What a ref is expected to be before it is moved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Old {
@@ -47,18 +57,13 @@ pub(crate) enum Swap {
 
 impl GitProject {
     /// Brings a commit from a git directory of ours into the person's repository, inspected by git, and keeps it by a
-    /// ref. Durable on return. `not` are commits that are there already. The same again changes nothing.
-    pub(crate) fn keep(
-        &self,
-        lock: &Lock,
-        from: &Path,
-        commit: CommitId,
-        not: &[CommitId],
-        full_ref: &str,
-    ) -> Result<Kept, GitError> {
+    /// ref. Durable on return. The same again changes nothing.
+    ///
+    /// Only the ref is made under the lock for writers: objects come in beside those of others.
+    pub(crate) fn keep(&self, from: &Path, commit: CommitId, new: &New<'_>, full_ref: &str) -> Result<Kept, GitError> {
         // A `gc --prune=now` of the person may take new objects away until a ref names them: look again afterwards.
         for _ in 0..RACES {
-            match self.transfer(from, commit, not) {
+            match self.transfer(from, commit, new) {
                 Ok(None) => {}
                 Ok(Some(refusal)) => return Ok(Kept::Refused(refusal)),
                 // It takes empty folders away too, from under a git that is about to write there.
@@ -66,14 +71,14 @@ impl GitProject {
                 Err(e) => return Err(e),
             }
             crash_point!("git.fetch");
-            match self.create_ref(lock, full_ref, commit) {
+            match self.write_lock().and_then(|lock| self.create_ref(&lock, full_ref, commit)) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Kept::Taken),
                 Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => continue,
                 Err(e) => return Err(e),
             }
-            if let Some(new) = self.complete(commit, not)? {
-                self.sync(full_ref, &new)?;
+            if let Some(there) = self.complete(commit, new)? {
+                self.sync(full_ref, &there)?;
                 return Ok(Kept::Yes);
             }
         }
@@ -126,7 +131,7 @@ impl GitProject {
 
     /// Deletes a ref of the person's repository if it is at that commit.
     pub(crate) fn delete_ref(&self, lock: &Lock, full_ref: &str) -> Result<(), GitError> {
-        if self.commit_at(full_ref)?.is_some() {
+        if self.position(full_ref)?.is_some() {
             let output = self.move_ref(lock, full_ref, "", self.at_person().args(["update-ref", "-d", full_ref]))?;
             output.ok()?;
         }
@@ -134,19 +139,18 @@ impl GitProject {
     }
 
     /// Copies what the person's repository lacks of a commit. Gives git's words if its inspection refuses.
-    fn transfer(&self, from: &Path, commit: CommitId, not: &[CommitId]) -> Result<Option<String>, GitError> {
+    fn transfer(&self, from: &Path, commit: CommitId, new: &New<'_>) -> Result<Option<String>, GitError> {
         let tmp = self.enki_dir().join("tmp");
         let mut pack = tempfile::tempfile_in(&tmp).map_err(|e| GitError::io("make a file in", &tmp, e))?;
         let again = |file: &File| file.try_clone().map_err(|e| GitError::io("use a file in", &tmp, e));
-        let known: String = not.iter().map(|not| format!("^{not}\n")).collect();
-        let wanted = format!("{commit}\n{known}");
-        self.git()
-            .at(from)
-            .args(["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"])
-            .stdin(wanted)
-            .stdout_file(again(&pack)?)
-            .long()
-            .ok()?;
+        let call = self.git().at(from).args(["pack-objects", "--stdout", "--delta-base-offset", "-q"]);
+        let call = match new {
+            // They are read once, from this disk: nothing is gained by differences.
+            New::Objects(ids) => call.arg("--window=0").stdin(ids.join("\n") + "\n"),
+            New::Since(not) => call.args(["--revs", "--thin"]).stdin(format!("{commit}\n^{not}\n")),
+            New::All => call.args(["--revs", "--thin"]).stdin(format!("{commit}\n")),
+        };
+        call.stdout_file(again(&pack)?).long().ok()?;
         let count = objects_in(&mut pack).map_err(|e| GitError::io("read a file in", &tmp, e))?;
         if count == 0 {
             return Ok(None);
@@ -169,11 +173,16 @@ impl GitProject {
         }
     }
 
-    /// Whether the person's repository has all of a commit; if so, the objects that `not` do not have.
-    fn complete(&self, commit: CommitId, not: &[CommitId]) -> Result<Option<Vec<String>>, GitError> {
-        let known = not.iter().map(|not| format!("^{not}"));
-        let git = self.at_person().args(["rev-list", "--objects", "--no-object-names"]).arg(commit.to_string());
-        let output = git.args(known).long().run()?;
+    /// Whether the person's repository has all of a commit; if so, the objects that are new in it.
+    fn complete(&self, commit: CommitId, new: &New<'_>) -> Result<Option<Vec<String>>, GitError> {
+        let mut cmd = self.at_person().args(["rev-list", "--objects", "--no-object-names"]).arg(commit.to_string());
+        match new {
+            // Their inspection saw to it that whatever else they need is there.
+            New::Objects(ids) => return Ok(self.has_all(ids)?.then(|| ids.to_vec())),
+            New::Since(not) => cmd = cmd.arg(format!("^{not}")),
+            New::All => {}
+        }
+        let output = cmd.long().run()?;
         match output.code {
             Some(0) => Ok(Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())),
             Some(128) => Ok(None),

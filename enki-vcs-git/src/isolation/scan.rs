@@ -22,6 +22,19 @@ pub(crate) struct Changed {
     pub(crate) old: Option<String>,
 }
 
+impl Changed {
+    /// The object that the new tree has there, unless it is a commit of another repository.
+    pub(crate) fn new_object(&self) -> Option<String> {
+        (![0, SUBMODULE].contains(&self.mode)).then(|| self.id.clone())
+    }
+
+    /// Whether it is a folder, before and now as far as it is there.
+    pub(crate) fn is_folder(&self) -> bool {
+        [self.old_mode, self.mode].iter().all(|mode| [0, FOLDER].contains(mode))
+    }
+}
+
+const FOLDER: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
 const SUBMODULE: u32 = 0o160_000;
 /// Folders that are asked about one by one.
@@ -38,13 +51,20 @@ const LINK_LIMIT: usize = 4096;
 impl GitProject {
     /// The paths that differ between two trees, in the order of git.
     pub(crate) fn diff(&self, git_dir: &Path, old: TreeId, new: TreeId) -> Result<Vec<Changed>, GitError> {
+        let mut changed = self.diff_with_folders(git_dir, old, new)?;
+        changed.retain(|change| !change.is_folder());
+        Ok(changed)
+    }
+
+    /// The same, and the folders in which they are: each object that is new.
+    pub(crate) fn diff_with_folders(&self, git_dir: &Path, old: TreeId, new: TreeId) -> Result<Vec<Changed>, GitError> {
         if old == new {
             return Ok(Vec::new());
         }
         let output = self
             .git()
             .at(git_dir)
-            .args(["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev"])
+            .args(["diff-tree", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev"])
             .args([old.to_string(), new.to_string()])
             .ok()?;
         let mut parts = output.stdout.split(|b| *b == 0);

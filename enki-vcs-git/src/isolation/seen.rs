@@ -2,11 +2,11 @@
 
 use crate::error::GitError;
 use crate::project::GitProject;
-use enki_core::id::EffectId;
+use enki_core::id::{CommitId, EffectId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -39,11 +39,13 @@ const SETTINGS: [&str; 5] = ["commondir", "info/attributes", "info/exclude", "in
 const CONFIGURATIONS: [&str; 2] = ["config", "config.worktree"];
 /// Folders of refs that there may be without a folder, packed or in another format.
 const REFS: [&str; 6] = ["heads", "notes", "remotes", "replace", "stash", "tags"];
+/// Branches that only Enki moves.
+const OURS: &str = "refs/heads/enki/";
 const READ_LIMIT: u64 = 4 << 20;
 const HOOKS_LIMIT: usize = 1000;
 
 impl Seen {
-    /// Looks. One process of git; two if the index is not the one of `last`.
+    /// Looks. No process of git, unless the refs are not plain files; and one if the index is not the one of `last`.
     pub(crate) fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
         let mut seen = Self::default();
         seen.look_at_settings(project.common_dir());
@@ -131,12 +133,18 @@ impl Seen {
                 folders.push(name);
             }
         }
+        if project.facts().ref_format == "files"
+            && let Some(refs) = refs_in_files(project.common_dir(), &folders)
+        {
+            self.refs = refs;
+            return Ok(());
+        }
         let list = ["for-each-ref", "--format=%(refname) %(objectname) %(symref)"];
         let output = project.at_person().args(list).args(folders).ok()?;
         for line in output.stdout.split(|b| *b == b'\n') {
             let line = String::from_utf8_lossy(line);
             if let Some((name, rest)) = line.split_once(' ')
-                && !name.starts_with("refs/heads/enki/")
+                && !name.starts_with(OURS)
             {
                 self.refs.insert(name.to_owned(), rest.trim().to_owned());
             }
@@ -155,6 +163,60 @@ impl Index {
         let output = project.git().at(project.git_dir()).args(list).long().ok()?;
         Ok(Self { mark, entries: EffectId::of("index", &[&output.stdout]).hex() })
     }
+}
+
+/// What `git for-each-ref` tells of the refs in these folders, as files have it. `None`: something is unlike what git
+/// writes, and git has to be asked.
+fn refs_in_files(common: &Path, folders: &[String]) -> Option<BTreeMap<String, String>> {
+    let mut loose = BTreeMap::new();
+    let mut open = folders.to_vec();
+    while let Some(name) = open.pop() {
+        let file = common.join(&name);
+        let Ok(meta) = fs::symlink_metadata(&file) else { continue };
+        let last = name.rsplit('/').next().unwrap_or_default();
+        if name.ends_with(".lock") || last.starts_with('.') || name == OURS.trim_end_matches('/') {
+            continue;
+        }
+        if meta.is_dir() {
+            let Ok(entries) = fs::read_dir(&file) else { continue };
+            for entry in entries {
+                open.push(format!("{name}/{}", entry.ok()?.file_name().to_str()?));
+            }
+        } else if meta.is_file() {
+            match fs::read_to_string(&file) {
+                Ok(text) => loose.insert(name, text.strip_suffix('\n')?.to_owned()),
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(_) => return None,
+            };
+        } else {
+            return None;
+        }
+    }
+    // After the others: what is packed meanwhile goes into this one before its file goes.
+    let packed = match fs::read_to_string(common.join("packed-refs")) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+        Err(_) => return None,
+    };
+    let mut refs = BTreeMap::new();
+    for line in packed.lines().filter(|line| !line.starts_with(['#', '^'])) {
+        let (id, name) = line.split_once(' ')?;
+        let wanted =
+            |folder: &String| name.strip_prefix(&folder[..]).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        if folders.iter().any(wanted) && !name.starts_with(OURS) {
+            refs.insert(name.to_owned(), id.parse::<CommitId>().ok()?.to_string());
+        }
+    }
+    let (symbolic, plain): (Vec<_>, Vec<_>) = loose.into_iter().partition(|(_, text)| text.starts_with("ref: "));
+    for (name, text) in plain {
+        refs.insert(name, text.parse::<CommitId>().ok()?.to_string());
+    }
+    let ids = refs.clone();
+    for (name, text) in symbolic {
+        let target = text.strip_prefix("ref: ")?.trim();
+        refs.insert(name, format!("{} {target}", ids.get(target)?));
+    }
+    Some(refs)
 }
 
 /// Enki hides its folder by a line of its own.
@@ -252,6 +314,53 @@ mod tests {
         let text = "[core]\n\tpath = no\n[include]\n\tpath = more\n[includeIf \"gitdir:/x\"]\n\tPath = \"/g/sub/it\"\n\
                     [include] path = third\n[include]\n\tpath = ../out\n\tpath = /etc/x\n[a]\n path = b\n";
         assert_eq!(included(text, Path::new("/g")), ["more", "sub/it", "third"]);
+    }
+
+    #[test]
+    fn refs_are_read_from_files_as_git_tells_them_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = ["refs/heads", "refs/remotes", "refs/tags", "refs/stash"].map(str::to_owned);
+        let id = |digit: &str| digit.repeat(40);
+        let write = |name: &str, text: String| {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        let read = || refs_in_files(dir.path(), &folders);
+        assert_eq!(read(), Some(BTreeMap::new()));
+        let packed = [
+            ("1", "heads/main"),
+            ("2", "heads/packed"),
+            ("3", "remotes/o/main"),
+            ("4", "heads/enki/x"),
+            ("5", "enki/y"),
+        ];
+        let lines = packed.map(|(digit, name)| format!("{} refs/{name}\n", id(digit))).concat();
+        write("packed-refs", format!("# pack-refs with: peeled\n{lines}{} refs/tags/t\n^{}\n", id("6"), id("7")));
+        write("refs/heads/main", format!("{}\n", id("8")));
+        write("refs/heads/deep/er", format!("{}\n", id("9")));
+        write("refs/heads/main.lock", String::new());
+        write("refs/heads/enki/z", format!("{}\n", id("a")));
+        write("refs/remotes/o/HEAD", "ref: refs/remotes/o/main\n".to_owned());
+        write("refs/stash", format!("{}\n", id("b")));
+        let seen: Vec<(String, String)> = read().unwrap().into_iter().collect();
+        let expected = [
+            ("refs/heads/deep/er", id("9")),
+            ("refs/heads/main", id("8")),
+            ("refs/heads/packed", id("2")),
+            ("refs/remotes/o/HEAD", format!("{} refs/remotes/o/main", id("3"))),
+            ("refs/remotes/o/main", id("3")),
+            ("refs/stash", id("b")),
+            ("refs/tags/t", id("6")),
+        ];
+        assert_eq!(seen, expected.map(|(name, what)| (name.to_owned(), what)));
+        for odd in ["ref: refs/heads/nowhere\n", "no id\n", ""] {
+            write("refs/tags/odd", odd.to_owned());
+            assert_eq!(read(), None, "{odd:?}");
+        }
+        fs::remove_file(dir.path().join("refs/tags/odd")).unwrap();
+        std::os::unix::fs::symlink("main", dir.path().join("refs/heads/link")).unwrap();
+        assert_eq!(read(), None);
     }
 
     #[test]

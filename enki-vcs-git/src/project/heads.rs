@@ -34,7 +34,8 @@ pub(crate) fn plainly_not_checked_out(project: &GitProject, full_ref: &str) -> b
     project.facts().ref_format == "files" && heads.iter().all(elsewhere)
 }
 
-fn is_alias(file: &Path) -> bool {
+/// Whether a ref is a name for another one, or may be.
+pub(crate) fn is_alias(file: &Path) -> bool {
     match fs::symlink_metadata(file) {
         Ok(meta) if meta.is_file() => !fs::read(file).is_ok_and(|text| !text.starts_with(b"ref:")),
         Ok(_) => true,

@@ -71,7 +71,7 @@ pub(crate) fn publish(
     let (remote, name) = known(project, target)?;
     let full_ref = target.full_ref();
     let refinery = project.refinery_dir()?;
-    anchor(project, &project.write_lock()?, &refinery, expected, commit)?;
+    anchor(project, &refinery, expected, commit)?;
     // A lease alone would let a push throw commits away that the candidate is not built on.
     if !project.is_ancestor(expected, commit)? {
         return Err(GitError::Gone(format!("the candidate {commit} is not built on {expected}, so it is not pushed")));

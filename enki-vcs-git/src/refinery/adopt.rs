@@ -6,7 +6,6 @@
 //! nothing is said and the long way is taken.
 
 use crate::error::GitError;
-use crate::git::lock::Lock;
 use crate::git::objects::Kept;
 use crate::project::GitProject;
 use enki_core::crash_point;
@@ -25,7 +24,6 @@ impl GitProject {
     /// keeps it by a ref, like [`GitProject::keep`]. Durable on return. `None`: it has to go the long way.
     pub(crate) fn adopt(
         &self,
-        lock: &Lock,
         refinery: &Path,
         commit: CommitId,
         base: CommitId,
@@ -40,7 +38,7 @@ impl GitProject {
         if !(self.link_packs(&packs) && self.link(refinery, &objects, packs.is_empty())?) {
             return Ok(None);
         }
-        match self.create_ref(lock, full_ref, commit) {
+        match self.write_lock().and_then(|lock| self.create_ref(&lock, full_ref, commit)) {
             Ok(true) => {}
             Ok(false) => return Ok(Some(Kept::Taken)),
             Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => return Ok(None),
@@ -170,7 +168,8 @@ impl GitProject {
         Ok(!all || self.are_in(store, &elsewhere)?)
     }
 
-    fn has_all(&self, objects: &[String]) -> Result<bool, GitError> {
+    /// Whether the person's repository has these objects, as files or in a pack.
+    pub(crate) fn has_all(&self, objects: &[String]) -> Result<bool, GitError> {
         let store = self.common_dir();
         let others: Vec<String> = objects.iter().filter(|id| !loose(store, id).exists()).cloned().collect();
         self.are_in(store, &others)

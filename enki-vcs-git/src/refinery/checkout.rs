@@ -1,7 +1,7 @@
 //! The person's work trees: who uses a branch, and how one that is checked out moves along with its files.
 
 use crate::error::GitError;
-use crate::project::heads::plainly_not_checked_out;
+use crate::project::heads::{is_alias, plainly_not_checked_out};
 use crate::project::{GitProject, dirty};
 use crate::refinery::publish::standing;
 use enki_core::id::CommitId;
@@ -186,6 +186,17 @@ pub(crate) fn finishes(candidate: CommitId) -> String {
 }
 
 fn head_branch(project: &GitProject, work_tree: &Path) -> Result<Option<String>, GitError> {
+    let own = work_tree.join(".git") == project.common_dir() && project.facts().ref_format == "files";
+    let head = project.common_dir().join("HEAD");
+    // Old versions of git made HEAD a link.
+    if own
+        && fs::symlink_metadata(&head).is_ok_and(|meta| meta.is_file())
+        && let Ok(text) = fs::read_to_string(&head)
+        && let Some(branch) = text.strip_suffix('\n').and_then(|text| text.strip_prefix("ref: "))
+        && !is_alias(&project.common_dir().join(branch))
+    {
+        return Ok(Some(branch.to_owned()));
+    }
     let output = project.as_person(work_tree).args(["symbolic-ref", "-q", "HEAD"]).run()?;
     match output.code {
         Some(0) => Ok(Some(output.line())),

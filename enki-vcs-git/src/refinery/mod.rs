@@ -10,7 +10,7 @@ pub(crate) mod predict;
 pub(crate) mod publish;
 
 use crate::error::GitError;
-use crate::git::objects::{Kept, Old, Swap};
+use crate::git::objects::{Kept, New, Old, Swap};
 use crate::isolation::scan::one_line;
 use crate::project::GitProject;
 use enki_core::async_trait;
@@ -151,8 +151,7 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
         // The person's repository lost it, by hand: the workspace may have it still.
         let capture = project.enki_dir().join("capture").join(format!("{task}.git"));
         if capture.is_dir() {
-            let lock = project.write_lock()?;
-            if let Kept::Refused(words) = project.keep(&lock, &capture, commit, &[], &full_ref)? {
+            if let Kept::Refused(words) = project.keep(&capture, commit, &New::All, &full_ref)? {
                 return Ok(Import::Refused { reason: format!("git refuses {words}") });
             }
             facts = look(project, commit)?;

@@ -3,7 +3,7 @@
 use crate::error::GitError;
 use crate::git::lock::Lock;
 use crate::git::objects::RACES;
-use crate::git::objects::{Kept, Old, Swap};
+use crate::git::objects::{Kept, New, Old, Swap};
 use crate::project::GitProject;
 use crate::project::folder::BRANCH;
 use crate::project::folder_land;
@@ -27,14 +27,13 @@ pub(crate) fn publish(
     }
     let full_ref = target.full_ref();
     let refinery = project.refinery_dir()?;
-    let lock = project.write_lock()?;
     let commit = candidate.commit;
     if let Some(done) = standing(project, &full_ref, expected, commit)? {
         return Ok(done);
     }
     // A `gc --prune=now` of the person that began before the anchor was there may still take objects away after it.
     for _ in 0..RACES {
-        match anchor_and_move(project, &lock, &refinery, &full_ref, expected, commit) {
+        match anchor_and_move(project, &refinery, &full_ref, expected, commit) {
             Err(GitError::Failed { stderr, .. }) if stderr.contains("nonexistent object") => {}
             Err(e) => return Err(e),
             Ok(published) => {
@@ -49,23 +48,28 @@ pub(crate) fn publish(
 
 fn anchor_and_move(
     project: &GitProject,
-    lock: &Lock,
     refinery: &Path,
     full_ref: &str,
     expected: CommitId,
     commit: CommitId,
 ) -> Result<Publish, GitError> {
-    anchor(project, lock, refinery, expected, commit)?;
+    anchor(project, refinery, expected, commit)?;
+    let lock = project.write_lock()?;
     if project.is_folder() && full_ref == BRANCH {
         crash_point!("merge.8.before");
-        return folder_land::land(project, lock, expected, commit);
+        return folder_land::land(project, &lock, expected, commit);
     }
     let user = project.use_of(full_ref)?;
     crash_point!("merge.8.before");
     match user {
-        Use::CheckedOut(work_tree) => fast_forward(project, &work_tree, full_ref, expected, commit),
+        // The person's git has locks of its own, and may run their hooks: what only moves refs does not wait for it.
+        Use::CheckedOut(work_tree) => {
+            drop(lock);
+            let _one_at_a_time = Lock::acquire(&project.enki_dir().join("checkout.lock"))?;
+            fast_forward(project, &work_tree, full_ref, expected, commit)
+        }
         Use::Busy(reason) => Ok(Publish::Blocked { reason, command: finishes(commit) }),
-        Use::No => match project.swap(lock, full_ref, commit, Old::At(expected))? {
+        Use::No => match project.swap(&lock, full_ref, commit, Old::At(expected))? {
             Swap::Done => Ok(Publish::Published),
             Swap::Elsewhere => standing(project, full_ref, expected, commit)?
                 .ok_or_else(|| GitError::Raced(format!("{full_ref} is moved to and fro by somebody else"))),
@@ -77,16 +81,15 @@ fn anchor_and_move(
 /// becomes of the target.
 pub(crate) fn anchor(
     project: &GitProject,
-    lock: &Lock,
     refinery: &Path,
     expected: CommitId,
     commit: CommitId,
 ) -> Result<(), GitError> {
     crash_point!("merge.7.before");
     let anchor = format!("refs/enki/anchor/{commit}");
-    let kept = match project.adopt(lock, refinery, commit, expected, &anchor)? {
+    let kept = match project.adopt(refinery, commit, expected, &anchor)? {
         Some(kept) => kept,
-        None => project.keep(lock, refinery, commit, &[expected], &anchor)?,
+        None => project.keep(refinery, commit, &New::Since(expected), &anchor)?,
     };
     match kept {
         Kept::Yes => {}
@@ -142,11 +145,7 @@ pub(crate) fn standing(
     expected: CommitId,
     candidate: CommitId,
 ) -> Result<Option<Publish>, GitError> {
-    let now = match project.plainly_at(full_ref) {
-        Some(now) => Some(now),
-        None => project.commit_at(full_ref)?,
-    };
-    match now {
+    match project.position(full_ref)? {
         Some(now) if now == candidate => Ok(Some(Publish::Published)),
         Some(now) if now == expected => Ok(None),
         Some(now) if project.is_ancestor(candidate, now)? => Ok(Some(Publish::Published)),

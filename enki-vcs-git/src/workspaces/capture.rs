@@ -2,10 +2,10 @@
 
 use crate::error::GitError;
 use crate::git::message;
-use crate::git::objects::Kept;
+use crate::git::objects::{Kept, New};
 use crate::isolation::beneath;
 use crate::isolation::own::{self, Own};
-use crate::isolation::scan::{one_line, show_all};
+use crate::isolation::scan::{Changed, one_line, show_all};
 use crate::isolation::watch::Made;
 use crate::project::GitProject;
 use crate::workspaces::agent_git;
@@ -165,15 +165,18 @@ fn change(
     let mut outcome = Capture::NoChange;
     if !unchanged {
         let workspace = &spec.workspace;
-        let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
+        let mut changed = project.diff_with_folders(&place.capture, state.parent_tree, staged.tree)?;
+        let mut new: Vec<String> = changed.iter().filter_map(Changed::new_object).collect();
+        changed.retain(|change| !change.is_folder());
         let findings = project.inspect_changes(&place.capture, staged.tree, &changed)?;
         notices.extend(project.named_drivers(&place.capture, &changed)?);
         let text = message::step(&spec.title, "", "", workspace.task, workspace.attempt);
         let commit = project.commit_tree(&place.capture, staged.tree, &parents(&state), &text, spec.at)?;
         crash_point!("workspace.commit");
+        new.extend([staged.tree.to_string(), commit.to_string()]);
         let wrong = wrong_solution(project, place, &state, staged.tree)?;
         let refused = match &wrong {
-            None if findings.is_empty() => keep(project, place, (commit, staged.tree), &state, workspace.id)?,
+            None if findings.is_empty() => keep(project, place, (commit, staged.tree), &new, &state, workspace.id)?,
             _ => findings,
         };
         if refused.is_empty() && wrong.is_none() {
@@ -213,13 +216,13 @@ fn keep(
     project: &GitProject,
     place: &Place,
     (commit, tree): (CommitId, TreeId),
+    new: &[String],
     state: &State,
     id: EffectId,
 ) -> Result<Vec<String>, GitError> {
-    let lock = project.write_lock()?;
     let again = EffectId::of("again", &[id.hex().as_bytes(), commit.to_string().as_bytes()]);
     for full_ref in [kept_ref(id), kept_ref(again)] {
-        match project.keep(&lock, &place.capture, commit, &parents(state), &full_ref)? {
+        match project.keep(&place.capture, commit, &New::Objects(new), &full_ref)? {
             Kept::Yes => {
                 project.memo().put(commit, tree, Some(state.parent));
                 project.memo().kept(commit, &full_ref);

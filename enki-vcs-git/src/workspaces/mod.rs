@@ -14,6 +14,7 @@ pub(crate) mod stage;
 pub(crate) mod sweep;
 
 use crate::error::GitError;
+use crate::git::objects::New;
 use crate::isolation::beneath;
 use crate::isolation::scan::show_all;
 use crate::keep::gc::{GitKeep, Known};
@@ -226,7 +227,9 @@ impl Plan {
         let trees = |commits: &[CommitId]| project.trees_of(project.common_dir(), commits);
         match spec.start {
             Start::Fresh { base } => {
-                let tree = trees(&[base])?[0];
+                // What this process published is not looked for: git does not pin what is gone.
+                let known = project.memo().get(base).map(|known| known.tree);
+                let tree = known.map_or_else(|| trees(&[base]).map(|trees| trees[0]), Ok)?;
                 Ok(Self { parent: base, parent_tree: tree, base_tree: tree, populated: tree, merged: None })
             }
             Start::Continue { base, head } => {
@@ -370,7 +373,11 @@ fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> 
     let full_ref = base_ref(task);
     let lock = project.write_lock()?;
     let id = plan.parent.to_string();
-    project.move_ref(&lock, &full_ref, &id, project.at_person().args(["update-ref", &full_ref, &id]))?.ok()?;
+    let output = project.move_ref(&lock, &full_ref, &id, project.at_person().args(["update-ref", &full_ref, &id]))?;
+    if output.code != Some(0) && output.stderr.contains("nonexistent object") {
+        return Err(GitError::Gone(format!("commit {id} is not in the repository {}", project.common_dir().display())));
+    }
+    output.ok()?;
     Ok(())
 }
 
@@ -397,8 +404,8 @@ pub(crate) fn keep_staged(project: &GitProject, place: &Place, state: &State, st
     place.write_ref(&format!("refs/enki/in/{id}"), commit)?;
     let changed = project.diff(&place.capture, state.parent_tree, staged.tree)?;
     if project.inspect_changes(&place.capture, staged.tree, &changed)?.is_empty() {
-        let lock = project.write_lock()?;
-        project.keep(&lock, &place.capture, commit, &[state.parent], &format!("refs/enki/kept/{id}"))?;
+        let new = New::Since(state.parent);
+        project.keep(&place.capture, commit, &new, &format!("refs/enki/kept/{id}"))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Workspaces go when nothing in them would be lost (promise R1).
 
 use crate::error::GitError;
-use crate::git::objects::Kept;
+use crate::git::objects::{Kept, New};
 use crate::project::GitProject;
 use crate::project::refs::archive_ref;
 use crate::workspaces::agent_git;
@@ -28,8 +28,8 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
     let place = &all.place;
     if let Some(state) = State::load(&place.capture)
         && let Some(captured) = state.captured
-        && project.commit_at(&archive_ref(captured.commit))?.is_none()
         && !is_landed(project, &state, captured, task)?
+        && project.commit_at(&archive_ref(captured.commit))?.is_none()
     {
         let words = format!("commit {} is on no branch yet; refs/enki/kept keeps it: land it first", captured.commit);
         return Ok(Some(words));
@@ -110,8 +110,8 @@ impl Workspaces {
     pub(crate) fn archive_refused(&self, project: &GitProject) -> Result<(), GitError> {
         for place in std::iter::once(&self.place).chain(&self.aside) {
             for commit in refused(project, place)? {
-                let lock = project.write_lock()?;
-                if let Kept::Refused(words) = project.keep(&lock, &place.capture, commit, &[], &archive_ref(commit))? {
+                let archived = project.keep(&place.capture, commit, &New::All, &archive_ref(commit))?;
+                if let Kept::Refused(words) = archived {
                     let words = format!("{commit} in {} cannot be archived: {words}", place.capture.display());
                     return Err(GitError::Gone(words));
                 }
@@ -187,13 +187,14 @@ fn refused(project: &GitProject, place: &Place) -> Result<Vec<CommitId>, GitErro
 fn is_landed(project: &GitProject, state: &State, captured: Captured, task: TaskId) -> Result<bool, GitError> {
     let marks = (task, AttemptNo(captured.attempt));
     let has = |tip: CommitId| -> Result<bool, GitError> {
-        Ok(project.is_ancestor(captured.commit, tip)?
-            || project.recorded(tip, Some(state.parent))?.contains(&marks)
+        // First what is so for each step that was merged.
+        Ok(project.recorded(tip, Some(state.parent))?.contains(&marks)
+            || project.is_ancestor(captured.commit, tip)?
             || project.adds_nothing(tip, captured.commit)?)
     };
     let integration = state.execution.parse::<ExecutionId>().ok();
     let integration = integration.map(|execution| Branch::integration(execution).full_ref());
-    if let Some(tip) = integration.map(|full_ref| project.commit_at(&full_ref)).transpose()?.flatten()
+    if let Some(tip) = integration.map(|full_ref| project.position(&full_ref)).transpose()?.flatten()
         && has(tip)?
     {
         return Ok(true);

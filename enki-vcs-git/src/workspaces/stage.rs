@@ -251,7 +251,8 @@ impl<'a> Files<'a> {
 
     /// The index as a tree.
     pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
-        self.at(project, Durable::Committed).arg("write-tree").ok()?.id()
+        // One wait for the disk for all folders.
+        self.at(project, Durable::Committed).config("core.fsyncMethod=batch").arg("write-tree").ok()?.id()
     }
 }
 

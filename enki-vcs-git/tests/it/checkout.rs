@@ -162,3 +162,26 @@ async fn a_filter_that_hangs_before_the_move_ends_in_words() {
     assert!(matches!(&blocked, Publish::Blocked { reason, .. } if reason.contains("hangs")), "{blocked:?}");
     assert_eq!(repo.head("main"), base);
 }
+
+/// A hook of the person may take its time: what only moves refs does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_landing_that_takes_long_holds_no_other_merge_up() {
+    let repo = Repo::new();
+    let (base, candidate) = ready(&repo).await;
+    let pipe = repo.dir.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    write_program(&repo.root.join(".git/hooks/post-merge"), &format!("cat '{}'", pipe.display()));
+    let refinery = repo.project().refinery();
+    refinery.open(&main(), &integration()).await.unwrap();
+    let landing = tokio::spawn({
+        let refinery = refinery.clone();
+        async move { refinery.publish(&main(), base, &candidate).await }
+    });
+    // It opens once the hook is there to read, and the hook ends when it is closed.
+    let hook = tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(pipe));
+    let hook = hook.await.unwrap().unwrap();
+    assert_eq!(refinery.publish(&integration(), base, &candidate).await.unwrap(), Publish::Published);
+    assert!(!landing.is_finished(), "it waited for the landing");
+    drop(hook);
+    assert_eq!(landing.await.unwrap().unwrap(), Publish::Published);
+}

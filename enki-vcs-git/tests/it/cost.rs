@@ -78,6 +78,8 @@ async fn each_call_starts_a_known_number_of_processes() {
     note("publish");
     refinery.inspect(&integration(), Some(candidate.commit)).await.unwrap();
     note("inspect");
+    workspaces.remove(task("a")).await.unwrap();
+    note("remove");
     workspaces.prepare(base, 1).await;
     // So that nothing is prepared behind our back while we count.
     workspaces.prepare(base, 0).await;
@@ -135,22 +137,27 @@ async fn each_call_starts_a_known_number_of_processes() {
         Publish::Published
     );
     counts.push(("publish of another process's", counter.since() - 5));
+    repo.git(&["checkout", "-q", "main"]);
+    // One looks for what another process anchored, one at what is staged, since it is not what it was before.
+    assert_eq!(refinery.publish(&main(), candidate.commit, &tip).await.unwrap(), Publish::Published);
+    counts.push(("publish of a landing, checked out", counter.since()));
     assert_eq!(
         counts,
         [
             ("find the project", 5),
             ("open", 3),
-            ("create, fresh", 5),
-            ("capture, nothing", 3),
-            ("capture, a change", 11),
-            ("create, continued", 4),
+            ("create, fresh", 4),
+            ("capture, nothing", 2),
+            ("capture, a change", 9),
+            ("create, continued", 3),
             ("import", 0),
             ("build, the base is new to this process", 2),
             ("check, beside the command", 3),
             ("publish", 3),
             ("inspect", 1),
+            ("remove", 4),
             ("prepare", 3),
-            ("create, from the pool", 3),
+            ("create, from the pool", 1),
             ("import of a landing", 0),
             ("build of a landing", 0),
             ("publish of a landing", 1),
@@ -161,6 +168,7 @@ async fn each_call_starts_a_known_number_of_processes() {
             ("import of another process's", 5),
             ("build of another process's", 3),
             ("publish of another process's", 5),
+            ("publish of a landing, checked out", 5),
         ]
     );
 }
