@@ -2,6 +2,7 @@
 
 mod expectations;
 mod order;
+mod others;
 mod promises;
 
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
