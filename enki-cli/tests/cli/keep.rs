@@ -1,81 +1,12 @@
 //! What is kept, what goes and what waits to land: `enki gc`, `enki recover`, `enki land`, with the binary, real git and the real store.
 
-use crate::common::{enki, git, repository};
+use crate::common::{Place, both, code, git};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// Steps named `fail…` leave half of their work and fail, `slow…` wait for a file.
-const AGENT: &str = r#"#!/bin/sh
-cat >/dev/null
-case $ENKI_STEP_ID in
-fail*) echo half >half.txt; exit 3 ;;
-slow*) echo "at work"; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
-*) echo "by $ENKI_STEP_ID" >"$ENKI_STEP_ID.txt" ;;
-esac
-"#;
-
-struct Place {
-    dir: tempfile::TempDir,
-    root: PathBuf,
-}
-
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = repository(&dir.path().join("project"));
-        fs::create_dir_all(dir.path().join("home")).unwrap();
-        fs::write(dir.path().join("agent.sh"), AGENT).unwrap();
-        let place = Self { dir, root };
-        fs::create_dir(place.root.join(".enki")).unwrap();
-        place.settings();
-        place
-    }
-
-    fn settings(&self) {
-        let (agent, gate) = (self.dir.path().join("agent.sh"), self.gate());
-        let text = format!("[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\nenv = {{ GATE = {gate:?} }}\n");
-        fs::write(self.root.join(".enki/enki.toml"), text).unwrap();
-    }
-
-    fn gate(&self) -> PathBuf {
-        self.dir.path().join("gate")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = enki(&self.root);
-        command.env("HOME", self.dir.path().join("home")).args(args);
-        command
-    }
-
-    fn enki(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// Runs a plan of these steps, which need nothing.
-    fn plan(&self, steps: &[&str], more: &str) -> PathBuf {
-        let step = |id: &&str| serde_json::json!({"id": id, "title": format!("Step {id}"), "description": "Do it."});
-        let mut plan = serde_json::json!({"title": "A plan", "steps": steps.iter().map(step).collect::<Vec<_>>()});
-        if !more.is_empty() {
-            plan["land"] = more.into();
-        }
-        let path = self.dir.path().join(format!("{}.json", steps.join("-")));
-        fs::write(&path, plan.to_string()).unwrap();
-        path
-    }
-
-    fn run(&self, steps: &[&str]) -> Output {
-        let plan = self.plan(steps, "");
-        self.enki(&["run", plan.to_str().unwrap()])
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.enki(&[args, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", both(&output)))
-    }
-
     fn pins(&self) -> Vec<Value> {
         self.json(&["recover"])["pins"].as_array().unwrap().clone()
     }
@@ -89,18 +20,16 @@ impl Place {
     }
 }
 
-fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
+/// Runs a plan of these steps, which need nothing.
+fn run(place: &Place, steps: &[&str]) -> Output {
+    let plan = place.plan("plan.json", steps);
+    place.enki(&["run", plan.to_str().unwrap()])
 }
 
 #[test]
 fn a_run_removes_the_workspaces_of_what_it_merged_and_gc_the_refs_once_it_is_over() {
     let place = Place::new();
-    assert_eq!(code(&place.run(&["a", "b"])), 0);
+    assert_eq!(code(&run(&place, &["a", "b"])), 0);
     assert_eq!(place.workspaces(), 0);
     assert!(place.refs().contains("refs/enki/kept/") && place.refs().contains("refs/heads/enki/"));
     let before = place.refs();
@@ -118,7 +47,7 @@ fn a_run_removes_the_workspaces_of_what_it_merged_and_gc_the_refs_once_it_is_ove
 #[test]
 fn failed_work_survives_gc_is_listed_and_comes_back_as_a_branch() {
     let place = Place::new();
-    assert_eq!(code(&place.run(&["a", "fail"])), 7);
+    assert_eq!(code(&run(&place, &["a", "fail"])), 7);
     assert_eq!(place.workspaces(), 1, "only what is merged went");
     let output = place.enki(&["gc"]);
     assert_eq!(code(&output), 4, "{}", both(&output));
@@ -145,7 +74,7 @@ fn failed_work_survives_gc_is_listed_and_comes_back_as_a_branch() {
 #[test]
 fn bad_input_15_unmerged_work_goes_only_by_name_and_is_archived_first() {
     let place = Place::new();
-    assert_eq!(code(&place.run(&["fail"])), 7);
+    assert_eq!(code(&run(&place, &["fail"])), 7);
     let commit = place.pins()[0]["commit"].as_str().unwrap().to_owned();
     let task = place.pins()[0]["task_id"].as_str().unwrap().to_owned();
     let output = place.enki(&["gc"]);
@@ -164,7 +93,7 @@ fn bad_input_15_unmerged_work_goes_only_by_name_and_is_archived_first() {
 #[test]
 fn while_a_run_is_at_work_gc_only_looks_and_an_open_execution_is_not_dropped() {
     let place = Place::new();
-    let plan = place.plan(&["slow"], "");
+    let plan = place.plan("slow.json", &["slow"]);
     let mut child =
         place.command(&["run", plan.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -179,11 +108,11 @@ fn while_a_run_is_at_work_gc_only_looks_and_an_open_execution_is_not_dropped() {
     // Interrupted, it is still open.
     child.kill().unwrap();
     child.wait().unwrap();
-    let execution = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    let execution = place.newest();
     assert_eq!(code(&place.enki(&["gc"])), 0);
     let output = place.enki(&["gc", "--drop", &execution]);
     assert_eq!(code(&output), 4, "{}", both(&output));
-    fs::write(place.gate(), "").unwrap();
+    place.open_gate();
     assert_eq!(code(&place.enki(&["resume"])), 0);
 }
 
@@ -191,7 +120,7 @@ fn while_a_run_is_at_work_gc_only_looks_and_an_open_execution_is_not_dropped() {
 #[test]
 fn work_comes_back_after_clean_and_gc_of_the_person() {
     let place = Place::new();
-    assert_eq!(code(&place.run(&["a", "fail"])), 7);
+    assert_eq!(code(&run(&place, &["a", "fail"])), 7);
     git(&place.root, &["clean", "-ffdxq"]);
     git(&place.root, &["reflog", "expire", "--expire=now", "--all"]);
     git(&place.root, &["gc", "-q", "--prune=now"]);
@@ -212,7 +141,7 @@ fn work_comes_back_after_clean_and_gc_of_the_person() {
 #[test]
 fn killed_between_archive_and_deletion_nothing_is_lost_and_the_next_call_finishes() {
     let place = Place::new();
-    assert_eq!(code(&place.run(&["fail"])), 7);
+    assert_eq!(code(&run(&place, &["fail"])), 7);
     let commit = place.pins()[0]["commit"].as_str().unwrap().to_owned();
     let task = place.pins()[0]["task_id"].as_str().unwrap().to_owned();
     let bin = place.dir.path().join("bin");
@@ -242,12 +171,12 @@ fn branch_line(place: &Place) -> String {
 #[test]
 fn what_a_failed_or_cancelled_execution_merged_lands_when_asked() {
     let place = Place::new();
-    let plan = place.plan(&["a", "fail"], "end");
+    let plan = place.plan_with("end.json", &["a", "fail"], &[("land", "end")]);
     for cancelled in [false, true] {
         git(&place.root, &["reset", "-q", "--hard", "HEAD"]);
         assert_eq!(code(&place.enki(&["run", plan.to_str().unwrap()])), 7);
         let before = git(&place.root, &["rev-parse", "main"]);
-        let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+        let id = place.newest();
         if cancelled {
             assert_eq!(code(&place.enki(&["cancel", &id])), 0);
         }
@@ -274,8 +203,8 @@ fn a_dirty_checkout_is_left_alone_and_once_it_is_clean_the_rest_lands() {
     git(&place.root, &["add", "mine"]);
     git(&place.root, &["commit", "-q", "-m", "mine"]);
     fs::write(place.root.join("mine"), "2\n").unwrap();
-    assert_eq!(code(&place.run(&["a"])), 4);
-    let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(code(&run(&place, &["a"])), 4);
+    let id = place.newest();
     let output = place.enki(&["land", &id]);
     assert_eq!(code(&output), 4, "{}", both(&output));
     assert!(both(&output).contains("finish it with: git merge --ff-only"), "{}", both(&output));
@@ -291,16 +220,16 @@ fn a_dirty_checkout_is_left_alone_and_once_it_is_clean_the_rest_lands() {
 #[test]
 fn a_running_orchestrator_lands_what_another_process_asks_for() {
     let place = Place::new();
-    let plan = place.plan(&["a", "slow"], "end");
+    let plan = place.plan_with("end.json", &["a", "slow"], &[("land", "end")]);
     let mut child =
         place.command(&["run", plan.to_str().unwrap()]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("a merged")));
-    let id = place.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned();
+    let id = place.newest();
     let output = place.enki(&["land", &id]);
     assert_eq!(code(&output), 0, "{}", both(&output));
     assert_eq!(git(&place.root, &["show", "main:a.txt"]), "by a\n");
-    fs::write(place.gate(), "").unwrap();
+    place.open_gate();
     lines.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

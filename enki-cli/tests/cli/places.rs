@@ -1,9 +1,9 @@
 //! Where work can be done and where it can land: folders without git, and branches of a remote.
 
-use crate::common::{call, call_with, enki, git, repository};
+use crate::common::{Place, both, call, call_with, git, repository};
 use enki_cli::Exit;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 /// Appends to `all.txt` and makes a file of its own.
@@ -14,50 +14,20 @@ echo "by $ENKI_STEP_ID" >>all.txt
 mkdir -p made && echo "$ENKI_STEP_ID" >"made/$ENKI_STEP_ID.txt"
 "#;
 
-struct Place {
-    dir: tempfile::TempDir,
-    root: PathBuf,
+/// A folder without anything of git.
+fn folder() -> Place {
+    Place::folder("folder", AGENT)
 }
 
-impl Place {
-    /// A folder without anything of git.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("folder");
-        for made in [&root, &dir.path().join("home")] {
-            fs::create_dir_all(made).unwrap();
-        }
-        fs::write(dir.path().join("agent.sh"), AGENT).unwrap();
-        let step = |id: &str, needs: &[&str]| serde_json::json!({"id": id, "title": format!("Step {id}"), "description": "Do it.", "needs": needs});
-        let plan =
-            serde_json::json!({"title": "Three", "steps": [step("a", &[]), step("b", &["a"]), step("c", &["b"])]});
-        fs::write(dir.path().join("plan.json"), plan.to_string()).unwrap();
-        Self { dir, root }
-    }
-
-    /// `meanwhile` is what the person does while step b is at work.
-    fn settings(&self, meanwhile: &str) {
-        let agent = self.dir.path().join("agent.sh");
-        let text = format!("[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\nenv = {{ MEANWHILE = {meanwhile:?} }}\n");
-        fs::write(self.root.join(".enki/enki.toml"), text).unwrap();
-    }
-
-    fn enki(&self, args: &[&str]) -> Output {
-        enki(&self.root).env("HOME", self.dir.path().join("home")).args(args).output().unwrap()
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        let plan = self.dir.path().join("plan.json");
-        self.enki(&[&["run", plan.to_str().unwrap()], more].concat())
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.root.join(path)).unwrap()
-    }
+/// `meanwhile` is what the person does while step b is at work.
+fn settings(place: &Place, meanwhile: &str) {
+    place.settings_with(&[("MEANWHILE", meanwhile)], "");
 }
 
-fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+/// Runs three steps in a row.
+fn run(place: &Place, more: &[&str]) -> Output {
+    let plan = place.plan("plan.json", &["a", "b: a", "c: b"]);
+    place.enki(&[&["run", plan.to_str().unwrap()], more].concat())
 }
 
 fn names(root: &Path) -> Vec<String> {
@@ -69,9 +39,9 @@ fn names(root: &Path) -> Vec<String> {
 
 #[test]
 fn a_folder_without_git_is_worked_on_after_init_and_nothing_else_is_left_in_it() {
-    let place = Place::new();
+    let place = folder();
     fs::write(place.root.join("all.txt"), "mine\n").unwrap();
-    let refused = place.run(&[]);
+    let refused = run(&place, &[]);
     assert_eq!(refused.status.code(), Some(3), "{}", both(&refused));
     assert!(both(&refused).contains("`enki init`"), "{}", both(&refused));
     assert_eq!(names(&place.root), ["all.txt"]);
@@ -84,17 +54,16 @@ fn a_folder_without_git_is_worked_on_after_init_and_nothing_else_is_left_in_it()
     let all = place.root.join("all.txt");
     let edit =
         format!("echo notes >'{0}/notes.txt'; sed -i '1s/^/first\\n/' '{1}'", place.root.display(), all.display());
-    place.settings(&edit);
-    let output = place.run(&[]);
+    settings(&place, &edit);
+    let output = run(&place, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", both(&output));
     // What the person wrote meanwhile and what the steps did are both there.
-    assert_eq!(place.read("all.txt"), "first\nmine\nby a\nby b\nby c\n");
+    assert_eq!(fs::read_to_string(all).unwrap(), "first\nmine\nby a\nby b\nby c\n");
     assert_eq!(names(&place.root), [".enki", "all.txt", "made", "notes.txt"]);
     assert_eq!(names(&place.root.join("made")), ["a.txt", "b.txt", "c.txt"]);
     let status = place.enki(&["status"]);
     assert!(both(&status).contains("3 done") || both(&status).contains("done"), "{}", both(&status));
-    let below =
-        enki(&place.root.join("made")).env("HOME", place.dir.path().join("home")).arg("status").output().unwrap();
+    let below = place.command_in(&place.root.join("made"), &["status"]).output().unwrap();
     assert_eq!(below.status.code(), Some(0), "{}", both(&below));
 }
 
@@ -119,7 +88,7 @@ fn init_refuses_the_home_folder_and_the_root_with_the_reason() {
 
 #[test]
 fn a_run_lands_on_a_branch_of_the_remote() {
-    let place = Place::new();
+    let place = folder();
     repository(&place.root);
     let server = place.dir.path().join("server.git");
     git(place.dir.path(), &["init", "-q", "--bare", server.to_str().unwrap()]);
@@ -136,14 +105,14 @@ fn a_run_lands_on_a_branch_of_the_remote() {
         "git {me} commit -q --allow-empty -m theirs && {}",
         retry.replace("git pull", &format!("git {me} pull"))
     );
-    place.settings(&format!("cd '{}' && {push}", other.display()));
+    settings(&place, &format!("cd '{}' && {push}", other.display()));
 
     for (target, named) in [("upstream:main", "origin:main"), ("origin:nope", "origin:main"), ("origin/main", "main")] {
-        let refused = place.run(&["--target", target]);
+        let refused = run(&place, &["--target", target]);
         assert_eq!(refused.status.code(), Some(2), "{}", both(&refused));
         assert!(both(&refused).contains(named), "{}", both(&refused));
     }
-    let output = place.run(&["--target", "origin:main"]);
+    let output = run(&place, &["--target", "origin:main"]);
     assert_eq!(output.status.code(), Some(0), "{}", both(&output));
     assert!(both(&output).contains("origin:main is at "), "{}", both(&output));
     let log = git(&server, &["log", "--format=%s", "main"]);

@@ -1,87 +1,13 @@
 //! Whole runs with the binary, real git, the real store and a script as the agent.
 
-use crate::common::{enki, git, repository};
+use crate::common::{Place, both, code, enki, git};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// A project whose agent is a script: what a step does follows from its id.
-struct Place {
-    dir: tempfile::TempDir,
-    root: PathBuf,
-}
-
-const AGENT: &str = r#"#!/bin/sh
-cat >/dev/null
-case $ENKI_STEP_ID in
-slow*) echo "at work"; while [ ! -e "$GATE" ]; do sleep 0.02; done; echo x >"$ENKI_STEP_ID.txt" ;;
-fail*) echo "cannot do it" >&2; exit 3 ;;
-noop*) ;;
-bad*) echo broken >broken ;;
-*) echo "by $ENKI_STEP_ID" >"$ENKI_STEP_ID.txt"; echo "[OUTPUT]made $ENKI_STEP_ID.txt[/OUTPUT]" ;;
-esac
-"#;
-
 impl Place {
-    fn new() -> Self {
-        Self::below("project")
-    }
-
-    fn below(path: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = repository(&dir.path().join(path));
-        fs::write(dir.path().join("agent.sh"), AGENT).unwrap();
-        fs::create_dir_all(dir.path().join("home")).unwrap();
-        let place = Self { dir, root };
-        fs::create_dir(place.root.join(".enki")).unwrap();
-        place.settings("");
-        place
-    }
-
-    fn settings(&self, more: &str) {
-        let agent = self.dir.path().join("agent.sh");
-        let gate = self.gate();
-        let text = format!("[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\nenv = {{ GATE = {gate:?} }}\n{more}");
-        fs::write(self.root.join(".enki/enki.toml"), text).unwrap();
-    }
-
-    /// Slow steps wait until this file is there.
-    fn gate(&self) -> PathBuf {
-        self.dir.path().join("gate")
-    }
-
-    fn open_gate(&self) {
-        fs::write(self.gate(), "").unwrap();
-    }
-
-    /// A plan file; each step as `id`, `id!` for a checkpoint, or `id: need need`.
-    fn plan(&self, name: &str, steps: &[&str]) -> PathBuf {
-        let step = |text: &&str| {
-            let (id, needs) = text.split_once(':').unwrap_or((text, ""));
-            let needs: Vec<&str> = needs.split_whitespace().collect();
-            let plain = id.trim_end_matches('!');
-            serde_json::json!({"id": plain, "title": format!("Step {plain}"), "description": "Do it.", "needs": needs,
-                "checkpoint": id.ends_with('!')})
-        };
-        let plan = serde_json::json!({"title": "A plan", "steps": steps.iter().map(step).collect::<Vec<_>>()});
-        let path = self.dir.path().join(name);
-        fs::write(&path, plan.to_string()).unwrap();
-        path
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = enki(&self.root);
-        command.env("HOME", self.dir.path().join("home")).args(args);
-        command
-    }
-
-    fn enki(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
     /// Starts a run that waits in its slow step.
     fn start(&self, args: &[&str]) -> Child {
         let mut child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -97,26 +23,9 @@ impl Place {
         child
     }
 
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.enki(&[args, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", both(&output)))
-    }
-
-    fn newest(&self) -> String {
-        self.json(&["status"])["executions"][0]["id"].as_str().unwrap().to_owned()
-    }
-
     fn log(&self) -> String {
         git(&self.root, &["log", "--format=%s", "main"])
     }
-}
-
-fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
 }
 
 fn signal(child: &Child, name: &str) {
@@ -166,7 +75,7 @@ fn a_landed_commit_has_the_suffix_that_is_configured() {
     assert_eq!(trailers.trim(), "Enki-Task,Enki-Attempt");
 
     place.settings("[git]\ncommit_suffix = \"\"\n");
-    fs::write(place.dir.path().join("agent.sh"), "cat >/dev/null\necho 2 >two.txt\n").unwrap();
+    place.agent("cat >/dev/null\necho 2 >two.txt\n");
     let output = place.enki(&["run", "--task", "Two"]);
     assert!(code(&output) == 0 && !both(&output).contains("no effect"), "{}", both(&output));
     let message = git(&place.root, &["log", "-1", "--format=%B"]);
@@ -178,7 +87,7 @@ fn agents_work_in_the_folder_that_is_configured() {
     let place = Place::new();
     let root = place.dir.path().canonicalize().unwrap().join("work");
     place.settings(&format!("[workspace]\nroot = {root:?}\n"));
-    fs::write(place.dir.path().join("agent.sh"), "cat >/dev/null\npwd >where.txt\n").unwrap();
+    place.agent("cat >/dev/null\npwd >where.txt\n");
     let output = place.enki(&["run", "--task", "T"]);
     assert!(code(&output) == 0 && !both(&output).contains("no effect"), "{}", both(&output));
     let worked_in = fs::read_to_string(place.root.join("where.txt")).unwrap();
@@ -206,7 +115,7 @@ fn an_agent_without_its_git_does_not_find_the_repository_around_it() {
     let place = Place::new();
     let script = "cat >/dev/null\ngit rev-parse --show-toplevel >own.txt || exit 4\nrm -rf .git\n\
                   if git rev-parse --show-toplevel >above.txt 2>&1; then exit 5; fi\n";
-    fs::write(place.dir.path().join("agent.sh"), script).unwrap();
+    place.agent(script);
     let output = place.enki(&["run", "--task", "T"]);
     assert_eq!(code(&output), 0, "{}", both(&output));
     let read = |name: &str| fs::read_to_string(place.root.join(name)).unwrap();
@@ -418,7 +327,7 @@ fn a_killed_orchestrator_is_taken_up_at_once() {
 fn killed_five_times_each_task_lands_exactly_once() {
     let place = Place::new();
     let script = "cat >/dev/null\nsleep 0.05\necho \"by $ENKI_STEP_ID\" >\"$ENKI_STEP_ID.txt\"\n";
-    fs::write(place.dir.path().join("agent.sh"), script).unwrap();
+    place.agent(script);
     let steps = ["s1", "s2: s1", "s3: s1", "s4: s2 s3", "s5", "s6: s5", "s7: s4 s6", "s8"];
     let plan = place.plan("p.json", &steps);
     let args = ["run", plan.to_str().unwrap(), "--json"];
