@@ -302,6 +302,32 @@ async fn a_secret_of_the_host_does_not_pass_and_the_mark_does() {
     assert_eq!(lines, ["ENKI_PROJECT=project-1", &mark, "LC_ALL=C", "MINE=yes", "PATH=/usr/bin:/bin"]);
 }
 
+/// Where the descriptors of a shell lead, beside the three that it is given.
+const DESCRIPTORS: &str =
+    "for fd in /proc/$$/fd/*; do case ${fd##*/} in 0|1|2) ;; *) test -L $fd && readlink $fd ;; esac; done; true";
+
+#[tokio::test]
+async fn a_child_has_no_descriptor_of_ours() {
+    // What this program was itself started with is not ours.
+    let from_outside = std::process::Command::new("sh").args(["-c", DESCRIPTORS]).output().unwrap().stdout;
+    let dir = tempfile::tempdir().unwrap();
+    let store = std::fs::File::create(dir.path().join("store")).unwrap();
+    store.lock().unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+    let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let beside = sh("beside", "sleep 1000").log(dir.path().join("beside.log"), LogLimits::default());
+    let beside = beside.stdin(vec![b'p'; 1 << 20]).start().await.unwrap();
+    let spawn = sh("descriptors", &format!("{DESCRIPTORS}; echo end"));
+    let spawn = spawn.log(dir.path().join("log"), LogLimits::default()).collect(dir.path().join("handed/over"), 10);
+    let ended = run(spawn).await;
+    let seen: Vec<&str> = stdout(&ended).lines().collect();
+    let from_outside = String::from_utf8(from_outside).unwrap();
+    assert_eq!(seen, from_outside.lines().chain(["end"]).collect::<Vec<_>>());
+    beside.stop(Duration::ZERO);
+    beside.wait().await;
+    drop((store, socket, near, far));
+}
+
 #[tokio::test]
 async fn a_program_that_cannot_run_is_named_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();

@@ -55,6 +55,7 @@ mod tests {
 
     all! {
         a_supervised_child_is_like_any_other
+        a_supervised_child_has_neither_descriptors_nor_variables_that_are_not_its_own
         who_left_every_trace_behind_dies_with_the_normal_end
         a_polite_stop_reaches_the_agent
         an_interrupt_reaches_the_agent
@@ -124,6 +125,27 @@ mod tests {
         let text = String::from_utf8(ended.stdout_tail).unwrap();
         let pid = text.lines().last().unwrap();
         assert_eq!(text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), [pid; 3]);
+    }
+
+    async fn a_supervised_child_has_neither_descriptors_nor_variables_that_are_not_its_own() {
+        let list =
+            "for fd in /proc/$$/fd/*; do case ${fd##*/} in 0|1|2) ;; *) test -L $fd && readlink $fd ;; esac; done; env";
+        // What this program was itself started with is not ours.
+        let script = list.replace("; env", "");
+        let from_outside = Command::new("sh").args(["-c", &script]).output().unwrap().stdout;
+        let dir = tempfile::tempdir().unwrap();
+        let store = std::fs::File::create(dir.path().join("store")).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        let spawn = sh("own", list).log(dir.path().join("log"), enki_process::LogLimits::default());
+        let ended = run(spawn.env("MINE", "yes")).await;
+        let text = String::from_utf8(ended.stdout_tail).unwrap();
+        let text = text.strip_prefix(std::str::from_utf8(&from_outside).unwrap()).expect(&text);
+        let mut names: Vec<&str> = text.lines().map(|line| line.split('=').next().unwrap()).collect();
+        // The shell's own.
+        names.retain(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+        names.sort_unstable();
+        assert_eq!(names, ["ENKI_RUN", "MINE", "PATH"]);
+        drop((store, socket));
     }
 
     async fn who_left_every_trace_behind_dies_with_the_normal_end() {
