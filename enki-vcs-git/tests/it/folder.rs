@@ -324,12 +324,7 @@ async fn an_interrupted_landing_is_undone_or_finished() {
     let git = which_git();
     let landing = repo.root.join(".enki/project.git/landing");
     // The git that moves the branch fails once all files are in place: what is on the disk then is what a kill leaves.
-    let (kept, root) = (repo.dir.path().join("kept"), repo.root.display());
-    let script = format!(
-        "case \"$*\" in *update-ref*refs/heads/main*) cp -a '{root}' '{}'; exit 1;; esac\nexec {} \"$@\"",
-        kept.display(),
-        git.display()
-    );
+    let script = format!("case \"$*\" in *update-ref*refs/heads/main*) exit 1;; esac\nexec {} \"$@\"", git.display());
     let project = GitProject::open(&repo.root, with_git(&repo, &script)).unwrap();
     project.refinery().publish(&main(), base, &candidate).await.unwrap_err();
     assert!(landing.join("journal.json").exists());
@@ -345,15 +340,54 @@ async fn an_interrupted_landing_is_undone_or_finished() {
     assert_eq!(publish(&repo, base, &candidate).await, Publish::Published);
 
     // Finished, if the branch had moved.
-    fs::remove_dir_all(&repo.root).unwrap();
-    fs::rename(&kept, &repo.root).unwrap();
-    assert!(landing.join("journal.json").exists() && tip(&repo) == base);
-    own(&repo, &["update-ref", "refs/heads/main", &candidate.commit.to_string()]);
-    assert_eq!(publish(&repo, base, &candidate).await, Publish::Published);
+    let repo = folder();
+    let (base, candidate, _) = ready(&repo, &edits).await;
+    let script = format!(
+        "case \"$*\" in *update-ref*refs/heads/main*) {0} \"$@\"; exit 1;; esac\nexec {0} \"$@\"",
+        git.display()
+    );
+    let project = GitProject::open(&repo.root, with_git(&repo, &script)).unwrap();
+    project.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+    let landing = repo.root.join(".enki/project.git/landing");
+    assert!(landing.join("journal.json").exists() && tip(&repo) == candidate.commit);
     let recorded = repo.project().record_folder().unwrap().unwrap();
     assert!(!recorded.new && recorded.commit == candidate.commit, "{recorded:?}");
     assert_eq!(names(&repo.root), ["a.txt", "new/b.txt", "src/lib.rs"]);
+    assert_eq!((repo.read("a.txt"), repo.read("src/lib.rs")), ("changed\n".to_owned(), "// other\n".to_owned()));
     assert!(!landing.exists());
+    assert_eq!(publish(&repo, base, &candidate).await, Publish::Published);
+}
+
+/// Its settings would say what git runs.
+#[test]
+fn a_git_directory_of_another_user_is_refused() {
+    let repo = folder();
+    let git_dir = repo.root.join(".enki/project.git");
+    if std::os::unix::fs::chown(&git_dir, Some(4711), None).is_err() {
+        println!("skipped: this user may not give files away");
+        return;
+    }
+    let error = repo.try_open().unwrap_err();
+    assert!(error.to_string().contains("is not a folder of this user"), "{error}");
+}
+
+/// An editor had the old file open, and wrote into it after the landing had moved it away; and the person has written
+/// the new one already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_written_after_it_was_moved_away_is_kept() {
+    let repo = folder();
+    let (base, candidate, _) = ready(&repo, &[("a.txt", "changed\n")]).await;
+    let git = which_git();
+    let script = format!("case \"$*\" in *update-ref*refs/heads/main*) exit 1;; esac\nexec {} \"$@\"", git.display());
+    let project = GitProject::open(&repo.root, with_git(&repo, &script)).unwrap();
+    let mut editor = fs::File::options().append(true).open(repo.root.join("a.txt")).unwrap();
+    project.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+    std::io::Write::write_all(&mut editor, b"from the editor\n").unwrap();
+    repo.write("a.txt", "mine\n");
+    repo.project().record_folder().unwrap().unwrap();
+    assert_eq!((repo.read("a.txt"), own(&repo, &["show", "main:a.txt"])), ("mine\n".to_owned(), "mine".to_owned()));
+    let kept = repo.root.join(".enki/project.git/kept/1/out/0");
+    assert_eq!(fs::read_to_string(kept).unwrap(), "one\ntwo\nthree\nfrom the editor\n");
 }
 
 /// The person's edit between the landing's look and its move of the file.

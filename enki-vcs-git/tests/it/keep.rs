@@ -177,6 +177,99 @@ async fn a_ref_or_folder_without_a_row_is_shown_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_go_stays_also_when_it_is_freed_by_mistake() {
+    let repo = Repo::new();
+    landed(&repo).await;
+    // A capture whose workspace is gone: nothing but the verdict protects it.
+    let unmerged = repo.change("b", repo.head("main"), &[("b.txt", "b\n")]).await.commit;
+    fs::remove_dir_all(repo.root.join(".enki/copies").join(task("b").to_string())).unwrap();
+    fs::remove_dir_all(repo.root.join(format!(".enki/capture/{}.git", task("b")))).unwrap();
+    // On main, but the store knows no execution of it.
+    let foreign = ExecutionId::new(0xf0);
+    repo.git(&["branch", &format!("enki/{foreign}"), "main"]);
+    repo.git(&["update-ref", &format!("refs/enki/archive/{unmerged}"), &unmerged.to_string()]);
+    let keep = keep(&repo, known(Life::Over, &["a", "b"]));
+    let items = keep.survey().unwrap();
+    assert_eq!(find(&items, &format!("enki/{foreign}")).verdict, Verdict::Foreign);
+    assert_eq!(find(&items, &task("b").to_string()).verdict, Verdict::Unmerged { commits: vec![unmerged] });
+    let before = refs(&repo);
+    let stay: Vec<&Item> = items.iter().filter(|item| !item.verdict.may_go()).collect();
+    assert!(stay.len() >= 3, "{stay:#?}");
+    for item in stay {
+        assert!(matches!(keep.free(item).unwrap(), Freed::Stays(_)), "{item:?}");
+    }
+    assert_eq!(refs(&repo), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_execution_still_needs_stays_although_it_is_on_the_target() {
+    let repo = Repo::new();
+    landed(&repo).await;
+    // A candidate of no single task, as of several steps or of a landing.
+    let first = repo.head("main~");
+    let anchor = format!("refs/enki/anchor/{first}");
+    repo.git(&["update-ref", &anchor, &first.to_string()]);
+    // Another execution is open: its merge queue may look for any candidate.
+    let mut two = known(Life::Over, &["a"]);
+    two.executions.insert(ExecutionId::new(0xf0), Life::Open);
+    let survey = keep(&repo, two.clone()).survey().unwrap();
+    assert_eq!(find(&survey, "candidates in use").verdict, Verdict::Live);
+    // And the person looks at the integration branch.
+    let beside = repo.dir.path().join("beside");
+    repo.git(&["worktree", "add", "-q", beside.to_str().unwrap(), integration().as_str()]);
+    free(&keep(&repo, two));
+    assert_eq!(refs(&repo), [anchor, integration().full_ref()]);
+    repo.git(&["worktree", "remove", beside.to_str().unwrap()]);
+    free(&keep(&repo, known(Life::Over, &["a"])));
+    assert_eq!(refs(&repo), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_on_an_integration_branch_that_has_not_landed_waits_with_it() {
+    let repo = Repo::new();
+    let base = repo.refinery().open(&main(), &integration()).await.unwrap();
+    let change = repo.change("a", base, &[("new.txt", "new\n")]).await;
+    merge(&repo, &integration(), change).await;
+    let keep = keep(&repo, known(Life::Over, &["a"]));
+    let items = keep.survey().unwrap();
+    assert!(matches!(find(&items, &EXECUTION.to_string()).verdict, Verdict::Unmerged { .. }));
+    let item = find(&items, &task("a").to_string());
+    assert_eq!(item.verdict, Verdict::Live, "{}", item.why);
+    assert!(matches!(keep.give_up(item).unwrap(), Freed::Stays(_)));
+    assert_eq!(free(&keep), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refinery_stays_while_a_folder_that_borrows_from_it_does() {
+    let repo = Repo::new();
+    landed(&repo).await;
+    let workspaces = repo.project().with_options(|options| options.pool = 1).workspaces();
+    workspaces.prepare(repo.head("main"), 1).await;
+    let keep = workspaces.keep(known(Life::Over, &["a"]));
+    let refinery = find(&keep.survey().unwrap(), "refinery.git").clone();
+    assert_eq!(refinery.verdict, Verdict::Derived);
+    assert!(matches!(keep.free(&refinery).unwrap(), Freed::Stays(_)), "a prepared workspace is there");
+    assert!(repo.root.join(".enki/refinery.git").exists());
+    free(&keep);
+    assert!(!repo.root.join(".enki/refinery.git").exists());
+}
+
+#[test]
+fn old_logs_go_but_not_those_of_an_open_execution() {
+    let repo = Repo::new();
+    repo.project().ensure_enki_dir().unwrap();
+    let log = repo.root.join(format!(".enki/logs/{EXECUTION}"));
+    fs::create_dir(&log).unwrap();
+    fs::write(log.join("a"), "x").unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(&log).unwrap().set_modified(long_ago).unwrap();
+    free(&keep(&repo, known(Life::Open, &["a"])));
+    assert!(log.exists());
+    assert_eq!(free(&keep(&repo, known(Life::Over, &["a"]))), ["logs"]);
+    assert!(!log.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_superseded_capture_is_archived_and_a_part_of_the_merged_one_is_not() {
     let repo = Repo::new();
     let base = repo.head("main");

@@ -189,8 +189,8 @@ fn with_submodule() -> (Repo, Repo, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pointer_of_a_submodule_survives_a_step() {
     let (repo, library, pointer) = with_submodule();
-    let warnings = repo.project().facts().warnings.join("; ");
-    assert!(warnings.contains("submodules"), "{warnings}");
+    let facts = repo.project().facts().clone();
+    assert!(facts.submodules && facts.warnings.join("; ").contains("submodules"), "{facts:?}");
     lands(&repo).await;
     assert_eq!(repo.git(&["rev-parse", "main:lib"]), pointer);
     assert_eq!(repo.read("lib/a.txt"), "one\ntwo\nthree\n");
@@ -200,6 +200,7 @@ async fn the_pointer_of_a_submodule_survives_a_step() {
     let made = workspaces.create(&spec).await.unwrap();
     assert_eq!(fs::read_dir(made.path.join("lib")).unwrap().count(), 0);
     fs::remove_dir(made.path.join("lib")).unwrap();
+    assert_eq!(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap(), Capture::NoChange);
     // Nor has one that checks it out to build with it.
     repo.git_in(&made.path, &["clone", "-q", &library.root.display().to_string(), "lib"]);
     write(&made.path, "c.txt", "c\n");

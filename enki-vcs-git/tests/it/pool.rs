@@ -221,6 +221,72 @@ async fn a_pooled_workspace_shows_nothing_of_its_last_user() {
     assert_eq!(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap(), Capture::NoChange);
 }
 
+/// Files that somebody makes in such a folder inherit what it was given.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn a_folder_with_attributes_or_another_owner_is_made_anew() {
+    type Hurt = fn(&Path) -> bool;
+    let attribute =
+        |path: &Path| rustix::fs::setxattr(path, "user.mine", b"x", rustix::fs::XattrFlags::empty()).is_ok();
+    let owner = |path: &Path| std::os::unix::fs::chown(path, Some(4711), None).is_ok();
+    let kinds = [("an attribute", attribute as Hurt), ("an owner", owner as Hurt)];
+    for ((what, hurt), inner) in kinds.into_iter().flat_map(|kind| [(kind, true), (kind, false)]) {
+        let repo = Repo::new();
+        let base = repo.head("main");
+        let workspaces = prepare_one(&repo, base).await;
+        age(&repo, 1);
+        let work = workspaces.create(&fresh_at("a", base)).await.unwrap().path;
+        // Held open, so that its number is not given again.
+        let held = File::open(work.join("src/lib.rs")).unwrap();
+        let before = held.metadata().unwrap().ino();
+        if !hurt(&if inner { work.join("src") } else { work.clone() }) {
+            println!("skipped: {what} cannot be given here");
+            continue;
+        }
+        put_back(&repo, "a", 1);
+        workspaces.prepare(base, 1).await;
+        assert_eq!(ready(&repo), [1]);
+        let work = entry(&repo, 1).join("work");
+        assert_eq!(paths(&work), FILES);
+        assert_ne!(inode(work.join("src/lib.rs")), before, "{what}, inner: {inner}");
+        let mut names = [0; 100];
+        for folder in [work.join("src"), work] {
+            let length = rustix::fs::listxattr(&folder, &mut names[..]).unwrap();
+            assert!(!names[..length].starts_with(b"user."), "{what}, inner: {inner}");
+            assert_ne!(folder.metadata().unwrap().uid(), 4711);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_nobody_can_vouch_for_is_written_anew() {
+    let repo = Repo::new();
+    let base = repo.head("main");
+    for doubtful in ["changed just before the notes", "another start of the machine"] {
+        let workspaces = with(&repo, |options| options.pool = 1);
+        workspaces.prepare(base, 1).await;
+        let notes = entry(&repo, 1).join("git/enki-manifest");
+        // Held open, so that its number is not given again.
+        let held = File::open(entry(&repo, 1).join("work/a.txt")).unwrap();
+        let meta = held.metadata().unwrap();
+        if doubtful.starts_with("changed") {
+            let changed = Duration::new(meta.ctime().try_into().unwrap(), meta.ctime_nsec().try_into().unwrap());
+            let written = SystemTime::UNIX_EPOCH + changed + Duration::from_millis(40);
+            File::options().append(true).open(&notes).unwrap().set_modified(written).unwrap();
+        } else {
+            let text = fs::read(&notes).unwrap();
+            let end = text.iter().position(|b| *b == 0).unwrap();
+            fs::write(&notes, [b"b 0 0 0 another", &text[end..]].concat()).unwrap();
+            age(&repo, 1);
+        }
+        fs::remove_file(entry(&repo, 1).join("ready.json")).unwrap();
+        workspaces.prepare(base, 1).await;
+        assert_eq!(ready(&repo), [1]);
+        assert_ne!(inode(entry(&repo, 1).join("work/a.txt")), meta.ino(), "{doubtful}");
+        assert_eq!(paths(&entry(&repo, 1).join("work")), FILES);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_whose_notes_are_damaged_is_made_anew() {
     let repo = Repo::new();

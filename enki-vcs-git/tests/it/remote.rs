@@ -67,6 +67,8 @@ async fn the_work_begins_at_the_head_of_the_remote_and_is_pushed_there() {
     let local = pair.repo.head("main");
     let (base, candidate) = pair.ready().await;
     assert_eq!(base, now);
+    // They fetch when they want to.
+    assert_eq!(pair.repo.head("refs/remotes/origin/main"), local);
     assert_eq!(pair.publish(base, &candidate).await.unwrap(), Publish::Published);
     assert_eq!(pair.at_server(), candidate.commit);
     // Nothing of the person's moved but what their own push moves.
@@ -96,6 +98,26 @@ async fn a_remote_that_moved_in_between_keeps_what_it_has() {
     let next = pair.repo.candidate(candidate.commit, &[change]).await;
     assert_eq!(pair.publish(candidate.commit, &next).await.unwrap(), Publish::Moved { now: None });
     assert_eq!(pair.repo.refinery().inspect(&there(), None).await.unwrap().head, None);
+}
+
+/// A push runs what the person's git is set up to run.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_pushed_with_settings_that_changed_since_enki_was_started() {
+    let pair = Pair::new();
+    let (base, candidate) = pair.ready().await;
+    let project = pair.repo.project();
+    let workspaces = project.workspaces();
+    let spec = spec("b", 1, enki_core::workspace::Start::Fresh { base });
+    enki_core::workspace::WorkspaceProvider::create(&workspaces, &spec).await.unwrap();
+    let canary = pair.repo.dir.path().join("canary");
+    write_program(&pair.repo.root.join(".git/hooks/pre-push"), &format!("touch '{}'", canary.display()));
+    let published = project.refinery().publish(&there(), base, &candidate).await.unwrap();
+    let Publish::Blocked { reason, command } = published else { panic!("{published:?}") };
+    assert!(
+        reason.contains("hooks/pre-push was added") && command.starts_with("git push origin "),
+        "{reason}, {command}"
+    );
+    assert!(pair.at_server() == base && !canary.exists());
 }
 
 /// Killed between the push and its answer.

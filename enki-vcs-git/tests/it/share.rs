@@ -60,6 +60,7 @@ async fn what_git_would_see_or_what_leads_elsewhere_is_not_shared() {
     let repo = Repo::new();
     repo.write("target/kept.txt", "x\n");
     repo.git(&["add", "-f", "target/kept.txt"]);
+    repo.write(".gitignore", "target/\n/linked\n/.enki/\n");
     repo.commit("a tracked file in an ignored folder");
     repo.write("target/more.txt", "x\n");
     repo.write("seen/file", "x\n");
@@ -67,12 +68,14 @@ async fn what_git_would_see_or_what_leads_elsewhere_is_not_shared() {
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), "x").unwrap();
     symlink(&outside, repo.root.join("linked")).unwrap();
-    fs::write(repo.root.join(".git/info/exclude"), "/.enki/\n/linked\n/seen\n").unwrap();
+    // Ignored for the person alone: in the workspace git would see it.
+    fs::write(repo.root.join(".git/info/exclude"), "/.enki/\n/seen\n").unwrap();
+    write(&repo.project().ensure_enki_dir().unwrap(), "logs/file", "x\n");
     let folders =
         ["seen", "target", "linked", "../outside", outside.to_str().unwrap(), ".git", ".enki/logs", "a/../target", ""];
     let work = created(&repo, &sharing(&repo, &folders, |_| {}), "a").await;
     assert!(work.join("target/kept.txt").exists() && !work.join("target/more.txt").exists());
-    for folder in ["seen", "linked", "outside"] {
+    for folder in ["seen", "linked", "outside", ".enki/logs"] {
         assert!(fs::symlink_metadata(work.join(folder)).is_err(), "{folder}");
     }
 }
@@ -128,4 +131,90 @@ async fn a_prepared_workspace_has_its_caches_and_a_used_one_gets_them_anew() {
     let work = repo.root.join(".enki/pool/1/work");
     assert_eq!(fs::read_to_string(work.join("target/cache")).unwrap(), "second\n");
     assert!(!work.join("target/more").exists());
+}
+
+/// A file system of its own that shares blocks. It goes when this does, so it has to be made before what is on it.
+#[cfg(target_os = "linux")]
+struct Mount {
+    dir: tempfile::TempDir,
+}
+
+#[cfg(target_os = "linux")]
+impl Mount {
+    /// Tells the reason if this machine has not what it needs.
+    fn new() -> Result<Self, String> {
+        let mount = Self { dir: tempfile::tempdir().unwrap() };
+        let (image, at) = (mount.dir.path().join("image"), mount.at());
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        let xfs = run("mkfs.xfs", &["-q".as_ref(), "-m".as_ref(), "reflink=1".as_ref(), image.as_ref()]);
+        if let Err(why) = xfs {
+            run("mkfs.btrfs", &["-q".as_ref(), image.as_ref()]).map_err(|other| format!("{why}; {other}"))?;
+        }
+        run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()])?;
+        Ok(mount)
+    }
+
+    fn at(&self) -> PathBuf {
+        self.dir.path().join("at")
+    }
+
+    /// Bytes that are in use, once all is written.
+    fn used(&self) -> u64 {
+        let folder = fs::File::open(self.at()).unwrap();
+        rustix::fs::syncfs(&folder).unwrap();
+        let stat = rustix::fs::fstatvfs(&folder).unwrap();
+        (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if run("umount", &[self.at().as_ref()]).is_err() {
+            // Never mounted, or still in use: then it goes when nobody uses it any more.
+            run("umount", &["-l".as_ref(), self.at().as_ref()]).ok();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "a test makes a file system")]
+fn run(program: &str, args: &[&std::ffi::OsStr]) -> Result<(), String> {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    match std::process::Command::new(program).args(args).env("PATH", path).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn where_the_file_system_can_blocks_are_shared_until_one_of_the_two_is_written() {
+    const SIZE: usize = 64 << 20;
+    let mount = match Mount::new() {
+        Ok(mount) => mount,
+        Err(why) => return println!("skipped: no file system that shares blocks can be made here: {why}"),
+    };
+    let repo = Repo::inside(&mount.at());
+    fs::create_dir_all(repo.root.join("target")).unwrap();
+    let bytes: Vec<u8> = (0u32..).map(|n| (n / 4096 + n).to_le_bytes()[0]).take(SIZE).collect();
+    fs::write(repo.root.join("target/big"), &bytes).unwrap();
+    // Nothing at all may be copied byte by byte.
+    let workspaces = sharing(&repo, &["target"], |options| options.share_limit = (0, 0));
+    let before = mount.used();
+    let work = created(&repo, &workspaces, "a").await;
+    let copy = work.join("target/big");
+    assert!(fs::read(&copy).unwrap() == bytes);
+    let grown = mount.used().saturating_sub(before);
+    assert!(grown < SIZE as u64 / 2, "{grown} bytes more are in use");
+
+    let file = fs::File::options().write(true).open(&copy).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[b'!'; 8192], 4096).unwrap();
+    drop(file);
+    assert!(fs::read(repo.root.join("target/big")).unwrap() == bytes, "what an agent writes is its own");
+    fs::write(repo.root.join("target/big"), "new\n").unwrap();
+    let copied = fs::read(&copy).unwrap();
+    assert!(copied[4096..12288] == [b'!'; 8192] && copied[12288..] == bytes[12288..]);
 }

@@ -29,19 +29,31 @@ impl Repo {
     }
 
     pub(crate) fn with(name: impl AsRef<OsStr>, init: &[&str]) -> Self {
-        let repo = Self::bare_folder(name);
-        repo.git(&[&["init", "-q", "-b", "main"], init].concat());
-        repo.write("a.txt", "one\ntwo\nthree\n");
-        repo.write("src/lib.rs", "// lib\n");
-        repo.write(".gitignore", "target/\n");
-        repo.commit("first");
-        repo
+        Self::bare_folder(name).begun(init)
+    }
+
+    /// The same on the file system of that folder.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn inside(folder: &Path) -> Self {
+        Self::bare(tempfile::tempdir_in(folder).unwrap(), "p".as_ref()).begun(&[])
+    }
+
+    fn begun(self, init: &[&str]) -> Self {
+        self.git(&[&["init", "-q", "-b", "main"], init].concat());
+        self.write("a.txt", "one\ntwo\nthree\n");
+        self.write("src/lib.rs", "// lib\n");
+        self.write(".gitignore", "target/\n");
+        self.commit("first");
+        self
     }
 
     /// An empty folder, and a home.
     pub(crate) fn bare_folder(name: impl AsRef<OsStr>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap().join(name.as_ref());
+        Self::bare(tempfile::tempdir().unwrap(), name.as_ref())
+    }
+
+    fn bare(dir: TempDir, name: &OsStr) -> Self {
+        let root = dir.path().canonicalize().unwrap().join(name);
         fs::create_dir_all(&root).unwrap();
         fs::create_dir_all(dir.path().join("home")).unwrap();
         Self { dir, root }
