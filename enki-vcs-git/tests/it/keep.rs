@@ -344,6 +344,38 @@ async fn what_the_policy_refused_is_never_freed_and_is_archived_when_given_up() 
     assert!(!made.path.exists());
 }
 
+/// By the same attempt, which did better then, or by one that began anew beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_policy_refused_stays_though_what_came_after_it_landed() {
+    for anew in [false, true] {
+        let repo = Repo::new();
+        let (workspaces, mut spec, mut made) = fresh(&repo, "a").await;
+        std::os::unix::fs::symlink("/etc/passwd", made.path.join("link")).unwrap();
+        write(&made.path, "only.txt", "only here\n");
+        refused(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+        if anew {
+            spec = crate::support::spec("a", 2, spec.start);
+            made = workspaces.create(&spec).await.unwrap();
+            assert!(fs::read_dir(repo.root.join(".enki/aside")).unwrap().count() > 0);
+        } else {
+            fs::remove_file(made.path.join("link")).unwrap();
+            fs::remove_file(made.path.join("only.txt")).unwrap();
+        }
+        write(&made.path, "new.txt", "new\n");
+        let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+        merge(&repo, &main(), step_change("a", spec.attempt.0, commit)).await;
+        let item = item_of(&repo, "a");
+        assert_eq!(item.verdict, Verdict::Unmerged { commits: vec![] }, "{anew}: {}", item.why);
+        let keep = keep(&repo, known(Life::Over, &["a"]));
+        assert!(!free(&keep).contains(&task("a").to_string()));
+        workspaces.remove(task("a")).await.unwrap_err();
+        assert_eq!(keep.give_up(&item_of(&repo, "a")).unwrap(), Freed::Gone);
+        let archived: Vec<_> = refs(&repo).into_iter().filter(|name| name.starts_with("refs/enki/archive/")).collect();
+        let content = |name: &String| repo.try_git_in(&repo.root, &["show", &format!("{name}:only.txt")]).stdout;
+        assert!(archived.iter().any(|name| content(name) == b"only here\n"), "{anew}: {archived:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nested_repository_is_not_removed_even_when_given_up() {
     let repo = Repo::new();
