@@ -26,6 +26,10 @@ pub struct Times {
     pub cold: Vec<f64>,
     /// A workspace from the pool.
     pub pooled: Vec<f64>,
+    /// `git status` in it.
+    pub status: Vec<f64>,
+    /// A capture that finds no change: the files, and the look at what may not change around an attempt.
+    pub quiet: Vec<f64>,
     /// A prepared workspace brought to a commit of ten other files.
     pub refreshed: Vec<f64>,
     /// A workspace in which ten files were changed and landed, given back and ready again.
@@ -57,8 +61,17 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Times {
         let start = Instant::now();
         let place = pooled.create(&one).await.expect("a workspace can be made").path;
         times.pooled.push(since(start));
-        edit(&repository, &place, round);
+        let start = Instant::now();
+        repository.git_in(&place, &["status", "--porcelain"]);
+        times.status.push(since(start));
         let capture = CaptureSpec::new(one.clone(), Expect::Change, "Ten files", Timestamp(1_700_000_000_000));
+        // As after the person's own git: the look at their index begins anew.
+        repository.git(&["read-tree", "HEAD"]);
+        let start = Instant::now();
+        let quiet = pooled.capture(&capture).await.expect("it can be captured").apart().0;
+        times.quiet.push(since(start));
+        assert!(matches!(quiet, Capture::NoChange), "{quiet:?}");
+        edit(&repository, &place, round);
         base = match pooled.capture(&capture).await.expect("it can be captured").apart().0 {
             Capture::Change { commit, .. } => commit,
             other => panic!("{other:?}"),

@@ -59,6 +59,7 @@ fn prepared() -> Result<(), Box<dyn std::error::Error>> {
     let times = runtime.block_on(workspaces::measure(30_000, 1_000, 3));
     let worktree = median(&times.worktree);
     row("V8 workspace from the pool, p50 (ms), against 20 ms", median(&times.pooled), 20.0, "<= 1.0");
+    row("V8 capture of no change (ms), against git status", median(&times.quiet), median(&times.status), "-");
     row("V8 workspace from nothing (ms), against git worktree add", median(&times.cold), worktree, "<= 1.0");
     row("V8 ready again after 10 files, used (ms), the same", median(&times.reused), worktree, "<= 0.2");
     row("V8 ready again after 10 files, unused (ms), the same", median(&times.refreshed), worktree, "<= 0.2");
