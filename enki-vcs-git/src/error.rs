@@ -154,6 +154,12 @@ pub enum GitError {
     /// Something that must be there is not.
     #[error("{0}")]
     Gone(String),
+    /// A workspace cannot be unmounted.
+    #[error("{} is in use and cannot be unmounted: end what has a file or a shell open there, then try again", path.display())]
+    Busy {
+        /// The workspace.
+        path: PathBuf,
+    },
     /// There is less free space than there has to be.
     #[error(
         "{} MB are free on the disk of {}, and a workspace is begun with at least {} MB: make room, or lower workspace.min_free_mb",
@@ -186,7 +192,9 @@ impl GitError {
     pub fn is_transient(&self) -> bool {
         use rustix::io::Errno;
         match self {
-            Self::Locked { .. } | Self::TimedOut { .. } | Self::Raced(_) | Self::Remote { .. } => true,
+            Self::Locked { .. } | Self::TimedOut { .. } | Self::Raced(_) | Self::Remote { .. } | Self::Busy { .. } => {
+                true
+            }
             // No process, descriptor or memory just now.
             Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw_os_error).is_some_and(|errno| {
                 matches!(errno, Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR)

@@ -9,6 +9,7 @@
 //! .enki/copies/<task>/        where an agent works, with a `.git` made for it     the agent writes
 //! .enki/capture/<task>.git    Enki's index and captured objects of it             only Enki
 //! .enki/pool/<n>/             workspaces prepared ahead: files, and Enki's index     only Enki
+//! .enki/lower/<n>/            trees that overlays are mounted over                only Enki
 //! .enki/aside/<task>-<n>      workspaces of earlier attempts                      kept
 //! .enki/refinery.git          merges are built here                               only Enki
 //! .enki/checks/<n>/           where checks run; ignored files stay                the check writes
@@ -52,7 +53,7 @@
 //! |---|---|
 //! | `GitProject::open` | 5 |
 //! | `create`, fresh / continued | 3 / 3, and 1 if what the person has staged is new |
-//! | `create`, from the pool, on what this process looked at or built / on anything else | 1 / 2 |
+//! | `create`, from the pool or over a prepared tree, on what this process looked at or built / on anything else | 1 / 2 |
 //! | `capture` of nothing / of a change / of one that adds names | 2 / 8 / 9 |
 //! | `capture` or `create` where refs are not plain files | 1 more |
 //! | `remove` of what is merged | 4 |
@@ -91,6 +92,6 @@ pub use error::GitError;
 pub use keep::gc::{Freed, GitKeep, Item, Known, Life, Verdict};
 pub use keep::recover::{Pin, Restored, Standing};
 pub use project::folder::Recorded;
-pub use project::{DriftRule, Facts, GitOptions, GitProject, Head, Policy};
+pub use project::{DriftRule, Facts, GitOptions, GitProject, Head, Policy, WorkspaceMethod};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;

@@ -19,7 +19,6 @@ use std::time::Duration;
 /// An agent's git directory as it was handed out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OwnGit {
-    dev: u64,
     ino: u64,
     alternates: Option<Vec<u8>>,
     shallow: Option<Vec<u8>>,
@@ -30,7 +29,6 @@ impl OwnGit {
     pub(crate) fn of(work: &Path) -> Self {
         let meta = fs::symlink_metadata(work.join(".git")).ok();
         Self {
-            dev: meta.as_ref().map_or(0, MetadataExt::dev),
             ino: meta.as_ref().map_or(0, MetadataExt::ino),
             alternates: text(work, "objects/info/alternates").unwrap_or_default(),
             shallow: text(work, "shallow").unwrap_or_default(),
@@ -40,8 +38,10 @@ impl OwnGit {
     /// What makes it another one, or makes it borrow or hide history (bad input 69).
     pub(crate) fn foreign(&self, work: &Path) -> Vec<String> {
         let mut found = Vec::new();
+        // The number of an overlay's file system is another one once it was mounted again.
+        let here = fs::symlink_metadata(work).map_or(0, |meta| meta.dev());
         match fs::symlink_metadata(work.join(".git")) {
-            Ok(meta) if meta.is_dir() && (meta.dev(), meta.ino()) != (self.dev, self.ino) => {
+            Ok(meta) if meta.is_dir() && (meta.dev(), meta.ino()) != (here, self.ino) => {
                 found.push(".git of the workspace was replaced by another one".to_owned());
             }
             Ok(meta) if meta.is_dir() => {}

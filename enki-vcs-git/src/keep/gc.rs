@@ -11,6 +11,7 @@ use crate::keep::landed::Landed;
 use crate::project::GitProject;
 use crate::project::refs::{ANCHOR, ARCHIVE, BASE, Held, INTEGRATION, KEPT, REMOTE, archive_ref};
 use crate::workspaces::agent_git;
+use crate::workspaces::overlay::{self, lower};
 use crate::workspaces::remove::{self, Workspaces};
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, ExecutionId, TaskId};
@@ -24,6 +25,7 @@ use std::time::{Duration, SystemTime};
 const SHARED: &[(&str, &str, &str)] = &[
     ("checks", "check folder", "the next check makes it again, build caches included"),
     ("pool", "prepared workspace", "the next run prepares it again"),
+    (lower::FOLDER, "prepared tree below workspaces", "the next run prepares it again"),
 ];
 
 /// How long logs of what is over stay.
@@ -281,6 +283,9 @@ impl GitKeep {
             if SHARED.iter().any(|(folder, ..)| path.starts_with(enki.join(folder))) {
                 // A check or a preparation may be at work there, for whoever drives.
                 match Lock::try_acquire(&path.with_extension("lock"))? {
+                    Some(_lock) if lower::is_below_something(&self.project, path)? => {
+                        return Ok(Freed::Stays("a workspace is mounted over it".to_owned()));
+                    }
                     Some(_lock) => agent_git::remove(path)?,
                     None => return Ok(Freed::Stays("somebody is at work there".to_owned())),
                 }
@@ -310,7 +315,7 @@ impl GitKeep {
 
     /// Whether a folder that is still there borrows from the refinery.
     fn is_borrowed_from(&self) -> Result<bool, GitError> {
-        for dir in ["capture", "aside", "pool", "checks"] {
+        for dir in ["capture", "aside", "pool", lower::FOLDER, "checks"] {
             if entries(&self.project.enki_dir().join(dir))?.iter().any(|(path, _)| path.is_dir()) {
                 return Ok(true);
             }
@@ -323,6 +328,9 @@ impl GitKeep {
         let mut items = Vec::new();
         for (folder, what, why) in SHARED {
             for (path, _) in entries(&enki.join(folder))?.into_iter().filter(|(path, _)| path.is_dir()) {
+                if lower::is_below_something(&self.project, &path)? {
+                    continue;
+                }
                 if let Ok(name) = path.strip_prefix(&enki) {
                     items.extend(self.folder(&name.display().to_string(), what, why));
                 }
@@ -637,6 +645,10 @@ fn has_refs(dir: &Path) -> bool {
 /// What a file or folder takes on the disk. Links are not followed; what cannot be read counts nothing.
 fn size(path: &Path) -> u64 {
     let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    // An overlay shows what is counted below and above it.
+    if meta.is_dir() && overlay::is_mount(path) {
+        return 0;
+    }
     let own = meta.blocks().saturating_mul(512);
     if !meta.is_dir() {
         return own;

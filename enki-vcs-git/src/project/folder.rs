@@ -125,7 +125,7 @@ pub(crate) fn head(project: &GitProject) -> Result<CommitId, GitError> {
 
 /// The folder's files through its git directory.
 pub(crate) fn files(project: &GitProject) -> Files<'_> {
-    Files { git_dir: project.common_dir(), work: project.root(), limit: crate::workspaces::stage::LONG }
+    Files { git_dir: project.common_dir(), work: project.root(), limit: crate::workspaces::stage::LONG, over: None }
 }
 
 /// The folder around a folder whose versions Enki keeps.

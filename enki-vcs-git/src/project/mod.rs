@@ -16,6 +16,7 @@ use crate::git::memo::Memo;
 use crate::git::{Durable, Git, GitCmd, find_git, person_call, without_git};
 use crate::isolation::watch::Watch;
 use crate::project::discover::{Places, head_of, promisor_of, security_warning, settings_of, version_of};
+use crate::workspaces::overlay::Marks;
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
 use enki_core::time::Timestamp;
@@ -24,7 +25,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How a project is opened. Everything comes from the caller: this crate reads no environment.
@@ -58,6 +59,20 @@ pub struct GitOptions {
     pub supervisor: Option<PathBuf>,
     /// Free space below which no workspace is begun, in bytes. `None`: 1 GiB, or 2 % of a disk smaller than 50 GiB.
     pub min_free_bytes: Option<u64>,
+    /// How the files of a workspace are made.
+    pub method: WorkspaceMethod,
+}
+
+/// How the files of a workspace are made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WorkspaceMethod {
+    /// Each has files of its own, wherever that is.
+    #[default]
+    Files,
+    /// They share one prepared tree below an overlay of Linux each, which needs the right to mount. Where it cannot be
+    /// had, which is found out by trying, they are plain files, and a warning says why.
+    Overlay,
 }
 
 /// What agents may not do in a project, by the word of the person.
@@ -101,6 +116,7 @@ impl GitOptions {
             teardown: None,
             supervisor: None,
             min_free_bytes: None,
+            method: WorkspaceMethod::Files,
         }
     }
 
@@ -165,6 +181,7 @@ struct Inner {
     /// `core.*` settings that say what the file system can do, for the private git directories.
     file_system: Vec<(String, String)>,
     memo: Arc<Memo>,
+    overlays: Arc<OnceLock<Result<Marks, String>>>,
 }
 
 impl GitProject {
@@ -219,9 +236,22 @@ impl GitProject {
         };
         let file_system = settings.into_iter().filter(|(key, _)| key.starts_with("core.")).collect();
         let Places { root, git_dir, common_dir, .. } = places;
-        let (watch, policy, memo) = (Arc::default(), Arc::default(), Arc::default());
-        let inner =
-            Inner { git, options, root, common_dir, git_dir, watch, policy, head, facts, promisor, file_system, memo };
+        let (watch, policy, memo, overlays) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let inner = Inner {
+            git,
+            options,
+            root,
+            common_dir,
+            git_dir,
+            watch,
+            policy,
+            head,
+            facts,
+            promisor,
+            file_system,
+            memo,
+            overlays,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -366,7 +396,7 @@ impl GitProject {
             fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
             self.exclude_enki()?;
         }
-        for name in ["tmp", "capture", "aside", "checks", "logs", "pool"] {
+        for name in ["tmp", "capture", "aside", "checks", "logs", "pool", "lower"] {
             let dir = enki.join(name);
             if !dir.is_dir() {
                 private_dir(&dir)?;
@@ -430,6 +460,11 @@ impl GitProject {
     /// What this process knows of commits.
     pub(crate) fn memo(&self) -> &Memo {
         &self.inner.memo
+    }
+
+    /// Whether overlays can be mounted here, once somebody tried.
+    pub(crate) fn overlays(&self) -> &OnceLock<Result<Marks, String>> {
+        &self.inner.overlays
     }
 
     pub(crate) fn options(&self) -> &GitOptions {

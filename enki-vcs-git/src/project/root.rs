@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 const USUAL: &str = "copies";
 /// Folders below `.enki` that have another use.
 const TAKEN: &[&str] =
-    &["git", "tmp", "capture", "aside", "pool", "checks", "logs", "artifacts", "refinery.git", "project.git"];
+    &["git", "tmp", "capture", "aside", "pool", "lower", "checks", "logs", "artifacts", "refinery.git", "project.git"];
 
 /// The usual folder of workspaces.
 pub(crate) fn usual(project: &GitProject) -> PathBuf {

@@ -50,6 +50,38 @@ pub(crate) fn has_own_commits(work: &Path, full_ref: &str, commit: CommitId) -> 
     !at.is_ok_and(|at| at.is_some_and(|at| at.trim_ascii() == commit.to_string().as_bytes()))
 }
 
+/// Moves a git directory out of a workspace, away from whoever works there.
+pub(crate) fn move_out(project: &GitProject, git: &Path, to: &Path) -> Result<(), GitError> {
+    match fs::rename(git, to) {
+        Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {}
+        result => return result.map_err(|e| GitError::io("move aside", git, e)),
+    }
+    // Out of an overlay only its content goes.
+    let tmp = project.enki_dir().join("tmp");
+    let dir = tempfile::tempdir_in(&tmp).map_err(|e| GitError::io("make a folder in", &tmp, e))?;
+    let copy = dir.path().join("it");
+    copy_folder(git, &copy).map_err(|e| GitError::io("copy", git, e))?;
+    fs::rename(&copy, to).map_err(|e| GitError::io("move aside", git, e))?;
+    remove(git)
+}
+
+/// Files, folders and links, without following any.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, copy) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &copy)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, copy)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), copy)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file, a link or a folder, whatever it is and whatever an agent did to it. Links are not followed.
 pub(crate) fn remove(path: &Path) -> Result<(), GitError> {
     crate::workspaces::sweep::remove(path).map_err(|e| GitError::io("remove", path, e))

@@ -32,6 +32,9 @@ pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> 
     if !state.is_of(workspace.id) {
         return captured_before(project, workspace);
     }
+    if let Some(words) = place.lost() {
+        return Err(GitError::Gone(words.to_owned()));
+    }
     if !place.has_work() {
         return Err(GitError::Gone(format!("{} is gone, or no folder any more", place.work.display())));
     }

@@ -2,6 +2,7 @@
 
 use crate::error::GitError;
 use crate::project::GitProject;
+use crate::workspaces::overlay;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -45,8 +46,11 @@ impl Room {
 }
 
 /// Bytes on the disk that a folder takes, without following links. Files with several names count once for each.
-/// Looks at every file; what disappears meanwhile does not count.
+/// Looks at every file; what disappears meanwhile does not count, nor does what is mounted there.
 pub(crate) fn taken(folder: &Path) -> io::Result<u64> {
+    if overlay::is_mount(folder) {
+        return Ok(0);
+    }
     let mut bytes = 0;
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {

@@ -30,6 +30,15 @@ pub(crate) struct Manifest {
     boot: String,
 }
 
+/// What happened since notes were made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Since {
+    /// Somebody may have been at work there.
+    AtWork,
+    /// Nobody was.
+    AtRest,
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct File {
     inode: u64,
@@ -51,6 +60,29 @@ impl Manifest {
         let mut found = Self { tree, files: HashMap::new(), folders: HashMap::new(), boot };
         found.note_folder(work, b"")?;
         found.note_again(work, list.split(|b| *b == 0).filter(|path| !path.is_empty()), tree)?;
+        Ok(found)
+    }
+
+    /// Notes all that is below `work`.
+    pub(crate) fn note_all(work: &Path, tree: TreeId, boot: &str) -> io::Result<Self> {
+        let (mut list, mut folders) = (Vec::new(), vec![work.to_owned()]);
+        let mut empty = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                let meta = fs::symlink_metadata(&path)?;
+                let below = path.strip_prefix(work).map_err(Error::other)?.as_os_str().as_bytes().to_vec();
+                if meta.is_dir() {
+                    folders.push(path);
+                    empty.push(below);
+                } else {
+                    list.extend_from_slice(&below);
+                    list.push(0);
+                }
+            }
+        }
+        let mut found = Self::note(work, &list, tree, boot)?;
+        empty.iter().try_for_each(|path| found.note_folder(work, path))?;
         Ok(found)
     }
 
@@ -115,15 +147,19 @@ impl Manifest {
         bytes
     }
 
-    /// Reads it back. Files that were changed shortly before it was written are left out: nobody can vouch for them.
+    /// Reads it back. Files that were changed shortly before it was written are left out, if somebody may have been at
+    /// work since: nobody can vouch for them.
     ///
     /// # Errors
     ///
     /// They are damaged, or of another start of the machine.
-    pub(crate) fn load(file: &Path, boot: &str) -> io::Result<Self> {
+    pub(crate) fn load(file: &Path, boot: &str, since: Since) -> io::Result<Self> {
         let bytes = fs::read(file)?;
         let meta = fs::symlink_metadata(file)?;
-        let written = nanoseconds(meta.mtime(), meta.mtime_nsec());
+        let written = match since {
+            Since::AtWork => nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            Since::AtRest => i128::MAX,
+        };
         let damaged = || Error::other(format!("{} is damaged", file.display()));
         let mut lines = bytes.split(|b| *b == 0).filter(|line| !line.is_empty());
         let head = |line: Option<&[u8]>, start: &str| {
@@ -159,6 +195,50 @@ impl Manifest {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Whether all that is there is as noted, and nothing else is there.
+    pub(crate) fn holds(&self, work: &Path) -> io::Result<bool> {
+        let (mut files, mut folders) = (0, 0);
+        let fine = self.holds_in(&Folder::open(work)?, &mut Vec::new(), &mut files, &mut folders, 0)?;
+        Ok(fine && files == self.files.len() && folders == self.folders.len())
+    }
+
+    fn holds_in(
+        &self,
+        folder: &Folder,
+        path: &mut Vec<u8>,
+        files: &mut usize,
+        folders: &mut usize,
+        depth: usize,
+    ) -> io::Result<bool> {
+        let (owner, now) = (self.folders.get(path.as_slice()), folder.owner()?);
+        let own = owner.is_some_and(|o| (o.mode, o.user, o.group) == (now.mode, now.user, now.group));
+        if !own || depth > crate::workspaces::sweep::DEEP {
+            return Ok(false);
+        }
+        *folders += 1;
+        let length = path.len();
+        for name in folder.names()? {
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.to_bytes());
+            let found = folder.look(&name)?;
+            let as_noted = match found.kind {
+                Kind::Folder => self.holds_in(&folder.enter(&name)?, path, files, folders, depth + 1)?,
+                Kind::Other => {
+                    *files += 1;
+                    let now = File { inode: found.inode, changed: found.changed };
+                    self.files.get(path.as_slice()) == Some(&now)
+                }
+            };
+            if !as_noted {
+                return Ok(false);
+            }
+            path.truncate(length);
+        }
+        Ok(true)
     }
 
     /// Removes whatever is not as noted: new files, ignored ones too, and files that somebody touched. Folders get

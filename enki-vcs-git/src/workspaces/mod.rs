@@ -4,6 +4,7 @@ pub(crate) mod agent_git;
 pub(crate) mod capture;
 pub(crate) mod disk;
 pub(crate) mod manifest;
+pub(crate) mod overlay;
 pub(crate) mod place;
 pub(crate) mod pool;
 pub(crate) mod remove;
@@ -145,7 +146,7 @@ async fn on_thread<T: Send + 'static>(
 }
 
 fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Workspace, GitError> {
-    let place = Place::of(project, root, spec.task)?;
+    let mut place = Place::of(project, root, spec.task)?;
     let old = State::load(&place.capture);
     let start = StartState::from(spec.start);
     if let Some(state) = &old
@@ -162,9 +163,10 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
     match old {
         // Interrupted before anybody could work in it: there is nothing of anybody in it.
         Some(state) if !state.ready && state.is_of(spec.id) && matches!(spec.start, Start::Fresh { .. }) => {
+            place.detach()?;
             agent_git::remove(&place.work)?;
             agent_git::remove(&place.capture)?;
-            populate(project, &place, spec, &plan, Some(&state))?;
+            place.files = populate(project, &place, spec, &plan, Some(&state))?;
         }
         Some(state) if place.has_work() => {
             prepare_capture_dir(project, &place)?;
@@ -175,8 +177,8 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
                     // The folder itself is kept, so nothing is lost by going on.
                     tracing::warn!(task = %spec.task, %error, "what was left in a workspace is only in its folder");
                 }
-                place.move_aside()?;
-                populate(project, &place, spec, &plan, anew.then_some(&state))?;
+                place.move_aside(project)?;
+                place.files = populate(project, &place, spec, &plan, anew.then_some(&state))?;
             } else if goes_on_where_refused(&state, spec, &plan) {
                 take_over(project, &place, spec, &plan, &state, state.populated)?;
             } else {
@@ -188,8 +190,8 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
             }
         }
         other => {
-            place.move_aside()?;
-            populate(project, &place, spec, &plan, other.as_ref())?;
+            place.move_aside(project)?;
+            place.files = populate(project, &place, spec, &plan, other.as_ref())?;
         }
     }
     equip(project, &place, spec, &plan)?;
@@ -269,6 +271,7 @@ impl Plan {
             populated,
             conflicts: self.conflicts(),
             boot: crate::workspaces::place::boot_id(),
+            over: None,
             ready: false,
             captured,
             refused: false,
@@ -277,32 +280,51 @@ impl Plan {
     }
 }
 
-/// Makes the folder and its files from nothing.
+/// Makes the folder and its files from nothing. Says how they are there.
 fn populate(
     project: &GitProject,
     place: &Place,
     spec: &WorkspaceSpec,
     plan: &Plan,
     old: Option<&State>,
-) -> Result<(), GitError> {
+) -> Result<overlay::Files, GitError> {
     pin(project, place.task, plan)?;
-    let state = plan.state(spec, old.and_then(|state| state.captured), plan.populated);
+    let mut state = plan.state(spec, old.and_then(|state| state.captured), plan.populated);
     crash_point!("workspace.populate.before");
-    let prepared = matches!(spec.start, Start::Fresh { .. }) && pool::take(project, place, &state, plan.parent);
+    let over = overlay::wanted(project);
+    let fresh = matches!(spec.start, Start::Fresh { .. });
+    let prepared = fresh && over.is_none() && pool::take(project, place, &state, plan.parent);
+    let mut files = overlay::Files::Plain;
     if !prepared {
         prepare_capture_dir(project, place)?;
         state.save(&place.capture)?;
         private_dir(&place.work)?;
-        reset(project, place, plan.populated)?;
-        setup::prepare(project, Files::of(place), &place.task.to_string()).inspect_err(|_| {
-            // Nobody was at work in it. The state stays, it knows what was captured before.
-            if let Err(error) = agent_git::remove(&place.work) {
-                tracing::warn!(task = %place.task, %error, "a workspace that was not set up could not be removed");
+        let mut there = None;
+        if let Some(marks) = over {
+            match overlay::begin(project, &place.work, &place.capture, &mut state, marks) {
+                Ok(mounted) => (there, files) = (Some(mounted.tree), overlay::Files::Mounted(mounted)),
+                Err(error) => {
+                    tracing::warn!(task = %place.task, %error, "a workspace is made of plain files");
+                    state.over = None;
+                    state.save(&place.capture)?;
+                    agent_git::remove(&place.capture.join("index"))?;
+                }
             }
-        })?;
+        }
+        if there != Some(plan.populated) {
+            let at = Files { over: None, ..Files::of(place) };
+            at.reset(project, &place.lock, plan.populated)?;
+            setup::prepare(project, at, &place.task.to_string()).inspect_err(|_| {
+                // Nobody was at work in it. The state stays, it knows what was captured before.
+                let removed = if there.is_some() { overlay::end(&place.work, &place.capture) } else { Ok(()) };
+                if let Err(error) = removed.and_then(|()| agent_git::remove(&place.work)) {
+                    tracing::warn!(task = %place.task, %error, "a workspace that was not set up could not be removed");
+                }
+            })?;
+        }
     }
     crash_point!("workspace.populate.after");
-    Ok(())
+    Ok(files)
 }
 
 /// Lets the new attempt have the folder that is there.
@@ -318,7 +340,9 @@ fn take_over(
         pin(project, place.task, plan)?;
     }
     prepare_capture_dir(project, place)?;
-    plan.state(spec, old.captured, populated).save(&place.capture)
+    let mut state = plan.state(spec, old.captured, populated);
+    state.over.clone_from(&old.over);
+    state.save(&place.capture)
 }
 
 pub(crate) fn prepare_capture_dir(project: &GitProject, place: &Place) -> Result<(), GitError> {
@@ -344,7 +368,7 @@ fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan)
         // Commits of the agent's own: their files were captured, their history is kept aside with the folder.
         let n = (1..).find(|n| !place.aside.join(format!("{}-{n}.agent", place.task)).exists()).unwrap_or(u32::MAX);
         let to = place.aside.join(format!("{}-{n}.agent", place.task));
-        fs::rename(&git, &to).map_err(|e| GitError::io("move aside", &git, e))?;
+        agent_git::move_out(project, &git, &to)?;
     }
     let refinery = project.enki_dir().join("refinery.git");
     let index = place.capture.join("index");

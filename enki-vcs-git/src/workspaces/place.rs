@@ -3,6 +3,7 @@
 use crate::error::GitError;
 use crate::git::lock::Lock;
 use crate::project::{GitProject, private_dir, put_durably};
+use crate::workspaces::overlay::{self, Mounted, Over};
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use enki_core::workspace::Start;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) aside: PathBuf,
     /// Held as long as this lives, and as long as a git that was started for it.
     pub(crate) lock: Lock,
+    /// How its files are there.
+    pub(crate) files: overlay::Files,
 }
 
 impl Place {
@@ -30,13 +33,9 @@ impl Place {
         let enki = project.ensure_enki_dir()?;
         let capture_root = enki.join("capture");
         let lock = Lock::acquire(&capture_root.join(format!("{task}.lock")))?;
-        let place = Self {
-            task,
-            work: root.join(task.to_string()),
-            capture: capture_root.join(format!("{task}.git")),
-            aside: enki.join("aside"),
-            lock,
-        };
+        let (work, capture) = (root.join(task.to_string()), capture_root.join(format!("{task}.git")));
+        let files = overlay::Files::of(project, &work, &capture)?;
+        let place = Self { task, work, capture, aside: enki.join("aside"), lock, files };
         place.drop_stale_index_lock()?;
         Ok(place)
     }
@@ -48,7 +47,29 @@ impl Place {
 
     /// Whether the agent's folder is there, as a folder.
     pub(crate) fn has_work(&self) -> bool {
-        fs::symlink_metadata(&self.work).is_ok_and(|meta| meta.is_dir())
+        let lost = matches!(self.files, overlay::Files::Lost(_));
+        !lost && fs::symlink_metadata(&self.work).is_ok_and(|meta| meta.is_dir())
+    }
+
+    /// Its overlay, if it is one.
+    pub(crate) const fn mounted(&self) -> Option<&Mounted> {
+        match &self.files {
+            overlay::Files::Mounted(mounted) => Some(mounted),
+            _ => None,
+        }
+    }
+
+    /// Why its files cannot be looked at although they may be somewhere.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        match &self.files {
+            overlay::Files::Lost(why) => why.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Unmounts it, so that its folder can be moved or removed.
+    pub(crate) fn detach(&self) -> Result<(), GitError> {
+        if self.mounted().is_some() { overlay::detach(&self.work) } else { Ok(()) }
     }
 
     /// Writes a ref of the private git directory. It is ours alone, and files are its only form.
@@ -61,7 +82,8 @@ impl Place {
     }
 
     /// Moves whatever is there out of the way, under the next free number.
-    pub(crate) fn move_aside(&self) -> Result<(), GitError> {
+    pub(crate) fn move_aside(&self, project: &GitProject) -> Result<(), GitError> {
+        self.detach()?;
         let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
         let free = |n: &u32| {
             let base = self.aside.join(format!("{}-{n}", self.task));
@@ -74,13 +96,16 @@ impl Place {
                 fs::rename(from, &to).map_err(|e| GitError::io("move aside", from, e))?;
             }
         }
+        // For whoever looks there.
+        overlay::Files::of(project, &base, &base.with_extension("git"))?;
         Ok(())
     }
 
     /// A kept-aside workspace of the task, as a place of its own under the same lock.
-    pub(crate) fn at_aside(&self, work: PathBuf, capture: PathBuf) -> Result<Self, GitError> {
+    pub(crate) fn at_aside(&self, project: &GitProject, work: PathBuf, capture: PathBuf) -> Result<Self, GitError> {
         let lock = self.lock.again().map_err(|e| GitError::io("lock", &work, e))?;
-        let place = Self { task: self.task, work, capture, aside: self.aside.clone(), lock };
+        let files = overlay::Files::of(project, &work, &capture)?;
+        let place = Self { task: self.task, work, capture, aside: self.aside.clone(), lock, files };
         place.drop_stale_index_lock()?;
         Ok(place)
     }
@@ -146,6 +171,9 @@ pub(crate) struct State {
     /// The start of the machine that it was made on, if that has a name.
     #[serde(default)]
     pub(crate) boot: Option<String>,
+    /// What it is mounted over, if it is an overlay.
+    #[serde(default)]
+    pub(crate) over: Option<Over>,
     /// Making it came to its end.
     pub(crate) ready: bool,
     /// The last captured commit of the task, its tree, and the number of the attempt that it is of.

@@ -18,7 +18,8 @@ use crate::git::lock::{Lock, Patience};
 use crate::project::{GitProject, private_dir, put};
 use crate::workspaces::agent_git;
 use crate::workspaces::disk::Room;
-use crate::workspaces::manifest::Manifest;
+use crate::workspaces::manifest::{Manifest, Since};
+use crate::workspaces::overlay;
 use crate::workspaces::place::{Place, State};
 use crate::workspaces::remove::discard;
 use crate::workspaces::setup;
@@ -209,54 +210,62 @@ pub(crate) fn shed(project: &GitProject) -> Result<(), GitError> {
             entry.wipe()?;
         }
     }
-    Ok(())
+    overlay::lower::shed(project)
 }
 
 const MANIFEST: &str = "enki-manifest";
 const INDEX: &str = "enki-index";
+/// Notes on all that is there, which only what lies below overlays has.
+const SET_UP: &str = "enki-set-up";
 /// More entries than this there never are.
 const MOST: u32 = 64;
 
 /// One prepared workspace, or the place for one. Nobody else is at it as long as this lives.
 #[derive(Debug)]
-struct Entry {
-    n: u32,
-    dir: PathBuf,
+pub(crate) struct Entry {
+    pub(crate) n: u32,
+    pub(crate) dir: PathBuf,
     lock: Lock,
 }
 
 /// What is to be known of an entry that is ready.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-struct Ready {
+pub(crate) struct Ready {
     format: u32,
     /// Start of the machine in which it was made.
     boot: String,
     /// What was done beside writing the files.
     recipe: String,
     base: CommitId,
-    tree: TreeId,
+    pub(crate) tree: TreeId,
 }
 
 impl Entry {
     /// The entry of that number, if nobody is at it.
-    fn lock(root: &Path, n: u32) -> Result<Option<Self>, GitError> {
+    pub(crate) fn lock(root: &Path, n: u32) -> Result<Option<Self>, GitError> {
         let lock = Lock::try_acquire(&root.join(format!("{n}.lock")))?;
         Ok(lock.map(|lock| Self { n, dir: root.join(n.to_string()), lock }))
     }
 
+    /// Waits until nobody is at it. To be asked with no other entry at hand.
+    pub(crate) fn wait(root: &Path, n: u32) -> Result<Self, GitError> {
+        let lock = Lock::acquire(&root.join(format!("{n}.lock")))?;
+        Ok(Self { n, dir: root.join(n.to_string()), lock })
+    }
+
     /// The same, with a moment of patience.
-    fn lock_soon(root: &Path, n: u32) -> Result<Option<Self>, GitError> {
+    pub(crate) fn lock_soon(root: &Path, n: u32) -> Result<Option<Self>, GitError> {
         match Self::lock(root, n)? {
             None if Patience::new().wait() => Self::lock(root, n),
             entry => Ok(entry),
         }
     }
 
-    fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.dir.join("work")
     }
 
-    fn git(&self) -> PathBuf {
+    pub(crate) fn git(&self) -> PathBuf {
         self.dir.join("git")
     }
 
@@ -265,9 +274,14 @@ impl Entry {
     }
 
     /// What is ready here, if anything is that can be used.
-    fn ready(&self, project: &GitProject) -> Option<Ready> {
+    pub(crate) fn ready(&self, project: &GitProject) -> Option<Ready> {
+        self.any_ready().filter(|ready| ready.recipe == setup::recipe(project))
+    }
+
+    /// The same, whatever was done beside writing the files.
+    pub(crate) fn any_ready(&self) -> Option<Ready> {
         let ready: Ready = serde_json::from_slice(&fs::read(self.ready_file()).ok()?).ok()?;
-        let fits = ready.format == 1 && ready.boot == boot() && ready.recipe == setup::recipe(project);
+        let fits = ready.format == 1 && ready.boot == boot();
         (fits && self.work().is_dir() && self.git().is_dir()).then_some(ready)
     }
 
@@ -276,7 +290,7 @@ impl Entry {
     }
 
     /// Removes all that is in it.
-    fn wipe(&self) -> Result<(), GitError> {
+    pub(crate) fn wipe(&self) -> Result<(), GitError> {
         self.unready()?;
         agent_git::remove(&self.dir)
     }
@@ -300,7 +314,7 @@ impl Entry {
     }
 
     /// Makes the files those of that tree: all of them, or those that differ from what was noted.
-    fn bring_to(
+    pub(crate) fn bring_to(
         &self,
         project: &GitProject,
         base: CommitId,
@@ -310,15 +324,17 @@ impl Entry {
         let (work, git) = (self.work(), self.git());
         self.unready()?;
         agent_git::remove(&git.join(MANIFEST))?;
+        agent_git::remove(&git.join(SET_UP))?;
         private_dir(&self.dir)?;
         private_dir(&work)?;
         project.private_git_dir(&git, &[project.common_dir(), &project.refinery_dir()?])?;
         // We hold the entry's lock, and so did every git that worked here.
         agent_git::remove(&git.join("index.lock"))?;
-        let at = Files { git_dir: &git, work: &work, limit: crate::workspaces::stage::LONG };
+        let at = Files { git_dir: &git, work: &work, limit: crate::workspaces::stage::LONG, over: None };
         at.reset(project, &self.lock, tree)?;
         self.note(project, at, tree, noted)?;
-        setup::prepare(project, at, &format!("pool-{}", self.n))?;
+        let kind = self.dir.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        setup::prepare(project, at, &format!("{kind}-{}", self.n))?;
         let ready = Ready { format: 1, boot: boot(), recipe: setup::recipe(project), base, tree };
         let bytes = serde_json::to_vec(&ready).map_err(|e| GitError::io("write", &self.ready_file(), e.into()))?;
         put(&self.ready_file(), &bytes)
@@ -348,8 +364,32 @@ impl Entry {
 
     /// The notes on an entry in which nobody was at work.
     fn noted(&self) -> Option<Noted> {
-        let manifest = Manifest::load(&self.git().join(MANIFEST), &boot()).ok()?;
+        self.noted_since(Since::AtWork)
+    }
+
+    fn noted_since(&self, since: Since) -> Option<Noted> {
+        let manifest = Manifest::load(&self.git().join(MANIFEST), &boot(), since).ok()?;
         Some(Noted { manifest, removed: Vec::new() })
+    }
+
+    /// The notes on an entry in which nothing may have been touched, if nothing was.
+    pub(crate) fn untouched(&self) -> Option<Noted> {
+        let noted = self.noted_since(Since::AtRest)?;
+        let holds = match Manifest::load(&self.git().join(SET_UP), &boot(), Since::AtRest) {
+            Ok(all) => all.holds(&self.work()),
+            Err(_) => noted.manifest.holds(&self.work()),
+        };
+        holds.is_ok_and(|holds| holds).then_some(noted)
+    }
+
+    /// Notes what is there beside the tracked files too, where that is made.
+    pub(crate) fn note_set_up(&self, project: &GitProject) -> Result<(), GitError> {
+        let (work, Some(ready)) = (self.work(), self.any_ready()) else { return Ok(()) };
+        if !setup::wanted(project) {
+            return Ok(());
+        }
+        let notes = Manifest::note_all(&work, ready.tree, &boot()).map_err(|e| GitError::io("look at", &work, e))?;
+        put(&self.git().join(SET_UP), &notes.to_bytes())
     }
 
     /// Takes out of a workspace that was worked in whatever is not as it was prepared. Gives nothing if it cannot be
@@ -357,7 +397,7 @@ impl Entry {
     fn reset_used(&self, project: &GitProject) -> Option<Noted> {
         let (git, clean) = (self.git(), self.dir.join("git.new"));
         let done = || -> std::io::Result<Noted> {
-            let manifest = Manifest::load(&git.join(MANIFEST), &boot())?;
+            let manifest = Manifest::load(&git.join(MANIFEST), &boot(), Since::AtWork)?;
             // From here on only its end says what the files are.
             fs::remove_file(git.join(MANIFEST))?;
             let removed = manifest.restore(&self.work())?;
@@ -375,18 +415,23 @@ impl Entry {
 
 /// What is known of the files of an entry: the notes, and what was removed since.
 #[derive(Debug)]
-struct Noted {
+pub(crate) struct Noted {
     manifest: Manifest,
     removed: Vec<Vec<u8>>,
 }
 
 /// Does one piece of the work that is missing. Says whether there may be more.
 fn fill_one(project: &GitProject, wish: Wish) -> Result<bool, GitError> {
-    let (root, size) = (root(project)?, project.options().pool.min(MOST));
+    let over = overlay::wanted(project).is_some();
+    let (root, size) = (root(project)?, if over { 0 } else { project.options().pool.min(MOST) });
     for n in numbers(&root)?.into_iter().filter(|n| *n > size) {
         if let Some(entry) = Entry::lock_soon(&root, n)? {
             entry.wipe()?;
         }
+    }
+    if over && wish.wanted > 0 && Room::of(project)?.is_ample() {
+        // One is enough for any number of workspaces.
+        overlay::lower::ahead(project, wish.base, project.tree_of(project.common_dir(), wish.base)?)?;
     }
     let target = wish.wanted.min(size);
     if target == 0 || !Room::of(project)?.is_ample() {

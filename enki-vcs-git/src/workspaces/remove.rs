@@ -7,6 +7,7 @@ use crate::project::refs::archive_ref;
 use crate::workspaces::agent_git;
 use crate::workspaces::place::{Captured, Place, StartState, State};
 use crate::workspaces::pool;
+use crate::workspaces::setup;
 use crate::workspaces::stage::{Staged, stage};
 use crate::workspaces::{base_ref, keep_staged, left_id, prepare_capture_dir};
 use enki_core::branch::Branch;
@@ -35,7 +36,22 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
         return Ok(Some(words));
     }
     crash_point!("merge.10.before");
-    pool::give_back(project, &place.work, &place.capture)?;
+    if place.mounted().is_some() {
+        setup::tear_down(project, &place.work, &task.to_string());
+    }
+    for place in std::iter::once(place).chain(&all.aside) {
+        match place.detach() {
+            // Whatever was unmounted already is mounted again by whoever comes next.
+            Err(error @ GitError::Busy { .. }) => return Ok(Some(error.to_string())),
+            result => result?,
+        }
+    }
+    if place.mounted().is_some() {
+        discard(project, &place.work)?;
+        discard(project, &place.capture)?;
+    } else {
+        pool::give_back(project, &place.work, &place.capture)?;
+    }
     for place in &all.aside {
         discard(project, &place.work)?;
         discard(project, &place.capture)?;
@@ -80,7 +96,7 @@ impl Workspaces {
             if work.extension().is_some_and(|end| end == "agent") {
                 histories.push(work);
             } else {
-                aside.push(place.at_aside(work, capture)?);
+                aside.push(place.at_aside(project, work, capture)?);
             }
         }
         Ok(Self { place, aside, histories })
@@ -99,6 +115,9 @@ impl Workspaces {
     /// Captures what nobody captured, as far as it may come into the person's repository.
     pub(crate) fn save(&self, project: &GitProject) -> Result<(), GitError> {
         for place in std::iter::once(&self.place).chain(&self.aside) {
+            if let Some(words) = place.lost() {
+                return Err(GitError::Gone(words.to_owned()));
+            }
             if let Some(Left { state, staged }) = left(project, place)? {
                 keep_staged(project, place, &state, &staged)?;
             }
@@ -140,6 +159,9 @@ fn left(project: &GitProject, place: &Place) -> Result<Option<Left>, GitError> {
 }
 
 fn loss_of(project: &GitProject, place: &Place) -> Result<Option<String>, GitError> {
+    if let Some(words) = place.lost() {
+        return Ok(Some(words.to_owned()));
+    }
     let shown = place.work.display();
     if place.has_work() && !place.capture.exists() {
         return Ok(Some(format!("nobody knows any more what {shown} was made from: take out of it what you need")));

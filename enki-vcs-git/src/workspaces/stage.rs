@@ -6,10 +6,11 @@ use crate::git::{Durable, GitCmd};
 use crate::isolation::scan::{means_git_dir, show};
 use crate::project::GitProject;
 use crate::workspaces::agent_git;
+use crate::workspaces::overlay::{Mounted, touched};
 use crate::workspaces::place::Place;
 use enki_core::crash_point;
 use enki_core::id::TreeId;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -132,11 +133,13 @@ pub(crate) struct Files<'a> {
     pub(crate) work: &'a Path,
     /// How long a look may take.
     pub(crate) limit: Duration,
+    /// The layers, if the folder is an overlay.
+    pub(crate) over: Option<&'a Mounted>,
 }
 
 impl<'a> Files<'a> {
     pub(crate) fn of(place: &'a Place) -> Self {
-        Self { git_dir: &place.capture, work: &place.work, limit: LONG }
+        Self { git_dir: &place.capture, work: &place.work, limit: LONG, over: place.mounted() }
     }
 
     /// A call on the files. Objects are synced: git would take an empty one, as a power loss leaves it, for one that
@@ -179,21 +182,20 @@ impl<'a> Files<'a> {
 
     /// What differs from the index. Ignored files and `.enki/` stay out.
     pub(crate) fn list(&self, project: &GitProject) -> Result<Different, GitError> {
-        let output = self
-            .at(project, Durable::Committed)
-            .args([
-                "ls-files",
-                "-z",
-                "-t",
-                "--modified",
-                "--others",
-                "--exclude-standard",
-                "--",
-                ".",
-                ":(exclude,top).enki",
-            ])
-            .timeout(self.limit)
-            .ok()?;
+        let args = ["ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard", "--"];
+        let mut call = self.at(project, Durable::Committed).args(args).arg(":(exclude,top).enki");
+        match self.touched(project)? {
+            Some(paths) if paths.is_empty() => return Ok(Different::default()),
+            Some(paths) => {
+                for path in paths {
+                    let mut spec = OsString::from(":(top,literal)");
+                    spec.push(OsStr::from_bytes(&path));
+                    call = call.arg(spec);
+                }
+            }
+            None => call = call.arg("."),
+        }
+        let output = call.timeout(self.limit).ok()?;
         let mut different = Different::default();
         for entry in output.stdout.split(|b| *b == 0) {
             match entry {
@@ -204,6 +206,31 @@ impl<'a> Files<'a> {
         }
         different.changed.dedup();
         Ok(different)
+    }
+
+    /// The paths below which everything is that can differ from the index, where an overlay tells them.
+    ///
+    /// All files but those came from the tree below, as the index knows them: what differs between index and that tree
+    /// was written through the overlay once, and may be gone from it without a trace.
+    fn touched(&self, project: &GitProject) -> Result<Option<Vec<Vec<u8>>>, GitError> {
+        let Some(over) = self.over else { return Ok(None) };
+        if project.facts().submodules {
+            return Ok(None);
+        }
+        let found =
+            touched::touched(&over.layers, self.work).map_err(|e| GitError::io("look at", &over.layers.upper, e))?;
+        let Some(mut paths) = found else { return Ok(None) };
+        let args = ["diff-index", "--cached", "--no-renames", "--name-only", "-z"];
+        let output = self.at(project, Durable::No).args(args).arg(over.tree.to_string()).arg("--").run()?;
+        if output.code != Some(0) {
+            // That tree was in no branch any more, and is gone.
+            return Ok(None);
+        }
+        paths.extend(output.stdout.split(|b| *b == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec));
+        paths.sort_unstable();
+        paths.dedup();
+        let told = paths.len() <= touched::MANY && !paths.iter().any(|path| touched::rules(path));
+        Ok(told.then_some(paths))
     }
 
     /// Takes these paths into the index as they are now, gone ones too. Gives what git does not take.

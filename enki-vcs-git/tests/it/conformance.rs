@@ -120,6 +120,23 @@ impl WorkspaceFixture for Prepared {
     }
 }
 
+/// Workspaces that are overlays. Where none can be mounted, they are plain files, and only that is tested.
+struct Overlaid;
+
+impl WorkspaceFixture for Overlaid {
+    type Provider = GitWorkspaces;
+    type Project = Repo;
+
+    async fn project(&self, files: &[(&str, &str)]) -> (Repo, GitWorkspaces) {
+        let repo = project(files);
+        let workspaces = overlaid(&repo, |_| ());
+        (repo, workspaces)
+    }
+    async fn artifact(&self, project: &Repo, workspaces: &GitWorkspaces, path: &str) -> Option<String> {
+        WorkspaceFixture::artifact(&OnGit, project, workspaces, path).await
+    }
+}
+
 impl RefineryFixture for OnGit {
     type Refinery = GitRefinery;
     type Project = Repo;
@@ -146,6 +163,10 @@ mod workspaces {
 
 mod prepared_workspaces {
     enki_testkit::workspace_conformance!(super::Prepared);
+}
+
+mod overlaid_workspaces {
+    enki_testkit::workspace_conformance!(super::Overlaid);
 }
 
 mod refinery {

@@ -4,7 +4,7 @@ use crate::support::*;
 use enki_core::id::EffectId;
 use enki_core::refinery::{Build, Publish, Refinery};
 use enki_core::workspace::{Expect, Start, WorkspaceProvider};
-use enki_vcs_git::GitProject;
+use enki_vcs_git::{GitProject, WorkspaceMethod};
 use std::fs;
 use std::path::PathBuf;
 
@@ -171,4 +171,35 @@ async fn each_call_starts_a_known_number_of_processes() {
             ("publish of a landing, checked out", 5),
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlay_starts_a_known_number_of_processes() {
+    let repo = Repo::new();
+    let log = repo.dir.path().join("calls");
+    let script = format!("for a; do case $a in -*|*=*) ;; *) echo $a; break;; esac; done >>{}", log.display());
+    let options = with_git(&repo, &format!("{script}\nexec {} \"$@\"", which_git().display()));
+    let mut counter = Counter { log, seen: 0 };
+    let project = GitProject::open(&repo.root, options).unwrap();
+    let workspaces = project.with_options(|options| options.method = WorkspaceMethod::Overlay).workspaces();
+    let base = repo.head("main");
+    workspaces.prepare(base, 1).await;
+    workspaces.prepare(base, 0).await;
+    counter.since();
+    let first = spec("a", 1, Start::Fresh { base });
+    let made = workspaces.create(&first).await.unwrap();
+    if mounts(&repo.root).is_empty() {
+        println!("skipped: no overlay can be mounted here");
+        return;
+    }
+    let mut counts = vec![counter.since()];
+    workspaces.capture(&capture(&first, Expect::Nothing)).await.unwrap();
+    counts.push(counter.since());
+    write(&made.path, "a.txt", "mine\n");
+    committed(workspaces.capture(&capture(&first, Expect::Change)).await.unwrap());
+    counts.push(counter.since());
+    workspaces.create(&spec("b", 1, Start::Fresh { base })).await.unwrap();
+    counts.push(counter.since());
+    // The first one asks also what the person has staged.
+    assert_eq!(counts, [4, 3, 11, 3], "create, capture of nothing, capture of a change, create");
 }

@@ -19,6 +19,7 @@ mod keep;
 mod killed;
 mod kinds;
 mod landing;
+mod overlay;
 mod pool;
 mod project;
 mod publish;

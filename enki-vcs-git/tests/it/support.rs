@@ -6,7 +6,7 @@ use enki_core::refinery::{Build, Candidate, Change, ChangeKind, Refinery};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_core::workspace::{Capture, CaptureSpec, Expect, Start, Workspace, WorkspaceProvider, WorkspaceSpec};
-use enki_vcs_git::{GitError, GitOptions, GitProject, GitRefinery, GitWorkspaces};
+use enki_vcs_git::{GitError, GitOptions, GitProject, GitRefinery, GitWorkspaces, WorkspaceMethod};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,39 @@ pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) struct Repo {
     pub(crate) dir: TempDir,
     pub(crate) root: PathBuf,
+}
+
+/// Whatever a test left mounted in its folder goes, also if it failed: else the folder could not be removed.
+impl Drop for Repo {
+    fn drop(&mut self) {
+        for at in mounts(self.dir.path()) {
+            let _ = unmount(&at);
+        }
+    }
+}
+
+/// What is mounted below a folder, the innermost first.
+pub(crate) fn mounts(folder: &Path) -> Vec<PathBuf> {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| {
+        let point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n");
+        PathBuf::from(point.replace("\\134", "\\"))
+    });
+    let mut found: Vec<PathBuf> = points.filter(|point| point.starts_with(&folder)).collect();
+    found.reverse();
+    found
+}
+
+/// As somebody would, whoever is at work there.
+#[cfg(target_os = "linux")]
+pub(crate) fn unmount(at: &Path) -> std::io::Result<()> {
+    Ok(rustix::mount::unmount(at, rustix::mount::UnmountFlags::DETACH)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unmount(_: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 impl Repo {
@@ -257,4 +290,13 @@ pub(crate) fn which_git() -> PathBuf {
 pub(crate) fn write_program(path: &Path, script: &str) {
     let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && chmod 755 \"$2\"";
     assert!(Command::new("sh").args(["-c", write, "sh", script]).arg(path).status().unwrap().success());
+}
+
+/// Workspaces that are overlays.
+pub(crate) fn overlaid(repo: &Repo, change: impl FnOnce(&mut GitOptions)) -> GitWorkspaces {
+    let overlaid = |options: &mut GitOptions| {
+        options.method = WorkspaceMethod::Overlay;
+        change(options);
+    };
+    repo.project().with_options(overlaid).workspaces()
 }
