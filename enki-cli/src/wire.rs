@@ -22,7 +22,7 @@ use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
 use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
 use enki_store_sqlite::{FileRecall, OpenOptions, memory_folder};
-use enki_vcs_git::{GitError, GitOptions, GitProject, GitWorkspaces};
+use enki_vcs_git::{GitError, GitOptions, GitProject, GitWorkspaces, WorkspaceMethod};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -127,11 +127,17 @@ pub(crate) fn workspaces(config: &Config, host: &Host, git: &GitProject) -> Resu
         return Err(CliError::usage(format!("workspace.share_ignored: {path:?} is not a path below the project"))
             .hint("name an ignored folder relative to the top of the project, such as \"target\""));
     }
+    let overlay = config.text("workspace.method") == "overlay";
+    if overlay && !cfg!(target_os = "linux") {
+        return Err(CliError::usage("workspace.method = \"overlay\" works on Linux only")
+            .hint("take it out, or say \"files\", which works everywhere"));
+    }
     let text = |name: &str| Some(config.text(name).to_owned()).filter(|text| !text.trim().is_empty());
     let git = git.with_options(|options| {
         let workers = u32::try_from(config.int("workers.max_workers")).unwrap_or(u32::MAX);
         let pool = config.get("workspace.pool").map(|_| config.int("workspace.pool"));
         options.pool = pool.map_or(options.pool.min(workers), |pool| u32::try_from(pool).unwrap_or(u32::MAX));
+        options.method = if overlay { WorkspaceMethod::Overlay } else { WorkspaceMethod::Files };
         options.share_ignored = shared;
         options.setup = text("workspace.setup");
         options.teardown = text("workspace.teardown");

@@ -101,6 +101,12 @@ pub const KEYS: &[Key] = &[
         "\".enki/copies\"",
         "folder of the agents' clones: below .enki or outside the project",
     ),
+    key(
+        "workspace.method",
+        Kind::Word(&[("files", "files"), ("overlay", "overlay")]),
+        "\"files\"",
+        "files of its own for each workspace, or a Linux overlay over one tree, where mounting is allowed",
+    ),
     key("workspace.setup", Kind::Line, "", "shell command run in a fresh workspace; it may change ignored files only"),
     key("workspace.teardown", Kind::Line, "", "shell command run in a workspace before it goes"),
     key("workspace.share_ignored", Kind::List, "[]", "ignored folders of yours that workspaces get a copy of: target"),

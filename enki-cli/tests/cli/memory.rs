@@ -160,11 +160,22 @@ fn what_a_person_adds_is_found_and_shown() {
         assert_eq!(answer.exit, Exit::Ok, "{}", answer.stderr);
         answer.stdout.trim().to_owned()
     };
-    let id = add(&["decision", "--what", "One lock a folder", "--why", "it is freed by death", "--scope", "src/lock.rs"]);
+    let id =
+        add(&["decision", "--what", "One lock a folder", "--why", "it is freed by death", "--scope", "src/lock.rs"]);
     assert_eq!(id, "dec_20231114_221320");
     assert_eq!(add(&["decision", "--what", "one lock a  folder", "--why", "It is freed by death"]), id);
     add(&["pattern", "--name", "Write, sync, rename", "--when-to-use", "a file that must be whole"]);
-    add(&["failure", "--error", "lock held", "--resolution", "wait", "--keyword", "flock", "--category", "TOOL_FAILURE"]);
+    add(&[
+        "failure",
+        "--error",
+        "lock held",
+        "--resolution",
+        "wait",
+        "--keyword",
+        "flock",
+        "--category",
+        "TOOL_FAILURE",
+    ]);
     assert_eq!(add(&["preference", "--key", "tabs", "--value", "never"]), "tabs");
     add(&["preference", "--key", "tabs", "--value", "always"]);
 
@@ -200,8 +211,11 @@ fn the_memory_of_another_program_is_used_in_place() {
     let place = Place::new();
     let theirs = place.root.join(".goodvibes/memory");
     fs::create_dir_all(&theirs).unwrap();
-    fs::write(theirs.join("patterns.json"), r#"{"v": 1, "patterns": [{"id": "pat_1", "name": "Migrations first", "x": 1}]}"#)
-        .unwrap();
+    fs::write(
+        theirs.join("patterns.json"),
+        r#"{"v": 1, "patterns": [{"id": "pat_1", "name": "Migrations first", "x": 1}]}"#,
+    )
+    .unwrap();
     assert_eq!(place.run("Migrations first", "Write it.").status.code(), Some(0));
     assert!(place.prompts().contains("pattern pat_1\n  name: Migrations first"));
     let added = place.enki(&["memory", "add", "pattern", "--name", "Second"]);

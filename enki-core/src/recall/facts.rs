@@ -132,6 +132,7 @@ fn went_wrong(outcome: &Outcome) -> Option<Wrong> {
         | Outcome::NoChange
         | Outcome::Artifact
         | Outcome::Reviewed(_)
+        | Outcome::Asks { .. }
         // Nobody's fault, or nobody knows.
         | Outcome::Lost
         | Outcome::Killed
@@ -183,10 +184,16 @@ fn failed(reason: &FailReason) -> Option<Wrong> {
         FailReason::Spawn { .. } | FailReason::Workspace { .. } => Tool,
         FailReason::Tampered { .. } | FailReason::NoArtifact | FailReason::Conflict { .. } => Validation,
         FailReason::Escalated(Escalation::Unparsable | Escalation::ReviewerEdited) => Agent,
-        FailReason::Escalated(Escalation::Replan | Escalation::FixesExhausted) => Validation,
+        FailReason::Escalated(
+            Escalation::Replan
+            | Escalation::FixesExhausted
+            | Escalation::NoProgress
+            | Escalation::TooLong
+            | Escalation::NoWay,
+        ) => Validation,
         FailReason::Rewound => External,
         // Nobody knows what was wrong, or nothing was.
-        FailReason::Lost | FailReason::Budget => return None,
+        FailReason::Lost | FailReason::Budget | FailReason::Escalated(Escalation::ByAgent) => return None,
     };
     Some(Wrong::new(category, reason.to_string()))
 }
