@@ -5,6 +5,7 @@ pub mod durable;
 pub mod landing;
 pub mod life;
 pub mod merges;
+pub mod overlays;
 pub mod plans;
 pub mod repository;
 pub mod workspaces;

@@ -94,13 +94,13 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Times {
 }
 
 /// Waits until a workspace at that commit is ready, and nothing more happens.
-async fn ready(workspaces: &GitWorkspaces, base: CommitId) {
+pub(crate) async fn ready(workspaces: &GitWorkspaces, base: CommitId) {
     workspaces.prepare(base, 1).await;
     workspaces.prepare(base, 0).await;
 }
 
 /// Changes ten files, spread over all of them.
-fn edit(repository: &Repository, folder: &Path, round: usize) {
+pub(crate) fn edit(repository: &Repository, folder: &Path, round: usize) {
     for n in 0..CHANGED {
         let file = folder.join(repository.file(n * 97 + round));
         let text = std::fs::read_to_string(&file).expect("it was checked out");
@@ -109,7 +109,7 @@ fn edit(repository: &Repository, folder: &Path, round: usize) {
 }
 
 /// The same by somebody else, as a commit on `main`.
-fn commit(repository: &Repository, base: CommitId, round: usize) -> CommitId {
+pub(crate) fn commit(repository: &Repository, base: CommitId, round: usize) -> CommitId {
     let folder = repository.beside("worktree-0");
     repository.git_in(&folder, &["checkout", "-q", "--detach", &base.to_string()]);
     edit(repository, &folder, round);
@@ -119,16 +119,16 @@ fn commit(repository: &Repository, base: CommitId, round: usize) -> CommitId {
     commit.parse().expect("git prints an id")
 }
 
-fn head(repository: &Repository) -> CommitId {
+pub(crate) fn head(repository: &Repository) -> CommitId {
     repository.git(&["rev-parse", "main"]).parse().expect("git prints an id")
 }
 
-fn spec(step: &str, base: CommitId) -> WorkspaceSpec {
+pub(crate) fn spec(step: &str, base: CommitId) -> WorkspaceSpec {
     let task = TaskId::of(EXECUTION, &step.parse().expect("a fine name"));
     let id = EffectId::of("bench", &[step.as_bytes()]);
     WorkspaceSpec::new(id, EXECUTION, task, AttemptNo(1), Purpose::Work, Start::Fresh { base })
 }
 
-fn since(start: Instant) -> f64 {
+pub(crate) fn since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }

@@ -10,7 +10,7 @@ use enki_benches::life::{self, Agents};
 use enki_benches::merges::{Captured, median};
 use enki_benches::plans::{Shape, plan, spec};
 use enki_benches::repository::Repository;
-use enki_benches::{baseline, landing, plans, workspaces};
+use enki_benches::{baseline, landing, overlays, plans, workspaces};
 use enki_core::driver::{Shutdown, Submission};
 use enki_core::store::{LogId, TaskStore, Version};
 use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -63,6 +63,17 @@ fn prepared() -> Result<(), Box<dyn std::error::Error>> {
     row("V8 workspace from nothing (ms), against git worktree add", median(&times.cold), worktree, "<= 1.0");
     row("V8 ready again after 10 files, used (ms), the same", median(&times.reused), worktree, "<= 0.2");
     row("V8 ready again after 10 files, unused (ms), the same", median(&times.refreshed), worktree, "<= 0.2");
+    match runtime.block_on(overlays::measure(30_000, 1_000, 5)) {
+        Some(times) => {
+            let worktree = median(&times.worktree);
+            row("V8 overlay handed out, p50 (ms), against 20 ms", median(&times.handed_out), 20.0, "<= 1.0");
+            row("V8 overlay ready again after 10 files (ms), worktree add", median(&times.again), worktree, "<= 0.02");
+            row("V8 tree below brought along by 10 files (ms), the same", median(&times.brought), worktree, "<= 0.2");
+            let plain = median(&times.captured_plain);
+            row("V8 capture of an overlay (ms), against plain files", median(&times.captured), plain, "<= 1.0");
+        }
+        None => println!("skipped: V8 of overlays, because none can be mounted here"),
+    }
     Ok(())
 }
 
