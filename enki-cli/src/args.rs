@@ -85,6 +85,22 @@ pub(crate) enum Command {
         #[command(flatten)]
         picture: Picture,
     },
+    /// Hold an execution's log against the rules of orchestration; exit 7 if one was broken
+    Validate {
+        /// The execution
+        id: String,
+    },
+    /// Print what an outside coordinator has to do for the chains of an execution, one `<gv>` line each
+    Directives {
+        /// The execution; the newest open one if left out
+        id: Option<String>,
+        /// Go on while it goes on
+        #[arg(short, long)]
+        follow: bool,
+        /// Give each directive once to a coordinator of that name, also over restarts
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Start nothing new; what runs may end
     Pause {
         /// The execution or task

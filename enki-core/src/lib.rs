@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod agent;
+pub mod audit;
 pub mod branch;
 pub mod chain;
 pub mod crash;

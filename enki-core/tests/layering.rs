@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("what backends are asked and answer", &["agent", "workspace", "refinery", "store"]),
     ("machines", &["chain", "execution", "merge_queue"]),
     ("what joins them", &["dispatcher", "prompt"]),
-    ("what earlier runs left", &["recall"]),
+    ("what a log tells", &["recall", "audit"]),
     ("all machines together", &["engine"]),
     ("stored format", &["record"]),
     ("a store in memory", &["memory"]),

@@ -166,7 +166,7 @@ fn said(state: &Execution, one: &look::Logged, named: Named, json: bool, paint: 
 }
 
 /// The project and its store. Only read.
-fn store(cx: &Context) -> Result<(Project, Arc<dyn TaskStore>), CliError> {
+pub(super) fn store(cx: &Context) -> Result<(Project, Arc<dyn TaskStore>), CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let store = open_to_read(&project.state_dir())?.ok_or_else(|| {
         CliError::new(Exit::NotFound, "there is no execution yet").hint("start one with `enki run PLAN`")

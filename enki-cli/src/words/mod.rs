@@ -1,4 +1,4 @@
-//! What people give agents beside plans: roles and prompts, from their own files over the built-in ones.
+//! What people give agents beside plans: roles, prompts and review chains, from their own files over the built-in ones.
 //!
 //! Later wins, a role or template as a whole: built in, `$XDG_CONFIG_HOME/enki/roles/`, `~/.enki/`, then the project's
 //! `.enki/`. That folder is the person's: git ignores it. A file there which git tracks came with the repository, and is
@@ -12,8 +12,10 @@ use crate::host::Host;
 use crate::project::Project;
 use crate::source::{self, Format, Node, Problem, Problems, Source};
 use crate::wire;
+use enki_core::id::StepId;
 use enki_core::plan::{PlanLimits, nearest};
 use enki_core::prompt::{PromptName, Prompts};
+use enki_core::review::{Chains, CustomSpec, Does, Review, Reviewer};
 use enki_core::role::{Role, RoleOrigin, RoleProblem, Roles};
 use files::{Folder, Found};
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Words {
     pub(crate) roles: Roles,
     pub(crate) prompts: Prompts,
+    pub(crate) chains: Chains,
 }
 
 /// Whose a folder is.
@@ -57,18 +60,21 @@ impl Words {
             let is_config = folder.file_name().is_some_and(|name| name == "enki");
             let prompts =
                 if is_config { Vec::new() } else { Folder::new(folder.join("prompts"), ".j2", owner).read()? };
-            if let (Owner::Project, Some(root), false) = (owner, project, roles.is_empty() && prompts.is_empty()) {
+            let chains = Folder::new(folder.join("chains"), ".toml", owner).read()?;
+            let any = !(roles.is_empty() && prompts.is_empty() && chains.is_empty());
+            if let (Owner::Project, Some(root), true) = (owner, project, any) {
                 refuse_tracked(host, root)?;
             }
             words.add_roles(roles, owner)?;
             words.add_prompts(prompts)?;
+            words.add_chains(chains, owner)?;
         }
         Ok(words)
     }
 
     /// What plans are held against.
     pub(crate) fn plan_limits(&self) -> PlanLimits {
-        PlanLimits { roles: self.roles.clone(), ..PlanLimits::default() }
+        PlanLimits { roles: self.roles.clone(), chains: self.chains.clone(), ..PlanLimits::default() }
     }
 
     fn add_roles(&mut self, files: Vec<Found>, owner: Owner) -> Result<(), CliError> {
@@ -134,6 +140,59 @@ impl Words {
     }
 }
 
+impl Words {
+    /// A chain is named after its file.
+    fn add_chains(&mut self, files: Vec<Found>, owner: Owner) -> Result<(), CliError> {
+        for file in files {
+            let text = Source::from_bytes(file.name(), file.bytes.clone())
+                .map_err(|problems| refused(problems.named(&file.name())))?;
+            let fail = |list: Vec<Problem>| refused(Problems { source: text.clone(), list });
+            let tree = source::parse(&text, Format::Toml).map_err(|problem| fail(vec![problem]))?;
+            let spec: CustomSpec = source::from_node(&tree).map_err(|problem| fail(vec![problem]))?;
+            let name = file.path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            let taken = Review::KINDS.contains(&name) || name == "code";
+            if taken || name.parse::<StepId>().is_err() {
+                let why = if taken { "is a built-in kind" } else { "is no name: use a-z, 0-9, - and _" };
+                return Err(CliError::usage(format!("{}: {name:?} {why}", file.name())).hint("rename the file"));
+            }
+            let review = spec.check(name).map_err(|problems| {
+                let placed = problems.iter().map(|problem| {
+                    let mut placed = Problem::new(place_of(&tree, &problem.field), problem.to_string());
+                    placed.path = problem.field.as_str().into();
+                    placed
+                });
+                fail(placed.collect())
+            })?;
+            let runs = review.states().iter().any(|s| matches!(s.does, Does::Review(Reviewer::Command { .. })));
+            if owner == Owner::Project && runs {
+                return Err(CliError::usage(format!("{}: commands count only from your own chains", file.name()))
+                    .hint("put the file into ~/.enki/chains"));
+            }
+            let unknown = review.states().iter().find_map(|state| match &state.does {
+                Does::Review(Reviewer::Agent { role: Some(role) }) if self.roles.get(role).is_none() => Some(role),
+                _ => None,
+            });
+            if let Some(role) = unknown {
+                return Err(CliError::usage(format!("{}: there is no role {role:?}", file.name()))
+                    .hint("`enki roles` lists them"));
+            }
+            self.chains = self.chains.clone().with(review);
+        }
+        Ok(())
+    }
+}
+
+/// Where a field such as `states.testing.to[1].when` is in a file, as near as there is something.
+fn place_of(tree: &Node, field: &str) -> Range<usize> {
+    let (mut node, mut found) = (tree, 0..0);
+    for part in field.split('.') {
+        let name = part.split('[').next().unwrap_or(part);
+        let Some((key, value)) = node.get(name) else { break };
+        (node, found) = (value, key.span.clone());
+    }
+    found
+}
+
 /// The role of that name, or an error that names the nearest one.
 pub(crate) fn role_named<'r>(roles: &'r Roles, name: &str) -> Result<(&'r Role, &'r RoleOrigin), CliError> {
     roles.iter().find(|(role, _)| role.name == name).ok_or_else(|| {
@@ -150,7 +209,7 @@ fn refuse_tracked(host: &Host, root: &Path) -> Result<(), CliError> {
     if root.join(".git").symlink_metadata().is_err() {
         return Ok(());
     }
-    let tracked = wire::git(root, host)?.tracked(&[".enki/roles", ".enki/prompts"])?;
+    let tracked = wire::git(root, host)?.tracked(&[".enki/roles", ".enki/prompts", ".enki/chains"])?;
     match tracked.first() {
         None => Ok(()),
         Some(path) => Err(CliError::usage(format!("{path} is tracked by git, so it may be the word of somebody else"))

@@ -126,7 +126,7 @@ fn an_agent_solves_the_conflict_of_a_landing_and_its_merge_has_both_sides() {
     assert_eq!(git(&place.root, &["rev-parse", &format!("enki/{id}")]).trim(), other);
     assert_eq!(git(&place.root, &["log", "-1", "--format=%s", "main"]), format!("Merge enki/{id}: A plan\n"));
     let prompt = fs::read_to_string(place.notes().join("land-1.prompt")).unwrap();
-    for words in ["conflict in shared.txt", "person", "agent", "- shared.txt", "- Step a"] {
+    for words in ["conflict in shared.txt", "person", "agent", "\nshared.txt\n", "- Step a"] {
         assert!(prompt.contains(words), "{words}: {prompt}");
     }
     let shown = place.json(&["status", &id]);

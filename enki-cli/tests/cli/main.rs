@@ -12,5 +12,6 @@ mod landing;
 mod memory;
 mod places;
 mod plan_check;
+mod reviews;
 mod runs;
 mod words;

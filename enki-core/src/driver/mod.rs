@@ -29,6 +29,7 @@ use crate::prompt::Prompts;
 use crate::recall::Recall;
 use crate::record;
 use crate::refinery::Refinery;
+use crate::review::Chains;
 use crate::role::Roles;
 use crate::store::{Append, Holder, Lease, TaskStore};
 use crate::time::Timestamp;
@@ -101,6 +102,8 @@ pub struct Settings {
     pub roles: Roles,
     /// The templates of what agents are told.
     pub prompts: Prompts,
+    /// Review chains of people's own.
+    pub chains: Chains,
 }
 
 impl Settings {
@@ -117,6 +120,7 @@ impl Settings {
             idle_timeout: Duration::from_secs(300),
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
+            chains: Chains::default(),
         }
     }
 }
@@ -140,7 +144,8 @@ pub async fn start(
     let mut driver = Driver {
         engine: Engine::new(settings.limits.clone())
             .on_boot(settings.boot.clone())
-            .with_words(settings.roles.clone(), settings.prompts.clone()),
+            .with_words(settings.roles.clone(), settings.prompts.clone())
+            .with_chains(settings.chains.clone()),
         perform: perform::Context {
             backends: backends.clone(),
             settings,

@@ -16,7 +16,7 @@ use crate::role::RoleOutput;
 use crate::spec::Condition;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
-use crate::verdict::{self, Verdict};
+use crate::verdict::{self, Reading, Verdict};
 use crate::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, Start, WorkspaceSpec};
 
 /// One attempt: its workspace, its agent, its capture.
@@ -84,7 +84,7 @@ impl AttemptJob {
     #[must_use]
     pub fn judge(&self, end: AgentEnd, captured: Result<Capture, String>) -> AttemptEnd {
         let purpose = self.workspace.purpose;
-        let (captured, notices) = match captured.map(Capture::apart) {
+        let (captured, mut notices) = match captured.map(Capture::apart) {
             Ok((capture, notices)) => (Ok(capture), notices),
             Err(reason) => (Err(reason), Vec::new()),
         };
@@ -94,7 +94,16 @@ impl AttemptJob {
             }
             _ => None,
         };
-        let verdict = end.verdict.map(|verdict| *verdict);
+        let nonce = prompt::nonce(self.workspace.id);
+        let asks = prompt::question(&end.text, &nonce);
+        let verdict = (purpose == Purpose::Review).then(|| match end.verdict {
+            Some(verdict) => *verdict,
+            None => {
+                let read = Reading::of(&end.text, Some(&nonce));
+                notices.extend(read.notices);
+                read.verdict
+            }
+        });
         let output = end.output.filter(|o| !o.trim().is_empty()).or_else(|| prompt::output(&end.text));
         let outcome = match end.exit {
             // However the agent ended.
@@ -104,9 +113,8 @@ impl AttemptJob {
                 Ok(Capture::Refused { reason }) => Outcome::Policy { reason },
                 Ok(Capture::Altered { paths }) => Outcome::Void { paths },
                 Ok(Capture::Unresolved { paths }) => Outcome::Unresolved { paths },
-                Ok(_) if purpose == Purpose::Review => {
-                    Outcome::Reviewed(verdict.unwrap_or_else(|| Verdict::parse(&end.text)))
-                }
+                Ok(_) if let Some(question) = asks => Outcome::Asks { question },
+                Ok(_) if let Some(verdict) = verdict => Outcome::Reviewed(verdict),
                 Ok(Capture::NoArtifact) => Outcome::NoArtifact,
                 Ok(Capture::Artifact) => Outcome::Artifact,
                 Ok(Capture::NoChange) => Outcome::NoChange,

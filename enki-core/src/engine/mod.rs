@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::merge_queue::{self, EffectKind, LineNo, MergeQueue};
 use crate::plan::PlanLimits;
 use crate::prompt::Prompts;
+use crate::review::Chains;
 use crate::role::Roles;
 use crate::store::{LogId, LogKind, Version};
 use crate::tier::Tier;
@@ -176,6 +177,7 @@ pub struct Engine {
     boot: Option<String>,
     roles: Roles,
     prompts: Prompts,
+    chains: Chains,
 }
 
 #[derive(Debug)]
@@ -224,6 +226,7 @@ impl Engine {
             boot: None,
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
+            chains: Chains::default(),
         }
     }
 
@@ -238,7 +241,14 @@ impl Engine {
     /// What new plans and steps are held against.
     #[must_use]
     pub fn plan_limits(&self) -> PlanLimits {
-        PlanLimits { max_steps: self.limits.max_steps, roles: self.roles.clone() }
+        PlanLimits { max_steps: self.limits.max_steps, roles: self.roles.clone(), chains: self.chains.clone() }
+    }
+
+    /// The same with those review chains of people's own.
+    #[must_use]
+    pub fn with_chains(mut self, chains: Chains) -> Self {
+        self.chains = chains;
+        self
     }
 
     /// The same, on that start of the machine: what it loses with its power is told from what somebody moved.

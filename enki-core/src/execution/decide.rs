@@ -4,7 +4,7 @@ use super::event::{Answer, Command, Event, HoldNo, HoldReason, Input, NeedState,
 use super::outcome::{AttemptEnd, Outcome, Refusal};
 use super::step::{ClashKind, DoneKind, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
-use crate::chain::{Charge, Course, Ended, Refused, Then};
+use crate::chain::{Charge, Ended, Refused, Then};
 use crate::id::{AttemptNo, RequestId, StepIx};
 use crate::limits::Limits;
 use crate::plan::{External, NeedOn, Step};
@@ -41,12 +41,7 @@ impl Execution {
             let start = Start::Merge { onto: merge.onto, change: merge.tip };
             return Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose: Purpose::Resolve, start }]);
         }
-        let purpose = match &step.state {
-            StepState::Running(running) => running.purpose,
-            // A retry that continues: what it captured still clashes.
-            _ if step.clash.is_some() && step.work.is_some() => Purpose::Resolve,
-            _ => Course::first(self.plan.step(ix).review.as_deref()),
-        };
+        let purpose = self.next_purpose(ix);
         let start = match (purpose, &step.work) {
             (Purpose::Resolve, Some(work)) => Start::Resolve { onto: head, change: work.commit },
             (_, Some(work)) => Start::Continue { base: work.base, head: work.commit },

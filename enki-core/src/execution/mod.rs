@@ -6,6 +6,7 @@
 
 mod apply;
 mod decide;
+mod directives;
 mod event;
 pub mod invariants;
 mod landing;
@@ -24,12 +25,13 @@ pub use step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Runnin
 
 use crate::agent::Usage;
 use crate::branch::Branch;
+use crate::chain::Course;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId};
 use crate::plan::{Plan, Scope, Step};
 use crate::refinery::Gate;
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::Counts;
-use crate::tier::{Priority, Tier};
+use crate::tier::{Priority, Purpose, Tier};
 use crate::time::Timestamp;
 use landing::Landing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -349,8 +351,8 @@ impl Execution {
     pub fn demand(&self, ix: StepIx, now: Timestamp) -> Demand {
         let (step, plan) = (self.step(ix), self.plan.step(ix));
         let chain = plan.review.is_some();
-        let wants = |fresh: bool| Demand::Wants {
-            tier: plan.tier,
+        let wants = |fresh: bool, purpose: Purpose| Demand::Wants {
+            tier: plan.tier_of(purpose),
             chain,
             order: StartOrder {
                 fresh,
@@ -363,12 +365,14 @@ impl Execution {
             StepState::Pending
                 if step.unmet == 0 && step.dead == 0 && !step.paused && self.may_start() && self.has_turn(ix) =>
             {
-                wants(true)
+                wants(true, self.next_purpose(ix))
             }
-            StepState::Running(Running { run: Run::Live { .. }, .. }) => Demand::Live { tier: plan.tier, chain },
-            StepState::Running(Running { run: Run::Wanted { not_before }, .. }) => {
+            StepState::Running(Running { purpose, run: Run::Live { .. } }) => {
+                Demand::Live { tier: plan.tier_of(*purpose), chain }
+            }
+            StepState::Running(Running { purpose, run: Run::Wanted { not_before } }) => {
                 if *not_before <= now && !step.paused && self.may_start() && self.has_turn(ix) {
-                    wants(false)
+                    wants(false, *purpose)
                 } else if chain {
                     Demand::Open { yields: self.suspended() || !self.has_turn(ix) }
                 } else {
@@ -380,6 +384,18 @@ impl Execution {
             | StepState::Done(_)
             | StepState::Failed(_)
             | StepState::Cancelled => Demand::Idle,
+        }
+    }
+
+    /// What the next attempt of a step is for.
+    fn next_purpose(&self, ix: StepIx) -> Purpose {
+        let step = self.step(ix);
+        match &step.state {
+            StepState::Running(running) => running.purpose,
+            _ if step.landing.is_some() => Purpose::Resolve,
+            // A retry that continues: what it captured still clashes.
+            _ if step.clash.is_some() && step.work.is_some() => Purpose::Resolve,
+            _ => Course::first(self.plan.step(ix).review.as_deref()),
         }
     }
 

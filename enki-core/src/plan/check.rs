@@ -3,7 +3,7 @@
 use super::problem::{PathPart, PlanProblem};
 use super::{Brief, External, Need, NeedOn, Plan, Step};
 use crate::id::{StepId, StepIx};
-use crate::review::{COMMAND_TIMEOUT, Review, Reviewer};
+use crate::review::{COMMAND_TIMEOUT, Chains, Review, Reviewer};
 use crate::role::{Role, RoleOutput, Roles};
 use crate::spec::{Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ pub(super) struct Check<'a> {
     pub(super) problems: Vec<PlanProblem>,
     pub(super) externals: &'a HashMap<String, External>,
     pub(super) roles: &'a Roles,
+    pub(super) chains: &'a Chains,
 }
 
 impl<'a> Check<'a> {
@@ -196,6 +197,9 @@ impl<'a> Check<'a> {
         if let Some(name) = &table.reviewer {
             self.role(at!["steps", n, "review", "reviewer"], name);
         }
+        if let Some(own) = table.kind.as_deref().and_then(|kind| self.chains.get(kind)) {
+            return Some(self.own_chain(n, table, own));
+        }
         let role = |usual: Option<&str>| Reviewer::Agent { role: table.reviewer.as_deref().or(usual).map(Into::into) };
         let reviewer = |usual| match command {
             Some(command) => Reviewer::Command {
@@ -215,9 +219,10 @@ impl<'a> Check<'a> {
             "test_then_fix" => Review::test_then_fix(reviewer(Some("tester")), min_score, max_fixes),
             "fix_loop" => Review::fix_loop(reviewer(Some("tester")), min_score, max_fixes),
             kind => {
-                let near = super::nearest(kind, Review::KINDS.into_iter());
+                let known: Vec<&str> = Review::KINDS.into_iter().chain(self.chains.names()).collect();
+                let near = super::nearest(kind, known.iter().copied());
                 let hint = near.map_or_else(
-                    || format!("use one of {}", Review::KINDS.join(", ")),
+                    || format!("use one of {}", known.join(", ")),
                     |near| format!("did you mean {near:?}?"),
                 );
                 self.problem(at!["steps", n, "review", "kind"], format!("no review of kind {kind:?}"), hint);
@@ -225,6 +230,20 @@ impl<'a> Check<'a> {
             }
         };
         Some(Arc::new(review))
+    }
+
+    /// A chain of somebody's own says all but the limits, which a step may set for itself.
+    fn own_chain(&mut self, n: usize, table: &ReviewTable, own: &Arc<Review>) -> Arc<Review> {
+        self.text(at!["steps", n, "review", "kind"], table.reviewer.is_none() && table.command.is_none(), || {
+            (format!("the chain {:?} says itself who reviews", own.kind), "leave `reviewer` and `command` out".into())
+        });
+        let mut review = Arc::clone(own);
+        if table.min_score.is_some() || table.max_fixes.is_some() {
+            let made = Arc::make_mut(&mut review);
+            made.min_score = table.min_score.unwrap_or(made.min_score);
+            made.max_fixes = table.max_fixes.unwrap_or(made.max_fixes);
+        }
+        review
     }
 
     fn need<'n>(

@@ -10,7 +10,7 @@ pub use scope::Scope;
 
 use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
-use crate::review::{Does, Review, Reviewer, StateIx};
+use crate::review::{Chains, Does, Review, Reviewer, StateIx};
 use crate::role::{RoleOutput, Roles};
 use crate::spec::{AfterWhen, Condition, Land, PlanSpec, RECIPES, StepSpec};
 use crate::tier::{Priority, Purpose, Tier};
@@ -165,11 +165,13 @@ pub struct PlanLimits {
     pub max_steps: usize,
     /// The roles that steps may have. What a role decides is copied into the step.
     pub roles: Roles,
+    /// Review chains of people's own, beside the built-in kinds. The one that a step names is copied into it.
+    pub chains: Chains,
 }
 
 impl Default for PlanLimits {
     fn default() -> Self {
-        Self { max_steps: 1000, roles: Roles::built_in() }
+        Self { max_steps: 1000, roles: Roles::built_in(), chains: Chains::default() }
     }
 }
 
@@ -184,7 +186,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Self, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles };
+        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles, chains: &limits.chains };
         check.text(at!["schema"], spec.schema.as_deref().is_none_or(|s| s == "enki.plan.v1"), || {
             (
                 format!("schema {:?} is not known here", spec.schema.as_deref().unwrap_or("")),
@@ -268,7 +270,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Vec<Step>, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles };
+        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles, chains: &limits.chains };
         if specs.is_empty() {
             check.problem(at!["steps"], "no steps were given", "add at least one step");
         }

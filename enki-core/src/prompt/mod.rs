@@ -13,6 +13,7 @@ mod view;
 pub use templates::{PromptError, PromptName, Prompts};
 
 use crate::execution::Execution;
+use crate::gv;
 use crate::id::{AttemptNo, EffectId, StepIx};
 use crate::role::RoleOutput;
 use crate::tier::Purpose;
@@ -38,6 +39,15 @@ pub fn nonce(attempt: EffectId) -> String {
     let mut hex = EffectId::of("nonce", &[attempt.hex().as_bytes()]).hex();
     hex.truncate(16);
     hex
+}
+
+/// What an agent asks a person before it can go on: the key `ask` of its last tag with the nonce of its attempt. Capped.
+#[must_use]
+pub fn question(text: &str, nonce: &str) -> Option<String> {
+    let tags = gv::find(text);
+    let tag = tags.iter().rev().find(|tag| tag.get("nonce").and_then(|n| n.as_str()) == Some(nonce))?;
+    let question = tag.get("ask")?.as_str()?.trim();
+    (!question.is_empty()).then(|| cap(question, OUTPUT_CAP).to_owned())
 }
 
 impl Prompts {
@@ -93,6 +103,16 @@ mod tests {
         assert_eq!(output("nothing"), None);
         let long = format!("[OUTPUT]{}[/OUTPUT]", "é".repeat(OUTPUT_CAP));
         assert_eq!(output(&long).unwrap().len(), OUTPUT_CAP);
+    }
+
+    #[test]
+    fn only_a_tag_with_the_nonce_asks() {
+        let ask = |text: &str| question(text, "n1");
+        assert_eq!(ask("<gv>{\"ask\":\" which one? \",\"nonce\":\"n1\"}</gv>").as_deref(), Some("which one?"));
+        assert_eq!(ask("<gv>{\"ask\":\"which one?\"}</gv>"), None);
+        assert_eq!(ask("<gv>{\"ask\":\"which one?\",\"nonce\":\"n2\"}</gv>"), None);
+        assert_eq!(ask("<gv>{\"ask\":\"a\",\"nonce\":\"n1\"}</gv><gv>{\"pass\":true,\"nonce\":\"n1\"}</gv>"), None);
+        assert_eq!(ask("<gv>{\"ask\":QUESTION,\"nonce\":\"n1\"}</gv>"), None, "as the prompt has it");
     }
 
     #[test]

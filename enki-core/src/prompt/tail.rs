@@ -37,7 +37,7 @@ pub(super) fn append(text: &mut String, execution: &Execution, ix: StepIx, attem
             );
         }
     }
-    hand_in(text, execution, step);
+    hand_in(text, execution, step, &nonce(attempt));
 }
 
 /// What the needed steps gave: their titles, outputs, artifacts and commits, in the order of the needs.
@@ -167,7 +167,7 @@ fn landing(text: &mut String, execution: &Execution) {
     block(text, "### What the plan made", "steps", &made, OUTPUT_CAP);
 }
 
-fn hand_in(text: &mut String, execution: &Execution, step: &Step) {
+fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str) {
     text.push_str("\n## Output Format\n\n");
     if step.output == RoleOutput::Artifact {
         let _ = writeln!(
@@ -186,6 +186,11 @@ fn hand_in(text: &mut String, execution: &Execution, step: &Step) {
     text.push_str(
         "End with a summary for whoever builds on this, between [OUTPUT] and [/OUTPUT]: what changed, what was decided and \
          why, what went wrong, what is next.\n",
+    );
+    let _ = writeln!(
+        text,
+        "Only if you cannot go on before a person decides something: end with the line \
+         <gv>{{\"ask\":QUESTION,\"nonce\":\"{nonce}\"}}</gv>, QUESTION being a JSON string. Then nothing of yours is handed in yet."
     );
 }
 

@@ -9,6 +9,8 @@ pub use guard::{Facts, Guard};
 
 use crate::tier::Purpose;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The review of one step, checked. Copied into the plan, so that what is configured later changes nothing that runs.
@@ -106,6 +108,30 @@ pub enum To {
     Complete,
     /// A person is asked.
     Escalate,
+}
+
+/// Chains of people's own, by name. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Chains(Arc<BTreeMap<String, Arc<Review>>>);
+
+impl Chains {
+    /// The same with one more, in place of one of the same name.
+    #[must_use]
+    pub fn with(mut self, review: Review) -> Self {
+        Arc::make_mut(&mut self.0).insert(review.kind.to_string(), Arc::new(review));
+        self
+    }
+
+    /// The chain of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Review>> {
+        self.0.get(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
 }
 
 /// Limit of a reviewing command that gives none.
