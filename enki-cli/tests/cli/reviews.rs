@@ -124,7 +124,7 @@ fn what_never_passes_escalates_with_its_history_and_its_work_pinned() {
 fn a_command_reviews_first_and_its_output_leads_to_the_fix() {
     let place = place();
     let cargo = Path::new(env!("CARGO"));
-    let test = format!("RUSTC={}/rustc {} test --offline -q", cargo.parent().unwrap().display(), cargo.display());
+    let test = format!("RUSTC={}/rustc {} test --lib --offline -q", cargo.parent().unwrap().display(), cargo.display());
     fs::create_dir(place.root.join("src")).unwrap();
     fs::write(place.root.join("Cargo.toml"), "[package]\nname = \"sum\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
         .unwrap();
@@ -136,9 +136,9 @@ fn a_command_reviews_first_and_its_output_leads_to_the_fix() {
     place.agent("cat >\"$NOTES/$ENKI_ATTEMPT.$ENKI_PURPOSE\"\nsed -i 's/a - b/a + b/' src/lib.rs\n");
     let review = json!({"kind": "test_then_fix", "command": test});
     let output = place.enki(&["run", &plan(&place, &json!([step("repair", &review)]))]);
-    assert_eq!(code(&output), 0, "{}", both(&output));
-    assert!(git(&place.root, &["show", "main:src/lib.rs"]).contains("a + b"));
     let told = fs::read_to_string(place.dir.path().join("notes/2.fix")).unwrap();
+    assert_eq!(code(&output), 0, "{}\n{told}", both(&output));
+    assert!(git(&place.root, &["show", "main:src/lib.rs"]).contains("a + b"));
     assert!(told.contains("two_and_two") && told.contains("failed; the end of its output"), "{told}");
     let said = both(&place.enki(&["log", &place.newest()]));
     assert!(said.contains("reviewed: revise") && said.contains("reviewed: pass"), "{said}");
