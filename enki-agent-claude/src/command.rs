@@ -134,6 +134,9 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     if let Some(usd) = config.max_budget_usd {
         args.push(format!("--max-budget-usd={usd}").into());
     }
+    if let Some(schema) = &spec.answer_schema {
+        args.push(format!("--json-schema={schema}").into());
+    }
     if !spec.system_prompt.trim().is_empty() {
         args.push(format!("--append-system-prompt={}", spec.system_prompt.trim()).into());
     }

@@ -114,6 +114,8 @@ pub struct Final<'a> {
     pub session: &'a str,
     /// The last text, which is only the last piece of it if the model went on after `max_tokens`.
     pub text: Option<&'a str>,
+    /// The object it answered with, if a schema was asked for and it kept to it.
+    pub structured: Option<&'a serde_json::Map<String, serde_json::Value>>,
     /// Why the model stopped: `end_turn`, `tool_use`, `refusal` and others.
     pub stop_reason: &'a str,
     /// Why the client stopped: `completed`, `max_turns`, `aborted_tools` and others.
@@ -373,6 +375,7 @@ fn result<'a>(line: &'a Line<'_>, is_error: bool) -> Final<'a> {
         status: line.api_error_status.0,
         session: line.session_id.as_str(),
         text: line.result.0.as_deref(),
+        structured: line.structured_output.0.as_ref(),
         stop_reason: line.stop_reason.as_str(),
         terminal_reason: line.terminal_reason.as_str(),
         errors: line.errors.0.iter().flatten().map(AsRef::as_ref).collect(),

@@ -71,6 +71,13 @@ impl<'de> Want<'de> for f64 {
     }
 }
 
+/// An object as it is, whatever is in it.
+impl<'de> Want<'de> for serde_json::Map<String, serde_json::Value> {
+    fn of_map<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        read_map(map).map(Some)
+    }
+}
+
 /// Counts are whole and not negative; anything else saturates.
 impl<'de> Want<'de> for u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]

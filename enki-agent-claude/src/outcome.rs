@@ -90,6 +90,7 @@ struct Verdict {
     subtype: String,
     status: Option<u64>,
     text: Option<String>,
+    structured: Option<enki_core::verdict::Verdict>,
     stop_reason: String,
     terminal_reason: String,
     error: String,
@@ -198,6 +199,9 @@ impl Judge {
             end.usage = result.usage;
             if end.exit == AgentExit::Success {
                 end.text = self.tail.complete(result.text);
+                // An object of another schema says neither, and then the text may.
+                let says = |verdict: &enki_core::verdict::Verdict| verdict.gate.is_some() || verdict.score.is_some();
+                end.verdict = result.structured.filter(says).map(Box::new);
             }
         }
         end.session = self.session;
@@ -328,6 +332,7 @@ impl Judge {
             subtype: result.subtype.to_owned(),
             status: result.status,
             text: result.text.map(|text| last(text, MAX_TEXT).to_owned()),
+            structured: result.structured.map(enki_core::verdict::Verdict::of_object),
             stop_reason: result.stop_reason.to_owned(),
             terminal_reason: result.terminal_reason.to_owned(),
             error: result.errors.first().map(|e| one_line(e)).unwrap_or_default(),

@@ -6,6 +6,7 @@
 use crate::lax::{Lax, Text, Want, want_struct};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +65,8 @@ pub(crate) struct Line<'a> {
     pub(crate) num_turns: Lax<u64>,
     #[serde(default)]
     pub(crate) result: Text<'a>,
+    #[serde(default)]
+    pub(crate) structured_output: Lax<Map<String, Value>>,
     #[serde(default)]
     pub(crate) stop_reason: Text<'a>,
     #[serde(default)]

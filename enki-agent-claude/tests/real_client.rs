@@ -302,6 +302,30 @@ async fn a_reviewer_is_denied_to_write_and_it_is_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_comes_by_its_schema_and_without_it_as_text() {
+    use enki_core::verdict::{Gate, Severity, Verdict, schema};
+    let mut world = world!();
+    let reviewer = |world: &mut World, prompt: &str| {
+        let mut spec = world.spec(prompt);
+        spec.purpose = Purpose::Review;
+        spec.answer_schema = Some(schema().to_string());
+        spec
+    };
+    let spec = reviewer(&mut world, "JUDGE the work");
+    let (end, _) = world.run(spec).await;
+    assert_eq!(end.exit, AgentExit::Success);
+    let verdict = end.verdict.expect("the object was given");
+    assert_eq!((verdict.gate, verdict.score, &*verdict.text), (Some(Gate::Revise), Some(7.5), "add tests"));
+    let finding = &verdict.findings[0];
+    assert_eq!((finding.severity, &*finding.title, finding.line), (Severity::Major, "no tests", Some(3)));
+
+    let spec = reviewer(&mut world, "MISJUDGE it");
+    let (end, _) = world.run(spec).await;
+    assert_eq!((end.exit, end.verdict), (AgentExit::Success, None));
+    assert_eq!(Verdict::parse(&end.text).gate, Some(Gate::Pass));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_only_reads_can_neither_edit_nor_write_nor_let_a_shell_do_it() {
     let mut world = world!();
     // Also where the person allows it to those who work.

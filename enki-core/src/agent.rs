@@ -88,6 +88,9 @@ pub struct AgentSpec {
     pub workspace: PathBuf,
     /// Where the runner writes what the agent put out, capped.
     pub log: PathBuf,
+    /// JSON Schema of the object that the final answer should be, for a runner with such a channel; others ignore it, and
+    /// the prompt says how to answer without.
+    pub answer_schema: Option<String>,
     /// The session of an earlier attempt to go on with, for a fix; a runner that cannot resume ignores it.
     pub resume: Option<String>,
     /// Wall-clock limit.
@@ -116,6 +119,7 @@ impl AgentSpec {
             prompt: String::new(),
             workspace: PathBuf::new(),
             log: PathBuf::new(),
+            answer_schema: None,
             resume: None,
             timeout: Duration::from_secs(1800),
             idle_timeout: Duration::from_secs(300),

@@ -186,6 +186,7 @@ impl Engine {
             agent.system_prompt.clone_from(&role.system_prompt);
             agent.tools.clone_from(&role.tools);
         }
+        agent.answer_schema = (*purpose == Purpose::Review).then(|| verdict::schema().to_string());
         agent.model = plan.model.as_deref().map(ToOwned::to_owned);
         agent.resume = step.session.as_deref().filter(|_| *purpose == Purpose::Fix).map(ToOwned::to_owned);
         agent.timeout = plan.timeout.unwrap_or(agent.timeout);

@@ -30,9 +30,11 @@ pub(super) fn append(text: &mut String, execution: &Execution, ix: StepIx, attem
     if let Some(findings) = &execution.step(ix).findings {
         block(text, "## What the last attempt has to answer for", "findings", findings, OUTPUT_CAP);
         if let (Purpose::Fix, Some(review)) = (purpose, &step.review) {
+            let last = execution.step(ix).course.rounds.last().and_then(|round| round.score);
+            let score = last.map_or_else(String::new, |score| format!(" The last score was {score}."));
             let _ = writeln!(
                 text,
-                "\nThe repaired work is reviewed again. A score below {} does not pass.",
+                "\nThe repaired work is reviewed again.{score} A score below {} does not pass.",
                 review.min_score
             );
         }
