@@ -30,19 +30,18 @@ pub struct Times {
     pub captured_plain: Vec<f64>,
 }
 
-/// Measures so many rounds on a repository of so many files; nothing where no overlay can be mounted.
+/// Measures so many rounds on a repository; nothing where no overlay can be mounted.
 ///
 /// # Panics
 ///
 /// If anything fails.
-pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Option<Times> {
-    let repository = Repository::new(files, bytes);
+pub async fn measure(repository: &Repository, rounds: usize) -> Option<Times> {
     let overlaid = |options: &mut GitOptions| options.method = WorkspaceMethod::Overlay;
     let overlaid = repository.project().with_options(overlaid).workspaces();
     let plain = repository.project().with_options(|options| options.pool = 1).workspaces();
-    let (mut times, mut base) = (Times::default(), head(&repository));
+    let (mut times, mut base) = (Times::default(), head(repository));
     for round in 0..rounds {
-        let folder = repository.beside(&format!("worktree-{round}"));
+        let folder = repository.beside(&format!("worktree-overlay-{round}"));
         let start = Instant::now();
         repository.git(&["worktree", "add", "-q", "--detach", folder.to_str().expect("it is plain"), "main"]);
         times.worktree.push(since(start));
@@ -50,7 +49,7 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Option<Times>
         ready(&plain, base).await;
         let one = spec(&format!("plain-{round}"), base);
         let place = plain.create(&one).await.expect("a workspace can be made").path;
-        edit(&repository, &place, round);
+        edit(repository, &place, round);
         let start = Instant::now();
         captured(&plain, &one).await;
         times.captured_plain.push(since(start));
@@ -63,7 +62,7 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Option<Times>
         if !is_mounted(&place) {
             return None;
         }
-        edit(&repository, &place, round);
+        edit(repository, &place, round);
         let start = Instant::now();
         let landed = captured(&overlaid, &two).await;
         times.captured.push(since(start));
@@ -71,7 +70,7 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Option<Times>
         let start = Instant::now();
         overlaid.remove(two.task).await.expect("it has landed");
         times.again.push(since(start));
-        base = commit(&repository, landed, rounds + round);
+        base = commit(repository, &folder, landed, rounds + round);
         let start = Instant::now();
         ready(&overlaid, base).await;
         times.brought.push(since(start));

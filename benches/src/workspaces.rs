@@ -36,16 +36,15 @@ pub struct Times {
     pub reused: Vec<f64>,
 }
 
-/// Measures so many rounds on a repository of so many files, all kinds in each round.
+/// Measures so many rounds on a repository, all kinds in each round.
 ///
 /// # Panics
 ///
 /// If anything fails.
-pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Times {
-    let repository = Repository::new(files, bytes);
+pub async fn measure(repository: &Repository, rounds: usize) -> Times {
     let pooled = repository.project().with_options(|options| options.pool = 1).workspaces();
     let cold = repository.project().with_options(|options| options.pool = 0).workspaces();
-    let (mut times, mut base) = (Times::default(), head(&repository));
+    let (mut times, mut base) = (Times::default(), head(repository));
     for round in 0..rounds {
         let folder = repository.beside(&format!("worktree-{round}"));
         let start = Instant::now();
@@ -71,7 +70,7 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Times {
         let quiet = pooled.capture(&capture).await.expect("it can be captured").apart().0;
         times.quiet.push(since(start));
         assert!(matches!(quiet, Capture::NoChange), "{quiet:?}");
-        edit(&repository, &place, round);
+        edit(repository, &place, round);
         base = match pooled.capture(&capture).await.expect("it can be captured").apart().0 {
             Capture::Change { commit, .. } => commit,
             other => panic!("{other:?}"),
@@ -82,7 +81,7 @@ pub async fn measure(files: usize, bytes: usize, rounds: usize) -> Times {
         ready(&pooled, base).await;
         times.reused.push(since(start));
 
-        base = commit(&repository, base, rounds + round);
+        base = commit(repository, &repository.beside("worktree-0"), base, rounds + round);
         let start = Instant::now();
         ready(&pooled, base).await;
         times.refreshed.push(since(start));
@@ -109,12 +108,11 @@ pub(crate) fn edit(repository: &Repository, folder: &Path, round: usize) {
 }
 
 /// The same by somebody else, as a commit on `main`.
-pub(crate) fn commit(repository: &Repository, base: CommitId, round: usize) -> CommitId {
-    let folder = repository.beside("worktree-0");
-    repository.git_in(&folder, &["checkout", "-q", "--detach", &base.to_string()]);
-    edit(repository, &folder, round);
-    repository.git_in(&folder, &["commit", "-q", "-a", "-m", "ten more"]);
-    let commit = repository.git_in(&folder, &["rev-parse", "HEAD"]);
+pub(crate) fn commit(repository: &Repository, folder: &Path, base: CommitId, round: usize) -> CommitId {
+    repository.git_in(folder, &["checkout", "-q", "--detach", &base.to_string()]);
+    edit(repository, folder, round);
+    repository.git_in(folder, &["commit", "-q", "-a", "-m", "ten more"]);
+    let commit = repository.git_in(folder, &["rev-parse", "HEAD"]);
     repository.git(&["update-ref", "refs/heads/main", &commit]);
     commit.parse().expect("git prints an id")
 }
