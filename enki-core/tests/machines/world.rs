@@ -247,6 +247,13 @@ impl World {
         self.turn();
     }
 
+    /// The events of an execution, as they are stored.
+    pub(crate) fn log(&self, id: ExecutionId) -> Vec<execution::Event> {
+        let bodies = self.logs[&LogId::execution(id)].iter();
+        let decoded = bodies.map(|body| record::decode(LogKind::Execution, record::FORMAT, body).unwrap());
+        decoded.map(|event| if let Event::Execution(event) = event { event } else { unreachable!() }).collect()
+    }
+
     pub(crate) fn of(&self, id: ExecutionId) -> &Execution {
         self.engine.execution(id).unwrap()
     }

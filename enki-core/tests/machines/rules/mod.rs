@@ -1,6 +1,7 @@
 //! One test for each rule of the model. The names say the rule.
 
 mod attempts;
+mod audit;
 mod commands;
 mod conflicts;
 mod landings;
