@@ -182,20 +182,26 @@ impl<'a> Files<'a> {
 
     /// What differs from the index. Ignored files and `.enki/` stay out.
     pub(crate) fn list(&self, project: &GitProject) -> Result<Different, GitError> {
-        let args = ["ls-files", "-z", "-t", "--modified", "--others", "--exclude-standard", "--"];
-        let mut call = self.at(project, Durable::Committed).args(args).arg(":(exclude,top).enki");
-        match self.touched(project)? {
-            Some(paths) if paths.is_empty() => return Ok(Different::default()),
-            Some(paths) => {
-                for path in paths {
-                    let mut spec = OsString::from(":(top,literal)");
-                    spec.push(OsStr::from_bytes(&path));
-                    call = call.arg(spec);
-                }
-            }
-            None => call = call.arg("."),
+        if let Some(paths) = self.touched(project)?
+            && let Some(different) = self.list_below(project, &paths)?
+        {
+            return Ok(different);
         }
-        let output = call.timeout(self.limit).ok()?;
+        let output = self
+            .at(project, Durable::Committed)
+            .args([
+                "ls-files",
+                "-z",
+                "-t",
+                "--modified",
+                "--others",
+                "--exclude-standard",
+                "--",
+                ".",
+                ":(exclude,top).enki",
+            ])
+            .timeout(self.limit)
+            .ok()?;
         let mut different = Different::default();
         for entry in output.stdout.split(|b| *b == 0) {
             match entry {
@@ -206,6 +212,33 @@ impl<'a> Files<'a> {
         }
         different.changed.dedup();
         Ok(different)
+    }
+
+    /// The same, with a look at nothing but these paths and what is below them: to tell what is modified, `ls-files`
+    /// looks at every file of the index whatever it is asked for. Nothing if that does not tell it.
+    fn list_below(&self, project: &GitProject, paths: &[Vec<u8>]) -> Result<Option<Different>, GitError> {
+        let mut different = Different::default();
+        if paths.is_empty() {
+            return Ok(Some(different));
+        }
+        let ask = |args: &[&str]| -> Result<Vec<Vec<u8>>, GitError> {
+            let mut call = self.at(project, Durable::No).args(args).arg("--").arg(":(exclude,top).enki");
+            for path in paths {
+                let mut spec = OsString::from(":(top,literal)");
+                spec.push(OsStr::from_bytes(path));
+                call = call.arg(spec);
+            }
+            let output = call.timeout(self.limit).ok()?;
+            let found = output.stdout.split(|b| *b == 0).filter(|path| !path.is_empty());
+            Ok(found.map(<[u8]>::to_vec).collect())
+        };
+        different.changed = ask(&["diff-files", "--no-renames", "--ignore-submodules=none", "--name-only", "-z"])?;
+        different.changed.dedup();
+        different.added = ask(&["ls-files", "-z", "--others", "--exclude-standard"])?;
+        // It may be touched and the same: such a file must not be refused for its size.
+        let limit = project.options().max_file_bytes;
+        let large = |path: &Vec<u8>| fs::symlink_metadata(self.file(path)).is_ok_and(|meta| meta.len() > limit);
+        Ok((!different.changed.iter().any(large)).then_some(different))
     }
 
     /// The paths below which everything is that can differ from the index, where an overlay tells them.

@@ -201,5 +201,5 @@ async fn an_overlay_starts_a_known_number_of_processes() {
     workspaces.create(&spec("b", 1, Start::Fresh { base })).await.unwrap();
     counts.push(counter.since());
     // The first one asks also what the person has staged.
-    assert_eq!(counts, [3, 2, 9, 2], "create, capture of nothing, capture of a change, create");
+    assert_eq!(counts, [3, 2, 10, 2], "create, capture of nothing, capture of a change, create");
 }

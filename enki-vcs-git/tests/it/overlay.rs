@@ -179,6 +179,19 @@ async fn a_review_that_edits_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_that_was_only_touched_is_not_refused() {
+    let Some(repo) = repo() else { return };
+    let workspaces = overlaid(&repo, |options| options.max_file_bytes = 10);
+    let one = fresh_at("a", repo.head("main"));
+    let work = workspaces.create(&one).await.unwrap().path;
+    write(&work, "a.txt", "one\ntwo\nthree\n");
+    assert_eq!(workspaces.capture(&capture(&one, Expect::Change)).await.unwrap(), Capture::NoChange);
+    write(&work, "a.txt", "one\ntwo\nthree\nfour\n");
+    let reason = refused(workspaces.capture(&capture(&one, Expect::Change)).await.unwrap());
+    assert!(reason.contains("more than the limit of 10"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_unmounted_is_mounted_again_and_never_taken_for_a_deletion() {
     let Some(repo) = repo() else { return };
     let (workspaces, one, work) = made(&repo, "a").await;
