@@ -97,7 +97,7 @@ pub(crate) enum Command {
         /// Go on while it goes on
         #[arg(short, long)]
         follow: bool,
-        /// Give each directive once to a coordinator of that name, also over restarts
+        /// Give a coordinator of that name only what it was not given yet, also over restarts
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
     },

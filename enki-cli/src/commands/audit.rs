@@ -51,7 +51,7 @@ pub(super) async fn validate(cx: &mut Context, id: &str) -> Result<Exit, CliErro
 }
 
 /// Prints directives, each with the number of the event that it follows from. What `name` was given before is not given
-/// again: it counts as taken once it is written out.
+/// again: it counts as taken once it is written out. After a kill in between, the last one comes once more.
 pub(super) async fn directives(
     cx: &mut Context,
     id: Option<&str>,
@@ -140,7 +140,9 @@ impl Taken {
         let folder = self.file.parent().unwrap_or(&self.file);
         let save = || {
             std::fs::create_dir_all(folder)?;
-            let next = self.file.with_extension("next");
+            // A name has no dot, so that this is no other coordinator's.
+            let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+            let next = folder.join(format!("{name}.next"));
             std::fs::write(&next, format!("{seq}\n"))?;
             std::fs::rename(&next, &self.file)
         };

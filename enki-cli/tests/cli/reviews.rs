@@ -94,6 +94,8 @@ fn a_bad_file_is_found_fixed_twice_and_lands_with_the_tree_that_passed() {
     let once = both(&place.enki(&["directives", &id, "--as", "boss"]));
     assert_eq!(once, told);
     assert_eq!(both(&place.enki(&["directives", &id, "--as", "boss"])), "", "taken is taken");
+    assert_eq!(both(&place.enki(&["directives", &id, "--as", "deputy"])), told, "and by that name alone");
+    assert_eq!(code(&place.enki(&["directives", &id, "--as", "../boss"])), 2);
     let rules = place.enki(&["validate", &id]);
     assert_eq!(code(&rules), 0, "{}", both(&rules));
     assert!(both(&rules).contains("kept   8. no review or fix began without a directive"), "{}", both(&rules));
