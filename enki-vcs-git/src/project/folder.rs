@@ -279,6 +279,13 @@ fn utc(at: Timestamp) -> String {
 mod tests {
     use super::*;
 
+    /// Asked of the rule alone: a project that was made of `/` by a broken one would be the whole disk.
+    #[test]
+    fn the_root_of_the_file_system_is_too_broad() {
+        let refused = refuse_if_too_broad(Path::new("/"), &GitOptions::new(std::collections::BTreeMap::new()));
+        assert!(matches!(refused, Err(GitError::TooBroad { .. })), "{refused:?}");
+    }
+
     #[test]
     fn times_are_written_as_a_calendar_has_them() {
         for (at, text) in [

@@ -98,7 +98,7 @@ fn a_folder_becomes_a_project_and_nothing_else_is_left_in_it() {
 fn a_folder_that_is_everything_is_refused() {
     let repo = Repo::bare_folder("f");
     let home = repo.dir.path().join("home");
-    for path in [Path::new("/"), &home, repo.dir.path()] {
+    for path in [&home, repo.dir.path()] {
         // Where the machine has a repository, that is what is found.
         if let Err(error) = GitProject::open_or_make(path, repo.options()) {
             assert!(matches!(error, GitError::TooBroad { .. }), "{error}");
