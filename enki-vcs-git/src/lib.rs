@@ -52,23 +52,23 @@
 //! | call | processes |
 //! |---|---|
 //! | `GitProject::open` | 5 |
-//! | `create`, fresh / continued | 3 / 3, and 1 if what the person has staged is new |
-//! | `create`, from the pool or over a prepared tree, on what this process looked at or built / on anything else | 1 / 2 |
-//! | `capture` of nothing / of a change / of one that adds names | 2 / 8 / 9 |
+//! | `create`, fresh / continued | 2 / 2; 1 more if the base is in a pack, and 1 if what the person has staged is new |
+//! | `create`, from the pool or over a prepared tree, on what this process looked at or built / on anything else | 0 / 1 |
+//! | `capture` of nothing / of a change / of one that adds names | 2 / 6 / 7 |
 //! | `capture` or `create` where refs are not plain files | 1 more |
-//! | `remove` of what is merged | 4 |
+//! | `remove` of what is merged | 1 |
 //! | `open` of an integration branch | 3 |
-//! | `import` of what this process captured or published / of anything else | 0 / 4, and 1 if it brings new names |
-//! | `build` of one change / of a batch that touches separate files / of a landing | 2 / 2 / 0 |
+//! | `import` of what this process captured or published / of anything else | 0 / 3, and 1 if it brings new names |
+//! | `build` of one change / of a batch that touches separate files / of a landing | 1 / 2 / 0 |
 //! | `build` with commits that this process has not seen | 1 more |
 //! | `build` that ends in a conflict | 2 more |
 //! | `predict` of any number of pairs | 1 |
 //! | `check`, beside the command | 3 |
-//! | `publish` of what this process built, not checked out / of a landing | 3 / 1 |
-//! | `publish` of a landing on a branch that is checked out | 3, and 1 if what is staged is new |
+//! | `publish` of what this process built, not checked out / of a landing | 1 / 1 |
+//! | `publish` of a landing on a branch that is checked out | 2, and 1 if what is staged is new |
 //! | `publish` of a batch that was built in one go | 1 more |
-//! | `publish` of anything else, not checked out | 5 |
-//! | `inspect` | 1 |
+//! | `publish` of anything else, not checked out | 4 |
+//! | `inspect` | 0, and 1 if it has to look for a commit |
 //!
 //! # Limits
 //!

@@ -5,8 +5,9 @@
 //! known, and everything is asked.
 
 use crate::error::GitError;
+use crate::git::index::Trees;
 use crate::project::GitProject;
-use enki_core::id::{CommitId, TreeId};
+use enki_core::id::{AttemptNo, CommitId, TaskId, TreeId};
 use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,12 +31,17 @@ pub(crate) struct Known {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Memo(Mutex<Table>);
+pub(crate) struct Memo {
+    commits: Mutex<Table>,
+    pub(crate) trees: Trees,
+}
 
 #[derive(Debug, Default)]
 struct Table {
     known: HashMap<CommitId, Known>,
     order: VecDeque<CommitId>,
+    /// The commit that was built last for an attempt's change.
+    built: HashMap<(TaskId, AttemptNo), CommitId>,
 }
 
 impl Memo {
@@ -86,8 +92,23 @@ impl Memo {
         Some(line)
     }
 
+    /// Remembers the commit that was built for an attempt's change and says so by its trailers.
+    pub(crate) fn built(&self, of: (TaskId, AttemptNo), commit: CommitId) {
+        let mut table = self.table();
+        if table.built.len() == REMEMBERED {
+            table.built.clear();
+        }
+        table.built.insert(of, commit);
+    }
+
+    /// Whether the commit that was built last for that change is known to be on the line that ends at `tip`.
+    pub(crate) fn is_on(&self, of: (TaskId, AttemptNo), tip: CommitId) -> bool {
+        let built = self.table().built.get(&of).copied();
+        built.is_some_and(|commit| self.line(commit, tip).is_some())
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,24 +6,26 @@
 //! whether they trust a folder, to fast-forward a branch they have checked out, and to fetch from and push to a remote
 //! that they name.
 
+pub(crate) mod child;
+pub(crate) mod index;
 pub(crate) mod lock;
+pub(crate) mod loose;
 pub(crate) mod memo;
 pub(crate) mod message;
 pub(crate) mod moving;
 pub(crate) mod objects;
+pub(crate) mod plain;
 
 use crate::error::GitError;
+use crate::git::child::Served;
 use enki_core::id::CommitId;
 use enki_core::time::Timestamp;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -333,7 +335,6 @@ impl GitCmd {
     pub(crate) fn run_while(mut self, every: Duration, go_on: impl Fn() -> bool) -> Result<Output, GitError> {
         let attempted = format!("git {}", self.said.join(" "));
         let io = |source| GitError::Io { attempted: attempted.clone(), source };
-        let to_file = self.output.is_some();
         let (stdin, feed) = match self.input {
             Input::Empty => (Stdio::null(), None),
             Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),
@@ -345,36 +346,34 @@ impl GitCmd {
             .stderr(Stdio::piped())
             // A Ctrl-C at the terminal is for us, not for a git that is about to move a ref.
             .process_group(0);
-        let mut child = self.cmd.spawn().map_err(io)?;
+        let child = self.cmd.spawn().map_err(io)?;
         let pid = child.id();
-        if let (Some(bytes), Some(mut pipe)) = (feed, child.stdin.take()) {
-            // A git that ends early closes the pipe; its exit status says why.
-            thread::spawn(move || pipe.write_all(&bytes).ok());
-        }
-        let stdout = child.stdout.take().filter(|_| !to_file).map(|pipe| Collect::start(pipe, self.cap));
-        let stderr = child.stderr.take().map(|pipe| Collect::start(pipe, STDERR_CAP));
-        let done = wait(child);
+        let mut served = Served::new(child, feed, [self.cap, STDERR_CAP]).map_err(io)?;
         let mut waited = Duration::ZERO;
         let status = loop {
             let step = every.max(Duration::from_millis(1)).min(self.timeout - waited);
-            if let Ok(status) = done.recv_timeout(step) {
-                break status.map_err(io)?;
+            if let Some(status) = served.serve(step).map_err(io)? {
+                break status;
             }
             waited += step;
             if waited >= self.timeout || !go_on() {
                 if self.kill {
                     kill_group(pid);
                     // It may be about to write: what is looked at next must be what stays.
-                    done.recv_timeout(DEATH).ok();
+                    served.serve(DEATH).ok();
+                } else {
+                    // It ends by itself; somebody has to take note of that.
+                    thread::spawn(move || served.serve(LONG_TIMEOUT).ok());
                 }
                 return Err(GitError::TimedOut { attempted, after: waited });
             }
         };
-        let (stdout, cut) = stdout.map_or((Vec::new(), false), Collect::finish);
-        if cut {
+        let [stdout, stderr] = served.into_written();
+        if stdout.cut {
             return Err(GitError::TooMuch { attempted, limit: self.cap });
         }
-        let stderr = stderr.map_or_else(String::new, |it| String::from_utf8_lossy(&it.finish().0).into_owned());
+        let stderr = String::from_utf8_lossy(&stderr.bytes).into_owned();
+        let stdout = stdout.bytes;
         let code = status.code();
         tracing::trace!(target: "enki_vcs_git", git = %attempted, code, signal = status.signal(), "git ended");
         Ok(Output { code, stdout, stderr, attempted })
@@ -465,46 +464,6 @@ impl Git {
             Err(GitError::Unexpected { attempted: output.attempted.clone(), output: text.chars().take(200).collect() })
         }
     }
-}
-
-/// Bytes that a thread of their own collects, so that a child never waits for us.
-struct Collect {
-    bytes: Arc<Mutex<(Vec<u8>, bool)>>,
-    done: mpsc::Receiver<()>,
-}
-
-impl Collect {
-    fn start(mut pipe: impl Read + Send + 'static, cap: usize) -> Self {
-        let bytes = Arc::new(Mutex::new((Vec::new(), false)));
-        let (tell, done) = mpsc::channel();
-        let shared = Arc::clone(&bytes);
-        thread::spawn(move || {
-            let mut buffer = vec![0; 64 << 10];
-            while let Ok(n) = pipe.read(&mut buffer) {
-                if n == 0 {
-                    break;
-                }
-                let mut kept = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                let room = cap.saturating_sub(kept.0.len()).min(n);
-                kept.0.extend_from_slice(&buffer[..room]);
-                kept.1 |= room < n;
-            }
-            tell.send(()).ok();
-        });
-        Self { bytes, done }
-    }
-
-    /// What came, and whether some was cut. The child has ended; a grandchild that holds the pipe is not waited for.
-    fn finish(self) -> (Vec<u8>, bool) {
-        self.done.recv_timeout(Duration::from_secs(5)).ok();
-        std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn wait(mut child: Child) -> mpsc::Receiver<std::io::Result<ExitStatus>> {
-    let (tell, done) = mpsc::channel();
-    thread::spawn(move || tell.send(child.wait()).ok());
-    done
 }
 
 fn kill_group(pid: u32) {

@@ -3,6 +3,7 @@
 use crate::error::GitError;
 use crate::git::Durable;
 use crate::git::lock::{Lock, Patience, lock_named_in};
+use crate::git::loose::{commit_text, write_commit};
 use crate::project::GitProject;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
@@ -93,7 +94,11 @@ impl GitProject {
         if self.plainly_at(full_ref) == Some(commit) {
             return Ok(true);
         }
-        match self.swap(lock, full_ref, commit, Old::Absent)? {
+        let made = match self.make_plainly(full_ref, commit, true)? {
+            Some(made) => made,
+            None => self.swap(lock, full_ref, commit, Old::Absent)?,
+        };
+        match made {
             Swap::Done => Ok(true),
             Swap::Elsewhere => Ok(self.commit_at(full_ref)? == Some(commit)),
         }
@@ -131,7 +136,7 @@ impl GitProject {
 
     /// Deletes a ref of the person's repository if it is at that commit.
     pub(crate) fn delete_ref(&self, lock: &Lock, full_ref: &str) -> Result<(), GitError> {
-        if self.position(full_ref)?.is_some() {
+        if self.position(full_ref)?.is_some() && !self.delete_plainly(full_ref) {
             let output = self.move_ref(lock, full_ref, "", self.at_person().args(["update-ref", "-d", full_ref]))?;
             output.ok()?;
         }
@@ -222,6 +227,14 @@ impl GitProject {
         message: &str,
         at: enki_core::time::Timestamp,
     ) -> Result<CommitId, GitError> {
+        // In the person's repository, git itself writes.
+        if git_dir != self.common_dir() {
+            let text = commit_text(tree, parents, message, at);
+            if let Some(commit) = write_commit(git_dir, &text, self.facts().object_format == "sha256")? {
+                crash_point!("git.commit-tree");
+                return Ok(commit);
+            }
+        }
         let mut cmd =
             self.git().at(git_dir).durable(Durable::Committed).identity(at).arg("commit-tree").arg(tree.to_string());
         for parent in parents {

@@ -1,12 +1,13 @@
 //! What a repository is at one instant: its settings, its HEAD and refs, and what is staged.
 
 use crate::error::GitError;
+use crate::git::index;
 use crate::project::GitProject;
 use enki_core::id::{CommitId, EffectId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -155,7 +156,7 @@ impl Seen {
 
 impl Index {
     fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
-        let mark = mark(&project.git_dir().join("index"));
+        let mark = index::mark(&project.git_dir().join("index"));
         if let Some(last) = last.filter(|last| last.mark == mark) {
             return Ok(last.clone());
         }
@@ -222,25 +223,6 @@ fn refs_in_files(common: &Path, folders: &[String]) -> Option<BTreeMap<String, S
 /// Enki hides its folder by a line of its own.
 fn without_our_line(exclude: &[u8]) -> Vec<u8> {
     exclude.split(|b| *b == b'\n').filter(|line| *line != b"/.enki/").collect::<Vec<_>>().join(&b'\n')
-}
-
-/// What an index ends with. Git may be told to leave the checksum out; then it is what stat says.
-fn mark(index: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(index)?;
-        let meta = file.metadata()?;
-        let mut end = [0; 32];
-        let from = meta.len().saturating_sub(32);
-        file.seek(SeekFrom::Start(from))?;
-        let n = file.read(&mut end)?;
-        let stat = if end[..n].iter().rev().take(20).all(|b| *b == 0) {
-            format!(" {} {}.{} {}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
-        } else {
-            String::new()
-        };
-        Ok(format!("{} {}{stat}", meta.len(), EffectId::of("mark", &[&end[..n]]).hex()))
-    };
-    read().unwrap_or_else(|_| "none".to_owned())
 }
 
 fn head(project: &GitProject) -> Result<String, GitError> {

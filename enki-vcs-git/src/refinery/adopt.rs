@@ -6,10 +6,11 @@
 //! nothing is said and the long way is taken.
 
 use crate::error::GitError;
+use crate::git::loose::{path as loose, read_folder};
 use crate::git::objects::Kept;
 use crate::project::GitProject;
 use enki_core::crash_point;
-use enki_core::id::CommitId;
+use enki_core::id::{CommitId, TreeId};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -82,25 +83,37 @@ impl GitProject {
     fn made(&self, refinery: &Path, base: CommitId, commit: CommitId) -> Result<Option<Vec<String>>, GitError> {
         let memo = self.memo();
         let (Some(line), Some(start)) = (memo.line(base, commit), memo.get(base)) else { return Ok(None) };
-        let (mut objects, mut pairs, mut before) = (Vec::new(), String::new(), start.tree);
+        let (mut objects, mut pairs, mut before) = (Vec::new(), Vec::new(), start.tree);
         for id in &line {
             let Some(known) = memo.get(*id) else { return Ok(None) };
             objects.push(id.to_string());
             if known.tree != before {
                 objects.push(known.tree.to_string());
-                pairs.push_str(&format!("{before} {}\n", known.tree));
+                pairs.push((before, known.tree));
             }
             before = known.tree;
         }
-        if pairs.is_empty() {
-            return Ok(Some(objects));
+        if self.packs(base, commit).is_empty() {
+            // What is new in them the refinery has as files; whatever else they need came in with the changes.
+            pairs.iter().for_each(|(_, tree)| files_below(refinery, tree.to_string(), &mut objects));
+        } else {
+            objects.extend(self.between(refinery, &pairs)?);
         }
+        objects.sort_unstable();
+        objects.dedup();
+        Ok(Some(objects))
+    }
+
+    /// The objects in the second tree of each pair that are not at the same place in the first.
+    fn between(&self, refinery: &Path, pairs: &[(TreeId, TreeId)]) -> Result<Vec<String>, GitError> {
+        let lines: String = pairs.iter().map(|(old, new)| format!("{old} {new}\n")).collect();
         let output = self
             .git()
             .at(refinery)
             .args(["diff-tree", "--stdin", "-r", "-t", "-z", "--raw", "--no-renames", "--no-abbrev"])
-            .stdin(pairs)
+            .stdin(lines)
             .ok()?;
+        let mut objects = Vec::new();
         // `:<old mode> <mode> <old id> <id> <letter>`, behind the line of the pair if it is the first.
         for part in output.stdout.split(|b| *b == 0) {
             let text = String::from_utf8_lossy(part);
@@ -113,9 +126,7 @@ impl GitProject {
                 objects.push(id.to_owned());
             }
         }
-        objects.sort_unstable();
-        objects.dedup();
-        Ok(Some(objects))
+        Ok(objects)
     }
 
     /// The packs of the refinery in which the commits after `base` up to `commit` came.
@@ -181,10 +192,19 @@ impl GitProject {
     }
 }
 
-/// Where git keeps an object as a file of its own.
-fn loose(git_dir: &Path, id: &str) -> PathBuf {
-    let (folder, name) = id.split_at(2);
-    git_dir.join("objects").join(folder).join(name)
+/// Adds what is in a folder, and has a file in the refinery, at any depth.
+fn files_below(refinery: &Path, folder: String, objects: &mut Vec<String>) {
+    let mut open = vec![folder];
+    while let Some(folder) = open.pop() {
+        for (id, is_folder) in read_folder(refinery, &folder).unwrap_or_default() {
+            if is_folder {
+                open.push(id.clone());
+            }
+            if loose(refinery, &id).exists() {
+                objects.push(id);
+            }
+        }
+    }
 }
 
 /// Makes the folder of an object, with the rights of the folder above: others of a group may write there too.

@@ -20,6 +20,11 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
     if changes.len() > 1
         && let Some(chain) = chain(project, &refinery, base, changes, suffix)?
     {
+        for (change, made) in changes.iter().zip(&chain.commits) {
+            if let (ChangeKind::Step { task, attempt, .. }, Some((commit, _))) = (&change.kind, made) {
+                project.memo().built((*task, *attempt), *commit);
+            }
+        }
         return Ok(from_chain(project, base, base_tree, &chain));
     }
     let (mut tip, mut tree) = (base, base_tree);
@@ -44,7 +49,9 @@ pub(crate) fn build(project: &GitProject, base: CommitId, changes: &[Change], su
                 }
                 On::Tree(merged) => {
                     let text = message::step(title, summary, suffix, *task, *attempt);
-                    (project.commit_tree(&refinery, merged, &[tip], &text, change.at)?, merged)
+                    let made = project.commit_tree(&refinery, merged, &[tip], &text, change.at)?;
+                    project.memo().built((*task, *attempt), made);
+                    (made, merged)
                 }
                 On::Conflict(conflict) => return Ok(conflict),
             },

@@ -1,7 +1,7 @@
 //! The person's work trees: who uses a branch, and how one that is checked out moves along with its files.
 
 use crate::error::GitError;
-use crate::project::heads::{is_alias, plainly_not_checked_out};
+use crate::project::heads::{Plainly, is_alias, plainly};
 use crate::project::{GitProject, dirty};
 use crate::refinery::publish::standing;
 use enki_core::id::CommitId;
@@ -57,8 +57,10 @@ impl GitProject {
         if let Some(why) = self.under_way(full_ref) {
             return Ok(Use::Busy(why));
         }
-        if plainly_not_checked_out(self, full_ref) {
-            return Ok(Use::No);
+        match plainly(self, full_ref) {
+            Some(Plainly::Nowhere) => return Ok(Use::No),
+            Some(Plainly::Here) => return Ok(Use::CheckedOut(self.root().to_owned())),
+            None => {}
         }
         let trees = self.work_trees()?.into_iter().filter(WorkTree::counts);
         let here: Vec<WorkTree> = trees.filter(|one| one.branch.as_deref() == Some(full_ref)).collect();
@@ -148,6 +150,8 @@ pub(crate) fn fast_forward(
     // runs when both have moved is not waited for; until then git may be at work on large files.
     let merge = project
         .as_person(work_tree)
+        // Upkeep of the repository is for the person's own commands: here it would stand in the way of the next landing.
+        .config("maintenance.auto=false")
         .args(["merge", "--ff-only", "--no-squash", "--no-autostash", "--no-stat", "-q", &candidate.to_string()])
         .timeout(patience * WHOLE)
         .run_while(patience, || !matches!(project.commit_at(full_ref), Ok(Some(now)) if now == candidate));

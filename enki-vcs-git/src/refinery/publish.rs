@@ -108,7 +108,7 @@ pub(crate) fn inspect(
     let full_ref = target.full_ref();
     let head = match target.remote() {
         Some(_) => remote::fetch(project, target)?,
-        None => project.commit_at(&full_ref)?,
+        None => project.position(&full_ref)?,
     };
     let Some(candidate) = candidate else { return Ok(TargetState { head, contains: false, was_there: false }) };
     let contains = match head {

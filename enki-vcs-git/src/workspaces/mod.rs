@@ -15,7 +15,7 @@ pub(crate) mod stage;
 pub(crate) mod sweep;
 
 use crate::error::GitError;
-use crate::git::objects::New;
+use crate::git::objects::{New, Swap};
 use crate::isolation::beneath;
 use crate::isolation::scan::show_all;
 use crate::keep::gc::{GitKeep, Known};
@@ -396,6 +396,11 @@ fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan)
 fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> {
     let full_ref = base_ref(task);
     let lock = project.write_lock()?;
+    if project.plainly_at(&full_ref) == Some(plan.parent)
+        || project.make_plainly(&full_ref, plan.parent, false)? == Some(Swap::Done)
+    {
+        return Ok(());
+    }
     let id = plan.parent.to_string();
     let output = project.move_ref(&lock, &full_ref, &id, project.at_person().args(["update-ref", &full_ref, &id]))?;
     if output.code != Some(0) && output.stderr.contains("nonexistent object") {

@@ -210,7 +210,8 @@ fn is_landed(project: &GitProject, state: &State, captured: Captured, task: Task
     let marks = (task, AttemptNo(captured.attempt));
     let has = |tip: CommitId| -> Result<bool, GitError> {
         // First what is so for each step that was merged.
-        Ok(project.recorded(tip, Some(state.parent))?.contains(&marks)
+        Ok(project.memo().is_on(marks, tip)
+            || project.recorded(tip, Some(state.parent))?.contains(&marks)
             || project.is_ancestor(captured.commit, tip)?
             || project.adds_nothing(tip, captured.commit)?)
     };

@@ -149,8 +149,9 @@ impl<'a> Files<'a> {
             .git()
             .at(self.git_dir)
             .durable(durable)
-            // Several threads write the files of a large tree.
+            // Several processes write the files of a large tree; for a small one they cost more than they save.
             .config("checkout.workers=0")
+            .config("checkout.thresholdForParallelism=2000")
             .work_tree(self.work)
     }
 
@@ -311,8 +312,15 @@ impl<'a> Files<'a> {
 
     /// The index as a tree.
     pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
+        let (index, trees) = (self.git_dir.join("index"), &project.memo().trees);
+        if let Some(tree) = trees.of(&index) {
+            return Ok(tree);
+        }
         // One wait for the disk for all folders.
-        self.at(project, Durable::Committed).config("core.fsyncMethod=batch").arg("write-tree").ok()?.id()
+        let tree =
+            self.at(project, Durable::Committed).config("core.fsyncMethod=batch").arg("write-tree").ok()?.id()?;
+        trees.remember(&index, tree);
+        Ok(tree)
     }
 }
 

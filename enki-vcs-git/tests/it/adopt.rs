@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn away() -> Repo {
-    let repo = Repo::new();
+    away_from(Repo::new())
+}
+
+fn away_from(repo: Repo) -> Repo {
     repo.git(&["checkout", "-q", "-b", "elsewhere"]);
     repo
 }
@@ -44,9 +47,13 @@ fn assert_whole(repo: &Repo, candidate: Candidate, step: &str) {
     assert_eq!(repo.git(&["show", &format!("main:deep/{step}/b.txt")]), step);
 }
 
-/// Bad input 75, before and after the anchor.
+/// Bad input 75, before and after the anchor. Where refs are not files: there git makes the anchor, and can be told
+/// what to do first.
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_that_vanish_around_the_anchor_are_brought_in_again() {
+    if !makes("--ref-format=reftable") {
+        return;
+    }
     let git = which_git();
     let git = git.display();
     for (step, before, after) in [
@@ -54,7 +61,7 @@ async fn objects_that_vanish_around_the_anchor_are_brought_in_again() {
         ("tree-after", "version", "rev-parse"),
         ("packed-after", "version", "repack -a -d -q"),
     ] {
-        let repo = away();
+        let repo = away_from(Repo::with("p", &["--ref-format=reftable"]));
         let (seen, root) = (repo.dir.path().join("seen"), repo.root.display());
         // Takes one tree away, where it says so.
         let take = format!("t=$({git} rev-parse \"$c\":deep); rm -f \".git/objects/${{t%${{t#??}}}}/${{t#??}}\"");

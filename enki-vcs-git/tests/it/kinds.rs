@@ -48,16 +48,6 @@ fn clone(origin: &Repo, flags: &[&str]) -> Repo {
     repo
 }
 
-/// Whether this machine's git makes such a repository; says so if not.
-fn makes(flag: &str) -> bool {
-    let place = Repo::bare_folder("try");
-    let made = place.try_git_in(&place.root, &["init", "-q", flag]).status.success();
-    if !made {
-        println!("skipped: git of this machine does not know {flag}");
-    }
-    made
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn sha_256_works() {
     if makes("--object-format=sha256") {

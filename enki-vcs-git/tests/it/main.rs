@@ -20,6 +20,7 @@ mod killed;
 mod kinds;
 mod landing;
 mod overlay;
+mod plain_refs;
 mod pool;
 mod project;
 mod publish;

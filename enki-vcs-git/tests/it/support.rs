@@ -300,3 +300,13 @@ pub(crate) fn overlaid(repo: &Repo, change: impl FnOnce(&mut GitOptions)) -> Git
     };
     repo.project().with_options(overlaid).workspaces()
 }
+
+/// Whether this machine's git makes such a repository; says so if not.
+pub(crate) fn makes(flag: &str) -> bool {
+    let place = Repo::bare_folder("try");
+    let made = place.try_git_in(&place.root, &["init", "-q", flag]).status.success();
+    if !made {
+        println!("skipped: git of this machine does not know {flag}");
+    }
+    made
+}

@@ -1,0 +1,52 @@
+//! Indexes, told from each other without git.
+
+use enki_core::id::{EffectId, TreeId};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What an index ends with. Git may be told to leave the checksum out; then it is what stat says.
+pub(crate) fn mark(index: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(index)?;
+        let meta = file.metadata()?;
+        let mut end = [0; 32];
+        let from = meta.len().saturating_sub(32);
+        file.seek(SeekFrom::Start(from))?;
+        let n = file.read(&mut end)?;
+        let stat = if end[..n].iter().rev().take(20).all(|b| *b == 0) {
+            format!(" {} {}.{} {}.{}", meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+        } else {
+            String::new()
+        };
+        Ok(format!("{} {}{stat}", meta.len(), EffectId::of("mark", &[&end[..n]]).hex()))
+    };
+    read().unwrap_or_else(|_| "none".to_owned())
+}
+
+/// The trees that git made of indexes, so that it is not asked again about one that is as it was.
+#[derive(Debug, Default)]
+pub(crate) struct Trees(Mutex<HashMap<PathBuf, (String, TreeId)>>);
+
+/// Of how many indexes that is remembered. Beyond it all are forgotten: they are asked about once more.
+const REMEMBERED: usize = 1_000;
+
+impl Trees {
+    /// The tree of an index, if it was told of exactly this one.
+    pub(crate) fn of(&self, index: &Path) -> Option<TreeId> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned();
+        known.filter(|(as_it_was, _)| *as_it_was == mark(index)).map(|(_, tree)| tree)
+    }
+
+    pub(crate) fn remember(&self, index: &Path, tree: TreeId) {
+        let mark = mark(index);
+        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if trees.len() == REMEMBERED {
+            trees.clear();
+        }
+        trees.insert(index.to_owned(), (mark, tree));
+    }
+}
