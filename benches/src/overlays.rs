@@ -11,7 +11,7 @@ use enki_core::workspace::{Capture, CaptureSpec, Expect, WorkspaceProvider, Work
 use enki_vcs_git::{GitOptions, GitWorkspaces, WorkspaceMethod};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Milliseconds of each run.
 #[derive(Debug, Default)]
@@ -63,6 +63,8 @@ pub async fn measure(repository: &Repository, rounds: usize) -> Option<Times> {
             return None;
         }
         edit(repository, &place, round);
+        // The last words of an agent come a while after its last write.
+        std::thread::sleep(Duration::from_millis(100));
         let start = Instant::now();
         let landed = captured(&overlaid, &two).await;
         times.captured.push(since(start));

@@ -27,26 +27,25 @@ pub(crate) fn mark(index: &Path) -> String {
     read().unwrap_or_else(|_| "none".to_owned())
 }
 
-/// The trees that git made of indexes, so that it is not asked again about one that is as it was.
+/// The trees that git made of files or of an index, so that it is not asked again about what is as it was.
 #[derive(Debug, Default)]
 pub(crate) struct Trees(Mutex<HashMap<PathBuf, (String, TreeId)>>);
 
-/// Of how many indexes that is remembered. Beyond it all are forgotten: they are asked about once more.
+/// Of how many that is remembered. Beyond it all are forgotten: they are asked about once more.
 const REMEMBERED: usize = 1_000;
 
 impl Trees {
-    /// The tree of an index, if it was told of exactly this one.
-    pub(crate) fn of(&self, index: &Path) -> Option<TreeId> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).cloned();
-        known.filter(|(as_it_was, _)| *as_it_was == mark(index)).map(|(_, tree)| tree)
+    /// The tree of what is there, if it was told of exactly what that mark says.
+    pub(crate) fn of(&self, there: &Path, mark: &str) -> Option<TreeId> {
+        let trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trees.get(there).filter(|(as_it_was, _)| as_it_was == mark).map(|(_, tree)| *tree)
     }
 
-    pub(crate) fn remember(&self, index: &Path, tree: TreeId) {
-        let mark = mark(index);
+    pub(crate) fn remember(&self, there: &Path, mark: String, tree: TreeId) {
         let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if trees.len() == REMEMBERED {
             trees.clear();
         }
-        trees.insert(index.to_owned(), (mark, tree));
+        trees.insert(there.to_owned(), (mark, tree));
     }
 }

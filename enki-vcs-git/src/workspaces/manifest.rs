@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// The kernel's clock of files moves in steps of up to 10 ms: what was changed shortly before the notes were made may
 /// be changed again without a trace in them.
-const DOUBT: i128 = 50_000_000;
+pub(crate) const DOUBT: i128 = 50_000_000;
 
 /// Notes on the tracked files of a workspace and the folders they are in.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! The files of a workspace into Enki's own index, without ever asking the agent's git directory (F15).
 
 use crate::error::GitError;
+use crate::git::index::mark;
 use crate::git::lock::Lock;
 use crate::git::{Durable, GitCmd};
 use crate::isolation::scan::{means_git_dir, show};
 use crate::project::GitProject;
 use crate::workspaces::agent_git;
+use crate::workspaces::manifest::DOUBT;
+use crate::workspaces::overlay::touched::Stamp;
 use crate::workspaces::overlay::{Mounted, touched};
 use crate::workspaces::place::Place;
 use enki_core::crash_point;
@@ -41,6 +44,10 @@ impl LeftOut {
 
 /// Takes what differs from the index into the index. Ignored files and `.enki/` stay out.
 pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitError> {
+    let over = place.mounted().and_then(|over| Untouched::look(place, over));
+    if let Some(tree) = over.as_ref().and_then(|over| over.tree(project)) {
+        return Ok(Staged { tree, left_out: Vec::new() });
+    }
     let mut odd = remove_odd(&place.work, false)?;
     let mut staged = match stage_within(project, Files { limit: QUICK, ..Files::of(place) }, place) {
         // Git waits for ever at a FIFO that it takes for one of its own files, wherever that is.
@@ -53,7 +60,47 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
     };
     staged.left_out.retain(|left| !odd.iter().any(|known| known.path == left.path));
     staged.left_out.extend(odd);
+    if let Some(over) = over
+        && staged.left_out.is_empty()
+    {
+        over.remember(project, staged.tree);
+    }
     Ok(staged)
+}
+
+/// What was written through an overlay, told without git: with the same of it and the same index, the tree is the same.
+struct Untouched<'a> {
+    upper: &'a Path,
+    index: PathBuf,
+    written: Stamp,
+    /// When that was looked at, by the clock of files.
+    looked: i128,
+}
+
+impl<'a> Untouched<'a> {
+    fn look(place: &'a Place, over: &'a Mounted) -> Option<Self> {
+        let upper = &over.layers.upper;
+        let written = touched::stamp(upper)?;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let looked = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+        Some(Self { upper, index: place.capture.join("index"), written, looked })
+    }
+
+    fn mark(&self) -> String {
+        format!("{} {}", self.written.digest, mark(&self.index))
+    }
+
+    fn tree(&self, project: &GitProject) -> Option<TreeId> {
+        project.memo().trees.of(self.upper, &self.mark())
+    }
+
+    /// Remembers what git made of it afterwards. Not if something was written so shortly before that git may have seen
+    /// half of it, with the next write at the same time by the clock of files.
+    fn remember(&self, project: &GitProject, tree: TreeId) {
+        if self.written.newest + DOUBT < self.looked {
+            project.memo().trees.remember(self.upper, self.mark(), tree);
+        }
+    }
 }
 
 /// Removes what stands where git reads rules and is no file, and so holds nothing. Gives what it was.
@@ -313,13 +360,13 @@ impl<'a> Files<'a> {
     /// The index as a tree.
     pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
         let (index, trees) = (self.git_dir.join("index"), &project.memo().trees);
-        if let Some(tree) = trees.of(&index) {
+        if let Some(tree) = trees.of(&index, &mark(&index)) {
             return Ok(tree);
         }
         // One wait for the disk for all folders.
         let tree =
             self.at(project, Durable::Committed).config("core.fsyncMethod=batch").arg("write-tree").ok()?.id()?;
-        trees.remember(&index, tree);
+        trees.remember(&index, mark(&index), tree);
         Ok(tree)
     }
 }

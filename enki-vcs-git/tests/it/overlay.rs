@@ -493,3 +493,52 @@ async fn where_none_can_be_mounted_workspaces_are_plain_files() {
     workspaces.remove(task("a")).await.unwrap();
     assert!(!work.exists());
 }
+
+/// Waits until the clock of files is so far that nobody doubts in which order things were written.
+fn let_time_pass(repo: &Repo) {
+    let file = repo.dir.path().join("clock");
+    let now = || {
+        fs::write(&file, "").unwrap();
+        let meta = fs::metadata(&file).unwrap();
+        i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec())
+    };
+    let begin = now();
+    while now() < begin + 100_000_000 {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_touched_since_its_capture_goes_without_git_and_what_was_does_not_go() {
+    let Some(repo) = repo() else { return };
+    let log = repo.dir.path().join("calls");
+    let options = with_git(&repo, &format!("echo \"$*\" >>{}\nexec {} \"$@\"", log.display(), which_git().display()));
+    let project = enki_vcs_git::GitProject::open(&repo.root, options).unwrap();
+    let workspaces = project.with_options(|o| o.method = enki_vcs_git::WorkspaceMethod::Overlay).workspaces();
+    for (step, touched) in [("a", true), ("b", false)] {
+        let spec = fresh_at(step, repo.head("main"));
+        let work = workspaces.create(&spec).await.unwrap().path;
+        assert!(mounts(&repo.root).contains(&work));
+        write(&work, "a.txt", "mine\n");
+        fs::remove_file(work.join("b.txt")).ok();
+        let_time_pass(&repo);
+        let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+        repo.git(&["update-ref", &format!("refs/heads/{step}"), &commit.to_string()]);
+        if touched {
+            // As long, and with the time it had.
+            let file = work.join("a.txt");
+            let time = fs::metadata(&file).unwrap().modified().unwrap();
+            fs::write(&file, "time\n").unwrap();
+            File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+            let error = workspaces.remove(spec.task).await.unwrap_err();
+            assert_eq!(error.kind, WorkspaceErrorKind::Unmerged, "{error}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "time\n");
+        } else {
+            let before = fs::read_to_string(&log).unwrap();
+            workspaces.remove(spec.task).await.unwrap();
+            let all = fs::read_to_string(&log).unwrap();
+            let of_files: Vec<&str> =
+                all[before.len()..].lines().filter(|call| call.contains("--work-tree=")).collect();
+            assert_eq!(of_files, Vec::<&str>::new());
+            assert!(!work.exists());
+        }
+    }
+}

@@ -3,11 +3,13 @@
 use crate::isolation::scan::means_git_dir;
 use crate::workspaces::overlay::Layers;
 use crate::workspaces::sweep::DEEP;
+use enki_core::id::EffectId;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// More paths than this are not worth naming each.
@@ -25,6 +27,9 @@ pub(crate) fn touched(layers: &Layers, work: &Path) -> io::Result<Option<Vec<Vec
 pub(crate) fn rules(path: &[u8]) -> bool {
     path.rsplit(|b| *b == b'/').next().is_some_and(|name| name == b".gitignore" || name == b".gitmodules")
 }
+
+/// Upper folders with more in them are looked at by git.
+const STAMPED: usize = 2_000;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Told {
@@ -84,6 +89,37 @@ impl Look<'_> {
         let shown = names(&self.work.join(path))?;
         Ok(others.any(|name| !shown.contains(name)))
     }
+}
+
+/// What the upper folder is, beside what no capture looks at.
+pub(crate) struct Stamp {
+    pub(crate) digest: String,
+    /// The latest change in it, in nanoseconds.
+    pub(crate) newest: i128,
+}
+
+/// Takes the stamp of an upper folder; none if there is much in it, or it cannot be read. Inode and time of the last
+/// change say whether something is as it was, as in a manifest.
+pub(crate) fn stamp(upper: &Path) -> Option<Stamp> {
+    let (mut lines, mut newest, mut open) = (Vec::new(), 0, vec![upper.to_owned()]);
+    while let Some(at) = open.pop() {
+        let meta = fs::symlink_metadata(&at).ok()?;
+        let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+        newest = newest.max(changed);
+        let path = at.strip_prefix(upper).ok()?.as_os_str().as_bytes();
+        lines.push([path, format!("\0{} {changed}", meta.ino()).as_bytes()].concat());
+        if lines.len() > STAMPED {
+            return None;
+        }
+        if meta.is_dir() {
+            let names = names(&at).ok()?;
+            let seen = names.iter().filter(|name| at != upper || (*name != ".git" && *name != ".enki"));
+            open.extend(seen.map(|name| at.join(name)));
+        }
+    }
+    lines.sort_unstable();
+    let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+    Some(Stamp { digest: EffectId::of("upper", &lines).hex(), newest })
 }
 
 fn names(folder: &Path) -> io::Result<BTreeSet<OsString>> {
