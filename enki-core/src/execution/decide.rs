@@ -550,7 +550,7 @@ impl Execution {
 /// What the next attempt is told: what a review found, what a policy refused; a repeat is told the same again.
 fn findings_for(step: &StepRun, end: &AttemptEnd, charge: Charge) -> Option<String> {
     match (&end.outcome, charge) {
-        (Outcome::Reviewed(verdict), Charge::Fix) => Some(verdict.text.clone()),
+        (Outcome::Reviewed(verdict), Charge::Fix) => Some(verdict.in_full()),
         (Outcome::Policy { reason }, _) => Some(reason.clone()),
         (_, Charge::Nothing) => None,
         _ => step.findings.as_deref().map(ToOwned::to_owned),

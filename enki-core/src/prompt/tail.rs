@@ -186,8 +186,8 @@ fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str) {
         );
     }
     text.push_str(
-        "End with a summary for whoever builds on this, between [OUTPUT] and [/OUTPUT]: what changed, what was decided and \
-         why, what went wrong, what is next.\n",
+        "End with a report for whoever builds on this, between [OUTPUT] and [/OUTPUT], under the headings Summary, Changes \
+         Made, Decisions Made (and why), Issues Encountered, Next Steps; at least three of them.\n",
     );
     let _ = writeln!(
         text,
@@ -207,13 +207,13 @@ fn verdict(text: &mut String, step: &Step, nonce: &str) {
         r#"
 ## Output Format
 
-Say what you found, each finding with its place, its severity and what would repair it. Then end your answer with these three lines, your own values instead of GATE, N and SENTENCE:
+Say what you found, each finding with its place, its severity and what would repair it. Then end your answer with these three lines, your own values instead of the words in capitals:
 
 VERDICT: GATE
 SCORE: N/10
-<gv>{{"gate":"GATE","score":N,"issues":{{"critical":N,"major":N,"minor":N,"nitpick":N}},{acceptance}"summary":"SENTENCE","nonce":"{nonce}"}}</gv>
+<gv>{{"gate":"GATE","score":N,"issues":[{{"severity":"SEVERITY","title":"TITLE","file":"PATH","line":N}}],{acceptance}"summary":"SENTENCE","nonce":"{nonce}"}}</gv>
 
-GATE is PASS (good as it is), REVISE (good after repairs) or FAIL (wrong approach: repairs will not help). The score is a number from 0 to 10. issues counts your findings; a critical one forbids a pass.{counted} The last line is one line of JSON between its tags, says the same as the two before it, and carries the nonce as it is given here. A program that cannot make it leaves it out."#
+GATE is PASS (good as it is), REVISE (good after repairs) or FAIL (wrong approach: repairs will not help). The score is a number from 0 to 10. issues lists your findings, each with its severity (critical, major, minor or nitpick), what is wrong in one line, and where; it is [] if there are none. A critical one forbids a pass.{counted} The last line is one line of JSON between its tags, says the same as the two before it, and carries the nonce as it is given here. A program that cannot make it leaves it out."#
     );
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt::{self, Write};
 
 /// How bad a finding is.
 ///
@@ -123,6 +124,22 @@ impl Finding {
         let digest = hash.finalize();
         self.id = format!("f-{}", digest[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         self
+    }
+}
+
+/// In one line: its id, how bad it is, where, and what.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.id, self.severity.as_str())?;
+        if let Some(file) = &self.file {
+            f.write_str(", ")?;
+            // A path is whatever a reviewer wrote: it stays on the line.
+            file.chars().filter(|c| !c.is_control()).try_for_each(|c| f.write_char(c))?;
+        }
+        if let (Some(_), Some(line)) = (&self.file, self.line) {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.title)
     }
 }
 

@@ -114,16 +114,28 @@ impl Verdict {
     }
 
     /// What it is about, to be compared with another round's: the ids of its findings, without order or repeats. A
-    /// verdict that lists none is known by its words.
+    /// verdict that lists none is known by its words, up to the first empty line: its summary.
     #[must_use]
     pub fn gist(&self) -> Vec<String> {
         let mut ids: Vec<String> = self.findings.iter().map(|finding| finding.id.clone()).collect();
         if ids.is_empty() {
-            ids.push(Finding::new(Severity::Major, &self.text).id);
+            let summary = self.text.split("\n\n").next().unwrap_or_default();
+            ids.push(Finding::new(Severity::Major, summary).id);
         }
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    /// All that whoever repairs it has to know: each finding with its id and place, then the words.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut text: String = self.findings.iter().map(|finding| format!("- {finding}\n")).collect();
+        if !text.is_empty() && !self.text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&self.text);
+        text
     }
 
     /// In one line for people: `revise, 7.5/10, 1 critical, 2 of 3 criteria`.
@@ -162,6 +174,18 @@ mod tests {
         assert_eq!(Verdict { findings: listed, ..pass.clone() }.decide(0.0), Decision::Revise);
         assert_eq!(Verdict { acceptance: Some((1, 2)), ..pass.clone() }.decide(0.0), Decision::Revise);
         assert_eq!(Verdict { acceptance: Some((2, 2)), ..pass }.decide(0.0), Decision::Complete);
+    }
+
+    #[test]
+    fn a_fix_is_told_each_finding_with_its_place_and_the_words() {
+        let found =
+            Finding::new(Severity::Critical, "the token\nis logged").in_file("src/a.rs", Some(7)).known_as("F-1");
+        let verdict = Verdict { findings: vec![found, Finding::new(Severity::Minor, "long")], ..Verdict::default() };
+        let id = &verdict.findings[1].id;
+        let listed = format!("- F-1 critical, src/a.rs:7: the token is logged\n- {id} minor: long\n");
+        assert_eq!(verdict.in_full(), listed);
+        assert_eq!(verdict.saying("mend both").in_full(), format!("{listed}\nmend both"));
+        assert_eq!(Verdict::of(Gate::Revise).saying("mend it").in_full(), "mend it");
     }
 
     #[test]

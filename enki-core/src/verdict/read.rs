@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 /// Longest text that is kept of a review, in bytes.
 const TEXT_LIMIT: usize = 16 * 1024;
+/// Longest path of a finding.
+const PATH_LIMIT: usize = 1024;
+const CATEGORY_LIMIT: usize = 64;
 const FINDINGS: usize = 100;
 const FILES: usize = 200;
 
@@ -36,9 +39,7 @@ impl Reading {
             return Self { verdict: Verdict::default().saying(cap(text.trim())), notices };
         }
         let mut verdict = verdicts.pop().unwrap_or_else(|| Verdict::of_lines(text));
-        if verdict.text.is_empty() {
-            verdict.text = cap(text.trim());
-        }
+        verdict.text = in_full(&verdict.text, text);
         if let (Some(rubric), Some(score)) = (verdict.rubric, verdict.score)
             && (rubric - score).abs() > 0.005
         {
@@ -133,9 +134,9 @@ fn finding(issue: &Value) -> Option<Finding> {
     let mut finding = Finding::new(severity, text(&["title", "message", "description", "issue"])?);
     if let Some(file) = text(&["file", "path"]) {
         let line = object.get("line").and_then(Value::as_u64).and_then(|line| u32::try_from(line).ok());
-        finding = finding.in_file(cap(file), line);
+        finding = finding.in_file(cap_at(file, PATH_LIMIT), line);
     }
-    let category = text(&["category"]).map(cap).unwrap_or_default();
+    let category = text(&["category"]).map(|text| cap_at(text, CATEGORY_LIMIT)).unwrap_or_default();
     #[expect(clippy::cast_possible_truncation, reason = "points have two digits, and are clamped")]
     match object.get("points").and_then(Value::as_f64) {
         Some(points) => finding = finding.with_points(category, points as f32),
@@ -169,12 +170,28 @@ fn labelled<'a>(line: &'a str, label: &str) -> Option<&'a str> {
     head.eq_ignore_ascii_case(label).then(|| &line[label.len()..])
 }
 
-fn cap(text: &str) -> String {
-    let mut end = TEXT_LIMIT.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// The summary of a tag, if there is one, and what stands before it: there the findings are told at length. Without the
+/// lines that are the verdict itself; their nonce would make every review another text.
+fn in_full(summary: &str, text: &str) -> String {
+    let is_form = |line: &&str| {
+        line.contains("<gv>") || ["VERDICT:", "SCORE:"].iter().any(|label| labelled(line, label).is_some())
+    };
+    let said: Vec<&str> = text.lines().filter(|line| !is_form(line)).collect();
+    let said = said.join("\n");
+    match (summary, said.trim()) {
+        ("", "") => cap(text.trim()),
+        ("", said) => cap(said),
+        (summary, "") => summary.to_owned(),
+        (summary, said) => cap(&format!("{summary}\n\n{said}")),
     }
-    text[..end].to_owned()
+}
+
+fn cap(text: &str) -> String {
+    cap_at(text, TEXT_LIMIT)
+}
+
+fn cap_at(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 #[cfg(test)]
@@ -228,6 +245,21 @@ mod tests {
         assert_eq!(Reading::of(both, None).verdict.gate, Some(Gate::Fail));
         let twice = "<gv>{\"gate\":\"PASS\",\"nonce\":\"n1\"}</gv><gv>{\"gate\":\"PASS\",\"nonce\":\"n1\"}</gv>";
         assert_eq!(Reading::of(twice, Some("n1")).verdict.gate, Some(Gate::Pass));
+    }
+
+    #[test]
+    fn what_is_said_before_the_tag_is_part_of_the_review() {
+        let text = |n: &str| {
+            format!(
+                "a.rs:3 may panic\nb.rs leaks\n\nVERDICT: REVISE\nSCORE: 5/10\n\
+                 <gv>{{\"gate\":\"REVISE\",\"summary\":\"two things\",\"nonce\":\"{n}\"}}</gv>"
+            )
+        };
+        let verdict = Reading::of(&text("n1"), Some("n1")).verdict;
+        assert_eq!(verdict.text, "two things\n\na.rs:3 may panic\nb.rs leaks");
+        assert_eq!(verdict, Reading::of(&text("n2"), Some("n2")).verdict, "the nonce makes no other review of it");
+        let bare = Reading::of("<gv>{\"gate\":\"REVISE\",\"nonce\":\"n1\"}</gv>", Some("n1")).verdict;
+        assert!(bare.text.contains("REVISE"), "something is there for the fix: {}", bare.text);
     }
 
     #[test]
