@@ -89,9 +89,7 @@ impl Execution {
                 if let StepState::Running(Running { run: Run::Live { confirmed, .. }, .. }) = &mut s.state {
                     *confirmed = true;
                 }
-                if let Some(session) = session {
-                    s.session = Some(session.as_str().into());
-                }
+                s.note_session(session.as_deref());
             }),
             Event::AttemptEnded { step, attempt, end, next } => {
                 self.usage = self.usage.plus(end.usage);
@@ -101,9 +99,7 @@ impl Execution {
                         s.notice([format!("attempt {attempt} was refused: {reason}").as_str()]);
                     }
                     s.lived |= !matches!(end.outcome, super::Outcome::NotStarted { .. });
-                    if let Some(session) = &end.session {
-                        s.session = Some(session.as_str().into());
-                    }
+                    s.note_session(end.session.as_deref());
                     match &end.outcome {
                         super::Outcome::Changed | super::Outcome::Artifact => {
                             s.course.note_work(end.work.map(|w| w.tree))

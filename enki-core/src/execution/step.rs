@@ -194,7 +194,7 @@ pub struct StepRun {
     pub work: Option<Box<Work>>,
     /// Summary for dependents.
     pub output: Option<Box<str>>,
-    /// The agent's session to go on with.
+    /// The session of whoever works on it, for a fix to go on with; a reviewer's is never one.
     pub session: Option<Box<str>>,
     /// What the next attempt is told.
     pub findings: Option<Box<str>>,
@@ -219,6 +219,15 @@ impl StepRun {
         match &self.state {
             StepState::Running(Running { run: Run::Live { attempt, .. }, .. }) => Some(*attempt),
             _ => None,
+        }
+    }
+
+    /// Keeps the session of the attempt that runs. A fix goes on with the conversation of the work: in a reviewer's it
+    /// would be told that it may change nothing, and the reviewer may be another program.
+    pub(super) fn note_session(&mut self, session: Option<&str>) {
+        let works = matches!(&self.state, StepState::Running(running) if running.purpose != Purpose::Review);
+        if let (true, Some(session)) = (works, session) {
+            self.session = Some(session.into());
         }
     }
 

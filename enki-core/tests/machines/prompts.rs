@@ -3,7 +3,7 @@
 use crate::world::{World, step};
 use enki_core::dispatcher::Place;
 use enki_core::engine::{AttemptJob, Effect, QueueId};
-use enki_core::execution::Outcome;
+use enki_core::execution::{Outcome, Report};
 use enki_core::id::{EffectId, ExecutionId};
 use enki_core::limits::Limits;
 use enki_core::prompt;
@@ -277,4 +277,23 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_fix_goes_on_with_the_session_of_the_work_and_not_of_its_review() {
+    let (mut world, id) = world();
+    let end = |world: &mut World, outcome: Outcome, session: &str| {
+        let Some(Effect::Attempt(place, attempt)) = world.flying_attempt(id, "api") else { panic!("it runs") };
+        world.report(id, Report::Live { step: place.step, attempt, session: Some(session.to_owned()) }).unwrap();
+        let mut end = world.ending(outcome, attempt);
+        end.session = Some(session.to_owned());
+        world.ended(id, place.step, attempt, end).unwrap();
+    };
+    end(&mut world, Outcome::Changed, "of the work");
+    end(&mut world, Outcome::Reviewed(Verdict::of(Gate::Revise)), "of the review");
+    assert_eq!(job(&world, id, "api").agent.resume.as_deref(), Some("of the work"));
+    end(&mut world, Outcome::Changed, "of the fix");
+    assert_eq!(job(&world, id, "api").agent.resume, None, "a review begins anew");
+    end(&mut world, Outcome::Reviewed(Verdict::of(Gate::Revise)), "of the second review");
+    assert_eq!(job(&world, id, "api").agent.resume.as_deref(), Some("of the fix"));
 }
