@@ -38,7 +38,7 @@ pub enum Escalation {
     Replan,
     /// It did not pass within its fixes.
     FixesExhausted,
-    /// A reviewer changed source, twice.
+    /// An attempt that may change nothing, a review or one of a role that only reads, changed files twice.
     ReviewerEdited,
     /// The agent asks a person to decide.
     ByAgent,
@@ -73,7 +73,7 @@ impl fmt::Display for Escalation {
             Self::Unparsable => "the review could not be understood",
             Self::Replan => "the review asks for another plan",
             Self::FixesExhausted => "it did not pass its review within its fixes",
-            Self::ReviewerEdited => "the reviewer changed source twice",
+            Self::ReviewerEdited => "an attempt that may change no file changed some, twice",
             Self::ByAgent => "the agent asks a person to decide",
             Self::NoProgress => "the last fix changed nothing, and the review found the same again",
             Self::TooLong => "its chain went from state to state as often as it may",
