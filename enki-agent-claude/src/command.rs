@@ -140,6 +140,10 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     if !spec.system_prompt.trim().is_empty() {
         args.push(format!("--append-system-prompt={}", spec.system_prompt.trim()).into());
     }
+    if only_reads {
+        // Not even offered: what a model does not know of, it neither tries nor is tempted by.
+        args.push(format!("--disallowedTools={}", EDITS.join(",")).into());
+    }
     let tools = if spec.tools.is_empty() { &config.allowed_tools } else { &spec.tools };
     let tools: Vec<&String> = tools.iter().filter(|rule| !(only_reads && edits(rule))).collect();
     if !tools.is_empty() {
@@ -152,11 +156,13 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
 
 /// Whether a rule is there to let files or commits be changed. Who only reads gets none of them, whoever allowed them.
 fn edits(rule: &str) -> bool {
-    const TOOLS: &[&str] = &["Edit", "Write", "MultiEdit", "NotebookEdit"];
     const COMMANDS: &[&str] = &["Bash(git add", "Bash(git commit"];
     let tool = rule.split('(').next().unwrap_or(rule).trim();
-    TOOLS.contains(&tool) || COMMANDS.iter().any(|command| rule.trim_start().starts_with(command))
+    EDITS.contains(&tool) || COMMANDS.iter().any(|command| rule.trim_start().starts_with(command))
 }
+
+/// The client's tools that change files.
+const EDITS: &[&str] = &["Edit", "Write", "MultiEdit", "NotebookEdit"];
 
 /// The name of an attempt's session: its id in the shape of a UUID, of version 8 ("made by a rule of one's own").
 pub(crate) fn session_id(id: EffectId) -> String {
@@ -241,7 +247,11 @@ mod tests {
         let config = ClaudeConfig::new(BaseEnv::default());
         let mut spec = spec();
         spec.purpose = Purpose::Review;
-        assert!(line(&config, &spec, &Session::New).contains("--permission-mode=default\n"));
+        let text = line(&config, &spec, &Session::New);
+        assert!(text.contains("--permission-mode=default\n"), "{text}");
+        assert!(text.contains("--disallowedTools=Edit,Write,MultiEdit,NotebookEdit\n"), "{text}");
+        spec.purpose = Purpose::Fix;
+        assert!(!line(&config, &spec, &Session::New).contains("--disallowedTools"), "who mends has them");
     }
 
     #[test]

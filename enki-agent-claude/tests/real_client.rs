@@ -286,19 +286,23 @@ async fn limits_of_an_attempt_are_the_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reviewer_is_denied_to_write_and_it_is_noted() {
+async fn a_reviewer_is_not_even_offered_a_tool_that_edits() {
     let mut world = world!();
     let mut spec = world.spec("WRITE f.txt");
     spec.purpose = Purpose::Review;
-    let (end, seen) = world.run(spec).await;
+    let (end, _) = world.run(spec).await;
     assert_eq!(end.exit, AgentExit::Success);
-    assert!(lines(&seen).contains(&"denied: Write f.txt"), "{seen:?}");
+    assert!(end.text.contains("No such tool available"), "{}", end.text);
     assert!(!world.work().join("f.txt").exists());
+    let offered = |world: &World| world.requests().last().unwrap()["tools"].to_string();
+    let tools = offered(&world);
+    assert!(tools.contains("\"Read\"") && !tools.contains("\"Edit\"") && !tools.contains("Write\""), "{tools}");
 
     let spec = world.spec("WRITE f.txt");
     let (end, _) = world.run(spec).await;
     assert_eq!(end.exit, AgentExit::Success);
     assert!(world.work().join("f.txt").exists());
+    assert!(offered(&world).contains("\"Write\""), "who works has it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,7 +340,8 @@ async fn who_only_reads_can_neither_edit_nor_write_nor_let_a_shell_do_it() {
         spec.can_edit = false;
         let (end, seen) = world.run(spec).await;
         assert_eq!(end.exit, AgentExit::Success, "{prompt}");
-        assert!(lines(&seen).iter().any(|line| line.starts_with("denied: ")), "{prompt}: {seen:?}");
+        let denied = lines(&seen).iter().any(|line| line.starts_with("denied: Bash"));
+        assert!(denied || !prompt.starts_with("BASH"), "{prompt}: {seen:?}");
     }
     assert!(std::fs::read_to_string(world.work().join("calc.py")).unwrap().contains("a - b"));
     let left: Vec<_> = std::fs::read_dir(world.work()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
