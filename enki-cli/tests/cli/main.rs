@@ -5,6 +5,7 @@
 mod ahead;
 mod bad_calls;
 mod bad_plans;
+mod claude;
 mod common;
 mod isolation;
 mod keep;

@@ -1,0 +1,313 @@
+//! Review chains with the real Claude Code client as worker, reviewer and fixer: the binary, real git, the real store, and
+//! a scripted service on loopback that says what a model would. Skipped, and said so, where the client is missing.
+
+use crate::common::{Place, both, code, git};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A project whose agent is the real client, and the service it speaks to.
+struct Scene {
+    place: Place,
+    fake: Child,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.fake.kill();
+        let _ = self.fake.wait();
+    }
+}
+
+impl Scene {
+    /// `None` if something is missing here, which it has said.
+    fn new(scenarios: &Value) -> Option<Self> {
+        let place = Place::new();
+        let folder = place.dir.path();
+        let client = client().map_err(|why| skipped(&why)).ok()?;
+        if !Command::new("python3").arg("--version").output().is_ok_and(|o| o.status.success()) {
+            skipped("python3 is missing, which plays the service");
+            return None;
+        }
+        for part in ["tmp", "requests"] {
+            fs::create_dir(folder.join(part)).unwrap();
+        }
+        fs::write(folder.join("scenarios.json"), json!({ "scenarios": scenarios }).to_string()).unwrap();
+        let (mut fake, program) = service(folder, &client);
+        let mut first = String::new();
+        BufReader::new(fake.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let said: Value = serde_json::from_str(&first).unwrap();
+        let tmp = folder.join("tmp");
+        let env = [
+            ("ANTHROPIC_BASE_URL", said["base_url"].as_str().unwrap()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ("CLAUDE_CODE_TMPDIR", tmp.to_str().unwrap()),
+            ("DISABLE_TELEMETRY", "1"),
+            ("DISABLE_ERROR_REPORTING", "1"),
+        ];
+        let env: Vec<String> = env.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+        let settings = format!("[agent]\ncommand = {program:?}\nenv = {{ {} }}\n", env.join(", "));
+        fs::write(place.root.join(".enki/enki.toml"), settings).unwrap();
+        Some(Self { place, fake })
+    }
+
+    fn run(&self, step: &Value) -> (i32, String) {
+        let path = self.place.dir.path().join("plan.json");
+        fs::write(&path, json!({"title": "Greetings", "steps": [step]}).to_string()).unwrap();
+        let mut run = self.place.command(&["run", path.to_str().unwrap()]);
+        let output = run.env("ANTHROPIC_API_KEY", "sk-ant-dummy").output().unwrap();
+        (code(&output), both(&output))
+    }
+
+    /// What the log has about the ends of attempts, in order.
+    fn ends(&self) -> Vec<Value> {
+        let log = both(&self.place.enki(&["log", &self.place.newest(), "--json"]));
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ends = events.filter_map(|mut event| {
+            let event = if event["event"].is_null() { event } else { event["event"].take() };
+            Some(event["attempt_ended"].clone()).filter(|end| !end.is_null())
+        });
+        ends.collect()
+    }
+
+    /// The requests of attempts of that purpose, in order of time: whole bodies as the service got them.
+    fn requests(&self, of: &str) -> Vec<Value> {
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(self.place.dir.path().join("requests")).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let bodies =
+            files.iter().filter_map(|file| serde_json::from_str::<Value>(&fs::read_to_string(file).ok()?).ok());
+        bodies.filter(|body| last_prompt(body).contains(of) && body["tools"][0].is_object()).collect()
+    }
+}
+
+/// The text of the newest message of the person that is no answer of a tool.
+fn last_prompt(body: &Value) -> String {
+    let text = |content: &Value| match content {
+        Value::String(text) => text.clone(),
+        blocks => blocks.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
+    };
+    let of_person = |message: &&Value| message["role"] == "user" && message["content"][0]["type"] != "tool_result";
+    let messages = body["messages"].as_array().into_iter().flatten();
+    messages.rev().find(of_person).map(|message| text(&message["content"])).unwrap_or_default()
+}
+
+fn tools(body: &Value) -> Vec<&str> {
+    body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect()
+}
+
+fn client() -> Result<PathBuf, String> {
+    if let Some(given) = std::env::var_os("CLAUDE_BIN") {
+        return Ok(given.into());
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let bin = target.join("claude-client/node_modules/.bin/claude");
+    bin.canonicalize().map_err(|_| "the client is missing; run .ci/install-claude or set CLAUDE_BIN".to_owned())
+}
+
+/// Says so even where the output of passing tests is captured.
+fn skipped(why: &str) {
+    let test = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {why}", test.name().unwrap_or("a test"));
+}
+
+/// Starts the service, where the system allows in a network namespace that has loopback alone, and gives the program
+/// that runs the client beside it.
+fn service(folder: &Path, client: &Path) -> (Child, OsString) {
+    let can = |args: &[&str]| Command::new("unshare").args(args).arg("true").output().is_ok_and(|o| o.status.success());
+    let (own, enter) = if can(&["-n"]) {
+        (Some("-n"), "-n")
+    } else if can(&["-rn"]) {
+        (Some("-rn"), "-U --preserve-credentials -n")
+    } else {
+        (None, "")
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../enki-agent-claude/tests/support/fake_anthropic.py");
+    let mut fake = Command::new(if own.is_some() { "unshare" } else { "python3" });
+    fake.args(own.iter().flat_map(|how| [*how, "python3"])).arg(script);
+    fake.arg("--scenarios").arg(folder.join("scenarios.json")).arg("--dump").arg(folder.join("requests"));
+    fake.arg("--until-eof").stdin(Stdio::piped()).stdout(Stdio::piped());
+    if own.is_some() {
+        fake.arg("--loopback-up");
+    }
+    let fake = fake.spawn().unwrap();
+    // `exec`, so that the client is the very process that was started. Its name is how it is known to be this client.
+    let wrapper = folder.join("claude");
+    let enter = own.map_or_else(String::new, |_| format!("nsenter {enter} -t {} -- ", fake.id()));
+    fs::write(&wrapper, format!("#!/bin/sh\nexec {enter}'{}' \"$@\"\n", client.display())).unwrap();
+    fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    (fake, wrapper.into_os_string())
+}
+
+/// What the model says last of its work, by the rules of an output.
+fn output(what: &str) -> Value {
+    json!({"text": format!("[OUTPUT]\n# Summary\n{what}\n# Changes Made\ngreet.sh\n# Next Steps\nnone\n[/OUTPUT]")})
+}
+
+const REVIEW: &str = "Say what you found";
+const FIX: &str = "has to answer for";
+
+/// What the model does when the prompt fits.
+fn scenario(prompt: &str, turns: &[Value]) -> Value {
+    json!({"match": {"prompt": prompt}, "turns": turns})
+}
+
+fn call(tool: &str, input: &Value) -> Value {
+    json!({"tool_use": [{"name": tool, "input": input}]})
+}
+
+fn shell(command: &str) -> Value {
+    call("Bash", &json!({"command": command, "description": "run"}))
+}
+
+/// A review: it looks at the diff that its prompt names, and gives a verdict that quotes it.
+fn review(round: &str, verdict: &Value) -> Value {
+    let prompt = format!("git diff (?P<base>\\w{{40}}) (?P<head>\\w{{40}})` shows.*{round}.*{REVIEW}");
+    let turns = [shell("git diff {{base}} {{head}}"), call("StructuredOutput", verdict), json!({"text": "done"})];
+    scenario(&prompt, &turns)
+}
+
+/// A fix whose prompt names that finding.
+fn fix(finding: &str, turns: &[Value]) -> Value {
+    scenario(&format!("{FIX}.*{finding}"), turns)
+}
+
+fn edit(old: &str, new: &str) -> Value {
+    call("Edit", &json!({"file_path": "{{cwd}}/greet.sh", "old_string": old, "new_string": new}))
+}
+
+fn work() -> Value {
+    let write = call("Write", &json!({"file_path": "{{cwd}}/greet.sh", "content": "echo hello $1\n"}));
+    scenario("Edit the files in the current directory", &[write, output("greet.sh greets")])
+}
+
+fn step(review: &Value) -> Value {
+    json!({"id": "greet", "title": "Write greet.sh", "description": "It greets whom it is told.", "tier": "light",
+        "review": review})
+}
+
+#[test]
+fn the_client_works_badly_reviews_and_fixes_until_what_passed_is_what_lands() {
+    let no_interpreter =
+        json!({"severity": "major", "title": "no interpreter is named", "file": "greet.sh", "line": 1});
+    let quotes = json!({"severity": "critical", "title": "the name needs quotes", "file": "greet.sh", "line": 2});
+    let scenarios = json!([
+        review(
+            "first work",
+            &json!({"gate": "REVISE", "score": 7.5, "summary": "not runnable: {{last_result}}", "issues": [no_interpreter]})
+        ),
+        review("after fix 1 of 3", &json!({"gate": "PASS", "score": 9.9, "summary": "nearly", "issues": [quotes]})),
+        review("after fix 2 of 3", &json!({"gate": "PASS", "score": 9.8, "summary": "good", "issues": []})),
+        fix("no interpreter is named", &[edit("echo hello", "#!/bin/sh\necho hello"), output("named it")]),
+        fix("the name needs quotes", &[edit("$1", "\"$1\""), output("quoted it")]),
+        work(),
+    ]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (exit, said) = scene.run(&step(&json!({"min_score": 9.0})));
+    assert_eq!(exit, 0, "{said}\n{:#?}", scene.ends());
+    assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "#!/bin/sh\necho hello \"$1\"\n");
+
+    // Each verdict with its tree, and the last tree is what was merged.
+    let ends = scene.ends();
+    let verdicts: Vec<(&str, f64, &str)> = ends
+        .iter()
+        .filter_map(|end| {
+            let verdict = &end["end"]["outcome"]["reviewed"];
+            Some((verdict["gate"].as_str()?, verdict["score"].as_f64()?, end["end"]["saw"].as_str()?))
+        })
+        .collect();
+    let words: Vec<&str> = verdicts.iter().map(|verdict| verdict.0).collect();
+    assert_eq!(words, ["revise", "pass", "pass"], "{ends:#?}");
+    assert_eq!(verdicts[2].2, git(&scene.place.root, &["rev-parse", "main^{tree}"]).trim());
+    let works: Vec<&str> = ends.iter().filter_map(|end| end["end"]["work"]["tree"].as_str()).collect();
+    assert_eq!(works, [verdicts[0].2, verdicts[1].2, verdicts[2].2], "each review judged what was just captured");
+    let told = ends[1]["end"]["outcome"]["reviewed"]["text"].as_str().unwrap();
+    assert!(told.contains("+echo hello $1"), "the reviewer saw the change: {told}");
+
+    // Who reviews has no tool to edit with, who works has.
+    let reviews = scene.requests(REVIEW);
+    assert!(reviews.len() >= 6, "{}", reviews.len());
+    for body in &reviews {
+        let tools = tools(body);
+        assert!(tools.contains(&"StructuredOutput") && tools.contains(&"Read"), "{tools:?}");
+        assert!(!tools.iter().any(|tool| ["Edit", "Write", "NotebookEdit"].contains(tool)), "{tools:?}");
+    }
+
+    // Each fix goes on with the conversation of the work, and is told what was found.
+    let fixes = scene.requests(FIX);
+    for (finding, place) in [("no interpreter is named", "greet.sh:1"), ("the name needs quotes", "greet.sh:2")] {
+        let body = fixes.iter().find(|body| last_prompt(body).contains(finding)).unwrap();
+        assert!(last_prompt(body).contains(place), "{}", last_prompt(body));
+        let tools = tools(body);
+        assert!(tools.contains(&"Edit") && tools.contains(&"Write"), "{tools:?}");
+        let before = body["messages"].to_string();
+        assert!(
+            before.contains("greet.sh greets") && !before.contains(REVIEW),
+            "a fix goes on with the work, not a review"
+        );
+    }
+    let rules = scene.place.enki(&["validate", &scene.place.newest()]);
+    assert_eq!(code(&rules), 0, "{}", both(&rules));
+}
+
+#[test]
+fn what_the_client_never_gets_right_escalates_with_its_history_and_its_work_kept() {
+    let verdict = |n: u32| {
+        let title = format!("it is rude in way {n}");
+        json!({"gate": "REVISE", "score": 5, "summary": "rude",
+            "issues": [{"severity": "major", "title": title, "file": "greet.sh"}]})
+    };
+    let again = [edit("$1", "$1 $1"), output("tried")];
+    let scenarios = json!([
+        review("first work", &verdict(1)),
+        review("after fix 1 of 1", &verdict(2)),
+        fix("it is rude in way 1", &again),
+        work(),
+    ]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (exit, said) = scene.run(&step(&json!({"max_fixes": 1})));
+    assert_eq!(exit, 7, "{said}");
+    let id = scene.place.newest();
+    let log = both(&scene.place.enki(&["log", &id]));
+    assert!(log.contains("it did not pass its review within its fixes"), "{log}");
+    assert_eq!(log.matches("reviewed: revise, 5/10, 1 major").count(), 2, "each verdict is in the history: {log}");
+    assert_eq!(git(&scene.place.root, &["ls-tree", "--name-only", "main"]), "", "nothing that did not pass lands");
+    let kept = both(&scene.place.enki(&["recover"]));
+    assert!(kept.contains("greet"), "{kept}");
+    let last =
+        scene.ends().iter().rev().find_map(|end| end["end"]["work"]["commit"].as_str().map(str::to_owned)).unwrap();
+    assert_eq!(git(&scene.place.root, &["show", &format!("{last}:greet.sh")]), "echo hello $1 $1\n");
+    assert!(!git(&scene.place.root, &["for-each-ref", "--contains", &last]).is_empty(), "the work is pinned");
+}
+
+#[test]
+fn a_reviewer_that_edits_all_the_same_has_judged_nothing() {
+    let mend = "python3 -c \"open('greet.sh', 'w').write('#!/bin/sh\\necho mended by the reviewer\\n')\"";
+    let pass = json!({"gate": "PASS", "score": 10, "summary": "good now", "issues": []});
+    let edits = [
+        call("Write", &json!({"file_path": "{{cwd}}/new.sh", "content": "x\n"})),
+        shell(mend),
+        call("StructuredOutput", &pass),
+        json!({"text": "done"}),
+    ];
+    let scenarios = json!([scenario(REVIEW, &edits), work()]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (exit, said) = scene.run(&step(&json!({"min_score": 9.0})));
+    assert_eq!(exit, 7, "{said}");
+    let voids: Vec<Value> = scene
+        .ends()
+        .iter()
+        .filter_map(|end| end["end"]["outcome"]["void"]["paths"].as_array().cloned())
+        .flatten()
+        .collect();
+    assert_eq!(voids, [json!("greet.sh"), json!("greet.sh")], "once more, then a person is asked: {said}");
+    let log = both(&scene.place.enki(&["log", &scene.place.newest()]));
+    assert!(!log.contains("reviewed:"), "its pass counts for nothing: {log}");
+    assert_eq!(git(&scene.place.root, &["ls-tree", "--name-only", "main"]), "");
+    let kept = both(&scene.place.enki(&["recover"]));
+    assert!(kept.contains("greet"), "{kept}");
+}
