@@ -179,7 +179,12 @@ impl WorkspaceProvider for Replay {
 pub async fn replay(captured: &Captured, changes: &[Change], width: u32) -> f64 {
     let answers = changes
         .iter()
-        .map(|change| Capture::Change { commit: change.commit, tree: tree_of(captured, change.commit), files: 1 })
+        .map(|change| Capture::Change {
+            commit: change.commit,
+            tree: tree_of(captured, change.commit),
+            files: 1,
+            paths: Vec::new(),
+        })
         .collect();
     let store = captured.repository.beside("replay.db");
     let backends = Backends::new(

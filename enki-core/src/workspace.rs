@@ -213,6 +213,8 @@ pub enum Capture {
         tree: TreeId,
         /// Number of files that differ from the base.
         files: u32,
+        /// Which, relative, sorted, at most [`MOST_PATHS`].
+        paths: Vec<String>,
     },
     /// The files equal the base: proof that nothing changed.
     NoChange,
@@ -251,6 +253,9 @@ pub enum Capture {
         capture: Box<Self>,
     },
 }
+
+/// Most paths of changed files that one capture tells.
+pub const MOST_PATHS: usize = 200;
 
 impl Capture {
     /// The answer apart from what a person should know beside it.

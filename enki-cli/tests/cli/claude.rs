@@ -148,6 +148,12 @@ fn output(what: &str) -> Value {
     json!({"text": format!("[OUTPUT]\n# Summary\n{what}\n# Changes Made\ngreet.sh\n# Next Steps\nnone\n[/OUTPUT]")})
 }
 
+/// The same of a fix, which says that it repaired what it was told.
+fn repaired(what: &str) -> Value {
+    let text = output(what)["text"].as_str().unwrap().to_owned();
+    json!({"text": format!("{text}\n<gv>{{\"fixed\":[\"{{{{id}}}}\"],\"nonce\":\"{{{{nonce}}}}\"}}</gv>")})
+}
+
 const REVIEW: &str = "Say what you found";
 const FIX: &str = "has to answer for";
 
@@ -173,7 +179,7 @@ fn review(round: &str, verdict: &Value) -> Value {
 
 /// A fix whose prompt names that finding.
 fn fix(finding: &str, turns: &[Value]) -> Value {
-    scenario(&format!("{FIX}.*{finding}"), turns)
+    scenario(&format!("{FIX}.*- (?P<id>f-\\w+) [^\n]*{finding}.*\"nonce\":\"(?P<nonce>\\w+)\""), turns)
 }
 
 fn edit(old: &str, new: &str) -> Value {
@@ -202,8 +208,8 @@ fn the_client_works_badly_reviews_and_fixes_until_what_passed_is_what_lands() {
         ),
         review("after fix 1 of 3", &json!({"gate": "PASS", "score": 9.9, "summary": "nearly", "issues": [quotes]})),
         review("after fix 2 of 3", &json!({"gate": "PASS", "score": 9.8, "summary": "good", "issues": []})),
-        fix("no interpreter is named", &[edit("echo hello", "#!/bin/sh\necho hello"), output("named it")]),
-        fix("the name needs quotes", &[edit("$1", "\"$1\""), output("quoted it")]),
+        fix("no interpreter is named", &[edit("echo hello", "#!/bin/sh\necho hello"), repaired("named it")]),
+        fix("the name needs quotes", &[edit("$1", "\"$1\""), repaired("quoted it")]),
         work(),
     ]);
     let Some(scene) = Scene::new(&scenarios) else { return };
@@ -250,6 +256,12 @@ fn the_client_works_badly_reviews_and_fixes_until_what_passed_is_what_lands() {
             "a fix goes on with the work, not a review"
         );
     }
+    // A later review is told what was found before, and what is said to be repaired; all are told the files.
+    let second = last_prompt(reviews.iter().find(|body| last_prompt(body).contains("after fix 1")).unwrap());
+    assert!(second.contains("no interpreter is named (review 1; the fix says it is repaired)"), "{second}");
+    assert!(second.contains("```paths\ngreet.sh\n```"), "{second}");
+    let third = last_prompt(reviews.iter().find(|body| last_prompt(body).contains("after fix 2")).unwrap());
+    assert!(third.contains("no interpreter is named (review 1; not found again in review 2)"), "{third}");
     let rules = scene.place.enki(&["validate", &scene.place.newest()]);
     assert_eq!(code(&rules), 0, "{}", both(&rules));
 }

@@ -6,7 +6,7 @@ use crate::id::{AttemptNo, TreeId};
 use crate::limits::Limits;
 use crate::review::{Facts, Review, StateIx, To};
 use crate::tier::Purpose;
-use crate::verdict::{Decision, Gate, Verdict};
+use crate::verdict::{Decision, Finding, Gate, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// How far a chain is, and what it has used of its budgets. None of them consumes another.
@@ -31,6 +31,8 @@ pub struct Course {
     pub number: u32,
     /// Each verdict so far, with the tree it is about.
     pub rounds: Vec<Round>,
+    /// What its reviews listed so far, and what became of it; at most 200.
+    pub known: Vec<Known>,
     /// What the last review found: see [`Verdict::gist`].
     gist: Vec<String>,
     /// Whether anything changed since the last review.
@@ -50,6 +52,23 @@ pub struct Round {
     /// The score.
     pub score: Option<f32>,
 }
+
+/// A finding of an earlier round.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Known {
+    /// As it was said last.
+    pub finding: Finding,
+    /// The round that found it first, from 1.
+    pub first: u32,
+    /// The round that found it last.
+    pub last: u32,
+    /// Whether a fix since then says that it is repaired.
+    pub claimed: bool,
+}
+
+/// Most findings that a course remembers.
+const MOST_KNOWN: usize = 200;
 
 /// How an attempt ended, as far as its chain is concerned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -230,9 +249,28 @@ impl Course {
         self.touched |= tree.is_none() || tree != judged;
     }
 
+    /// Takes in which findings a fix says it repaired. Others than those of the last review it cannot have meant.
+    pub fn note_claims(&mut self, ids: &[String]) {
+        let last = u32::try_from(self.rounds.len()).unwrap_or(u32::MAX);
+        for known in self.known.iter_mut().filter(|known| known.last == last) {
+            known.claimed |= ids.contains(&known.finding.id);
+        }
+    }
+
     /// Takes in a verdict on exactly that tree.
     pub fn note_verdict(&mut self, attempt: AttemptNo, tree: Option<TreeId>, verdict: &Verdict) {
         self.rounds.push(Round { attempt, tree, gate: verdict.gate, score: verdict.score });
+        let round = u32::try_from(self.rounds.len()).unwrap_or(u32::MAX);
+        for finding in &verdict.findings {
+            let at = self.known.iter().position(|known| known.finding.id == finding.id);
+            let first = at.map_or(round, |at| self.known[at].first);
+            let known = Known { finding: finding.clone(), first, last: round, claimed: false };
+            match at {
+                Some(at) => self.known[at] = known,
+                None if self.known.len() < MOST_KNOWN => self.known.push(known),
+                None => {}
+            }
+        }
         (self.gist, self.touched) = (verdict.gist(), false);
     }
 
@@ -264,7 +302,7 @@ impl Course {
     /// A person wants it tried again: budgets begin anew, the history stays.
     #[must_use]
     pub fn renewed(self) -> Self {
-        Self { rounds: self.rounds, number: self.number + 1, ..Self::default() }
+        Self { rounds: self.rounds, known: self.known, number: self.number + 1, ..Self::default() }
     }
 
     /// Takes in that what was handed in was refused: the next chain of the step begins.

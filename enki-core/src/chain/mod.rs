@@ -18,7 +18,7 @@
 mod course;
 mod machine;
 
-pub use course::{Charge, Course, Ended, Refused, Round, Then};
+pub use course::{Charge, Course, Ended, Known, Refused, Round, Then};
 pub use machine::{Chain, Event, Input, Rejected, Report, State, Wanted};
 
 use crate::id::{EffectId, TaskId};

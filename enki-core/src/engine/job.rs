@@ -88,6 +88,10 @@ impl AttemptJob {
             Ok((capture, notices)) => (Ok(capture), notices),
             Err(reason) => (Err(reason), Vec::new()),
         };
+        let files = match &captured {
+            Ok(Capture::Change { paths, .. }) => paths.clone(),
+            _ => Vec::new(),
+        };
         let work = match &captured {
             Ok(Capture::Change { commit, tree, .. } | Capture::Tampered { work: Some((commit, tree)), .. }) => {
                 Some(Work { base: *commit, commit: *commit, tree: *tree, attempt: self.attempt })
@@ -96,6 +100,7 @@ impl AttemptJob {
         };
         let nonce = prompt::nonce(self.workspace.id);
         let asks = prompt::question(&end.text, &nonce);
+        let claims = if purpose == Purpose::Fix { prompt::claims(&end.text, &nonce) } else { Vec::new() };
         let verdict = (purpose == Purpose::Review).then(|| match end.verdict {
             Some(verdict) => *verdict,
             None => {
@@ -129,7 +134,11 @@ impl AttemptJob {
             AgentExit::RateLimited { until } => Outcome::RateLimited { until },
             AgentExit::Killed => Outcome::Killed,
         };
-        AttemptEnd { outcome, work, saw: None, output, session: end.session, usage: end.usage, notices }
+        let mut ended = AttemptEnd::new(outcome);
+        ended.keep_files(files);
+        (ended.work, ended.claims, ended.output) = (work, claims, output);
+        (ended.session, ended.usage, ended.notices) = (end.session, end.usage, notices);
+        ended
     }
 }
 
@@ -175,7 +184,8 @@ impl Engine {
         let task = execution.task(place.step);
         let mut workspace = WorkspaceSpec::new(id, place.execution, task, attempt, *purpose, *start);
         workspace.artifacts = self.artifacts(place);
-        if *purpose == Purpose::Review && plan.output == RoleOutput::Artifact {
+        // The document as it is: to be judged, or to be repaired.
+        if step.has_artifact && matches!(purpose, Purpose::Review | Purpose::Fix) {
             workspace.artifacts.push(ArtifactRef { execution: place.execution, step: plan.id.clone() });
         }
         let mut agent = AgentSpec::new(id, place.execution, plan.id.clone(), attempt, *purpose);

@@ -100,9 +100,12 @@ impl Execution {
                     }
                     s.lived |= !matches!(end.outcome, super::Outcome::NotStarted { .. });
                     s.note_session(end.session.as_deref());
+                    s.note_files(&end.files);
+                    s.course.note_claims(&end.claims);
                     match &end.outcome {
                         super::Outcome::Changed | super::Outcome::Artifact => {
-                            s.course.note_work(end.work.map(|w| w.tree))
+                            s.has_artifact |= end.outcome == super::Outcome::Artifact;
+                            s.course.note_work(end.work.map(|w| w.tree));
                         }
                         super::Outcome::Reviewed(verdict) => s.course.note_verdict(*attempt, end.saw, verdict),
                         _ => {}
@@ -197,6 +200,9 @@ impl Execution {
                 }
                 self.change(*step, touched, |s| {
                     let work = s.work.take().filter(|_| *mode == RetryMode::Continue);
+                    if *mode == RetryMode::Fresh {
+                        (s.files, s.has_artifact) = Default::default();
+                    }
                     let course = std::mem::take(&mut s.course).renewed();
                     *s = StepRun {
                         course,
@@ -206,6 +212,8 @@ impl Execution {
                         paused: s.paused,
                         findings: s.findings.take().filter(|_| work.is_some()),
                         clash: s.clash.take().filter(|_| work.is_some()),
+                        files: std::mem::take(&mut s.files),
+                        has_artifact: s.has_artifact,
                         notices: std::mem::take(&mut s.notices),
                         work,
                         unmet: s.unmet,

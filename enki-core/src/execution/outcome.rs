@@ -16,6 +16,12 @@ pub struct AttemptEnd {
     /// The captured commit, also of a failed attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Work>,
+    /// Files that the captured work differs in from its base, sorted, at most 200 and 16 KiB: [`AttemptEnd::keep_files`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Ids of findings that a fix says it repaired. A claim: it moves no state, and the next review is told of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// What a review judged: exactly this tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saw: Option<TreeId>,
@@ -44,6 +50,8 @@ impl AttemptEnd {
         Self {
             outcome,
             work: None,
+            files: Vec::new(),
+            claims: Vec::new(),
             saw: None,
             output: None,
             session: None,
@@ -52,11 +60,25 @@ impl AttemptEnd {
         }
     }
 
+    /// Keeps paths of a capture, as many as may be stored.
+    pub fn keep_files(&mut self, mut paths: Vec<String>) {
+        let mut bytes = 0;
+        paths.truncate(crate::workspace::MOST_PATHS);
+        paths.retain(|path| {
+            bytes += path.len();
+            bytes <= FILES_CAP
+        });
+        self.files = paths;
+    }
+
     /// Whether it left work that only a person may go on with.
     pub(super) const fn is_tampered_work(&self) -> bool {
         matches!(self.outcome, Outcome::Tampered { .. }) && self.work.is_some()
     }
 }
+
+/// Most bytes of paths in one end.
+const FILES_CAP: usize = 16 * 1024;
 
 /// A captured change.
 ///

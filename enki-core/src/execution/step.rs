@@ -8,6 +8,7 @@ use crate::tier::Purpose;
 use crate::time::Timestamp;
 use crate::workspace::Start;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Where a step is (model section 3.2). `ready` and `blocked` are derived, see [`super::Execution::word`].
@@ -192,6 +193,10 @@ pub struct StepRun {
     pub lived: bool,
     /// What was captured last.
     pub work: Option<Box<Work>>,
+    /// Files that its work and fixes changed, each as it was captured: the union, sorted.
+    pub files: BTreeSet<Box<str>>,
+    /// Whether its document is there, if it puts one out.
+    pub has_artifact: bool,
     /// Summary for dependents.
     pub output: Option<Box<str>>,
     /// The session of whoever works on it, for a fix to go on with; a reviewer's is never one.
@@ -212,6 +217,9 @@ pub struct StepRun {
     pub(super) dead: u32,
 }
 
+/// Most files that a step remembers as changed.
+const MOST_FILES: usize = 1000;
+
 impl StepRun {
     /// The live attempt.
     #[must_use]
@@ -229,6 +237,13 @@ impl StepRun {
         if let (true, Some(session)) = (works, session) {
             self.session = Some(session.into());
         }
+    }
+
+    /// Keeps which files were changed, up to a number that nobody reads to its end.
+    pub(super) fn note_files(&mut self, files: &[String]) {
+        let room = MOST_FILES.saturating_sub(self.files.len());
+        let new: Vec<&String> = files.iter().filter(|file| !self.files.contains(file.as_str())).take(room).collect();
+        self.files.extend(new.into_iter().map(|file| file.as_str().into()));
     }
 
     /// Keeps what a person should know; the same is said once.

@@ -50,6 +50,15 @@ pub fn question(text: &str, nonce: &str) -> Option<String> {
     (!question.is_empty()).then(|| cap(question, OUTPUT_CAP).to_owned())
 }
 
+/// Ids of findings that a fix says it repaired: the key `fixed` of its tags with the nonce of its attempt. At most 100.
+#[must_use]
+pub fn claims(text: &str, nonce: &str) -> Vec<String> {
+    let tags = gv::find(text).into_iter().filter(|tag| tag.get("nonce").and_then(|n| n.as_str()) == Some(nonce));
+    let lists = tags.filter_map(|tag| tag.get("fixed")?.as_array().cloned());
+    let ids = lists.flatten().filter_map(|id| id.as_str().map(str::to_owned));
+    ids.filter(|id| (1..=64).contains(&id.len())).take(100).collect()
+}
+
 impl Prompts {
     /// The prompt of an attempt of a step. Total: a template of a person's that fails after all is passed over for the
     /// built-in one.
@@ -113,6 +122,17 @@ mod tests {
         assert_eq!(ask("<gv>{\"ask\":\"which one?\",\"nonce\":\"n2\"}</gv>"), None);
         assert_eq!(ask("<gv>{\"ask\":\"a\",\"nonce\":\"n1\"}</gv><gv>{\"pass\":true,\"nonce\":\"n1\"}</gv>"), None);
         assert_eq!(ask("<gv>{\"ask\":QUESTION,\"nonce\":\"n1\"}</gv>"), None, "as the prompt has it");
+    }
+
+    #[test]
+    fn only_a_tag_with_the_nonce_claims() {
+        let of = |text: &str| claims(text, "n1");
+        assert_eq!(
+            of(r#"<gv>{"fixed":["f-1",2,""],"nonce":"n1"}</gv> <gv>{"fixed":["f-2"],"nonce":"n1"}</gv>"#),
+            ["f-1", "f-2"]
+        );
+        assert_eq!(of(r#"<gv>{"fixed":["f-1"],"nonce":"n2"}</gv><gv>{"fixed":["f-1"]}</gv>"#), [""; 0]);
+        assert_eq!(of(r#"<gv>{"fixed":"f-1","nonce":"n1"}</gv><gv>{"fixed":[IDS],"nonce":"n1"}</gv>"#), [""; 0]);
     }
 
     #[test]

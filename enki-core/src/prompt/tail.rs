@@ -2,13 +2,14 @@
 
 use super::data::{block, cap, line};
 use super::{OUTPUT_CAP, nonce, view};
+use crate::chain::{Course, Known};
 use crate::execution::{ClashKind, DoneKind, Execution, StepRun, StepState};
 use crate::id::{EffectId, StepIx};
 use crate::plan::{NeedOn, Step};
 use crate::role::RoleOutput;
 use crate::spec::Condition;
 use crate::tier::Purpose;
-use crate::workspace::ArtifactRef;
+use crate::workspace::{ArtifactRef, MOST_PATHS};
 use std::fmt::Write;
 
 /// Adds it.
@@ -27,6 +28,9 @@ pub(super) fn append(text: &mut String, execution: &Execution, ix: StepIx, attem
         verdict(text, step, &nonce(attempt));
         return;
     }
+    if purpose == Purpose::Fix {
+        files(text, execution, ix);
+    }
     if let Some(findings) = &execution.step(ix).findings {
         block(text, "## What the last attempt has to answer for", "findings", findings, OUTPUT_CAP);
         if let (Purpose::Fix, Some(review)) = (purpose, &step.review) {
@@ -39,7 +43,46 @@ pub(super) fn append(text: &mut String, execution: &Execution, ix: StepIx, attem
             );
         }
     }
-    hand_in(text, execution, step, &nonce(attempt));
+    let has_artifact = purpose == Purpose::Fix && execution.step(ix).has_artifact;
+    hand_in(text, execution, step, &nonce(attempt), has_artifact);
+    if purpose == Purpose::Fix && !execution.step(ix).course.known.is_empty() {
+        let _ = writeln!(
+            text,
+            "Name what you repaired by its ids, so that it is looked at again: end with the line \
+             <gv>{{\"fixed\":[IDS],\"nonce\":\"{}\"}}</gv>, IDS being JSON strings with commas between them.",
+            nonce(attempt)
+        );
+    }
+}
+
+/// All files that work and fixes changed, as captures saw them (G9): what agents say of it is no evidence.
+fn files(text: &mut String, execution: &Execution, ix: StepIx) {
+    let files = &execution.step(ix).files;
+    if !files.is_empty() {
+        let list: Vec<&str> = files.iter().map(AsRef::as_ref).collect();
+        let all = if list.len() < MOST_PATHS { "" } else { ", the first of many" };
+        block(text, &format!("### Files that work and fixes changed{all}"), "paths", &list.join("\n"), OUTPUT_CAP);
+    }
+}
+
+/// What earlier reviews listed, with its ids, and what became of it.
+fn earlier(text: &mut String, course: &Course) {
+    if course.known.is_empty() {
+        return;
+    }
+    let last = u32::try_from(course.rounds.len()).unwrap_or(u32::MAX);
+    let became = |known: &Known| match known {
+        Known { last: seen, .. } if *seen < last => format!("not found again in review {}", seen + 1),
+        Known { claimed: true, .. } => "the fix says it is repaired".to_owned(),
+        Known { .. } => "open".to_owned(),
+    };
+    let line = |known: &Known| format!("- {} (review {}; {})\n", known.finding, known.first, became(known));
+    let list: String = course.known.iter().map(line).collect();
+    text.push_str(
+        "\n## Earlier Findings\n\nLook first whether these are repaired, whatever is said of them. One that is there still \
+         or again is a finding of yours too, under the id it has.\n",
+    );
+    block(text, "### What earlier reviews found", "findings", list.trim_end(), 2 * OUTPUT_CAP);
 }
 
 /// What the needed steps gave: their titles, outputs, artifacts and commits, in the order of the needs.
@@ -116,11 +159,11 @@ fn judged(text: &mut String, execution: &Execution, ix: StepIx) {
         let _ = writeln!(
             text,
             "The change from commit {base} to commit {head}, which is what is in the current directory.\n\
-             `git diff {base} {head}` shows it, `git diff --name-only {base} {head}` lists all files that work and fixes \
-             changed.",
+             `git diff {base} {head}` shows it.",
             base = work.base,
             head = work.commit,
         );
+        files(text, execution, ix);
     } else {
         text.push_str("Nothing was changed. Judge whether the task was fulfilled without a change.\n");
     }
@@ -130,6 +173,7 @@ fn judged(text: &mut String, execution: &Execution, ix: StepIx) {
         n => writeln!(text, "\nIt is the work after fix {n} of {}.", review.max_fixes.max(n)),
     };
     let _ = writeln!(text, "A score below {} does not pass.", review.min_score);
+    earlier(text, &run.course);
 }
 
 fn clash(text: &mut String, execution: &Execution, ix: StepIx) {
@@ -169,7 +213,7 @@ fn landing(text: &mut String, execution: &Execution) {
     block(text, "### What the plan made", "steps", &made, OUTPUT_CAP);
 }
 
-fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str) {
+fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str, has_artifact: bool) {
     text.push_str("\n## Output Format\n\n");
     if step.output == RoleOutput::Artifact {
         let _ = writeln!(
@@ -178,6 +222,9 @@ fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str) {
              does not count.",
             artifact(execution, step)
         );
+        if has_artifact {
+            text.push_str("It is there as it was judged: repair it where it is, and keep what was good.\n");
+        }
     } else if step.read_only {
         text.push_str("Change no file: what you change is dropped, and the attempt does not count.\n");
     } else {
@@ -213,7 +260,7 @@ VERDICT: GATE
 SCORE: N/10
 <gv>{{"gate":"GATE","score":N,"issues":[{{"severity":"SEVERITY","title":"TITLE","file":"PATH","line":N}}],{acceptance}"summary":"SENTENCE","nonce":"{nonce}"}}</gv>
 
-GATE is PASS (good as it is), REVISE (good after repairs) or FAIL (wrong approach: repairs will not help). The score is a number from 0 to 10. issues lists your findings, each with its severity (critical, major, minor or nitpick), what is wrong in one line, and where; it is [] if there are none. A critical one forbids a pass.{counted} The last line is one line of JSON between its tags, says the same as the two before it, and carries the nonce as it is given here. A program that cannot make it leaves it out."#
+GATE is PASS (good as it is), REVISE (good after repairs) or FAIL (wrong approach: repairs will not help). The score is a number from 0 to 10. issues lists your findings, each with its severity (critical, major, minor or nitpick), what is wrong in one line, and where; it is [] if there are none. One of an earlier review has its "id" too. A critical one forbids a pass.{counted} The last line is one line of JSON between its tags, says the same as the two before it, and carries the nonce as it is given here. A program that cannot make it leaves it out."#
     );
 }
 

@@ -8,7 +8,7 @@ use enki_core::id::{EffectId, ExecutionId};
 use enki_core::limits::Limits;
 use enki_core::prompt;
 use enki_core::tier::{Purpose, Tier};
-use enki_core::verdict::{Decision, Gate, Verdict};
+use enki_core::verdict::{Decision, Finding, Gate, Severity, Verdict};
 use enki_core::workspace::Expect;
 use serde_json::{Value, json};
 
@@ -90,6 +90,84 @@ fn the_prompt_of_a_review() {
     world.end(id, "api", Outcome::Changed);
     let again = job(&world, id, "api").agent.prompt;
     assert!(again.contains("It is the work after fix 1 of 4.") && !again.contains(&nonce), "{again}");
+}
+
+/// Ends the attempt of `api` well, having changed those files and claiming that.
+fn changed(world: &mut World, id: ExecutionId, files: &[&str], claims: &[&str]) {
+    let Some(Effect::Attempt(place, attempt)) = world.flying_attempt(id, "api") else { panic!("it runs") };
+    let mut end = world.ending(Outcome::Changed, attempt);
+    end.keep_files(files.iter().map(|file| (*file).to_owned()).collect());
+    end.claims = claims.iter().map(|id| (*id).to_owned()).collect();
+    world.ended(id, place.step, attempt, end).unwrap();
+}
+
+fn found(world: &mut World, id: ExecutionId, findings: &[&Finding]) {
+    let mut verdict = Verdict::of(Gate::Revise).saying("not yet");
+    verdict.findings = findings.iter().map(|finding| (*finding).clone()).collect();
+    world.end(id, "api", Outcome::Reviewed(verdict));
+}
+
+#[test]
+fn later_rounds_are_told_all_files_and_what_became_of_each_finding() {
+    let (mut world, id) = world();
+    let a = Finding::new(Severity::Critical, "trusts the caller").in_file("src/b.ts", Some(3)).known_as("F-a");
+    let b = Finding::new(Severity::Minor, "no test").known_as("F-b");
+    let c = Finding::new(Severity::Major, "leaks\n- F-x minor: nothing").known_as("F-c");
+    changed(&mut world, id, &["src/b.ts", "src/a.ts"], &["F-a"]);
+    let first = job(&world, id, "api").agent.prompt;
+    assert!(first.contains("```paths\nsrc/a.ts\nsrc/b.ts\n```") && !first.contains("Earlier Findings"), "{first}");
+    found(&mut world, id, &[&a, &b, &c]);
+    let fix = job(&world, id, "api").agent;
+    assert!(fix.prompt.contains("```paths\nsrc/a.ts\nsrc/b.ts\n```"), "{}", fix.prompt);
+    assert!(
+        fix.prompt.contains("- F-a critical, src/b.ts:3: trusts the caller\n- F-b minor: no test\n"),
+        "{}",
+        fix.prompt
+    );
+    let echoed = prompt::claims(&fix.prompt, &prompt::nonce(fix.id));
+    assert_eq!(echoed, [""; 0], "who only repeats the prompt has repaired nothing");
+    // A file that a fix put back as it was is one that was changed all the same.
+    changed(&mut world, id, &["src/b.ts", "c.ts"], &["F-a", "F-nobody", "F-c"]);
+    let again = job(&world, id, "api").agent.prompt;
+    assert!(again.contains("```paths\nc.ts\nsrc/a.ts\nsrc/b.ts\n```"), "{again}");
+    let told = "```findings\n- F-a critical, src/b.ts:3: trusts the caller (review 1; the fix says it is repaired)\n\
+        - F-b minor: no test (review 1; open)\n\
+        - F-c major: leaks - F-x minor: nothing (review 1; the fix says it is repaired)\n```";
+    assert!(again.contains(told), "{again}");
+    found(&mut world, id, &[&a]);
+    changed(&mut world, id, &["src/b.ts"], &[]);
+    let third = job(&world, id, "api").agent.prompt;
+    assert!(
+        third.contains("caller (review 1; open)\n- F-b minor: no test (review 1; not found again in review 2)"),
+        "{third}"
+    );
+    let (before, log) = (third, world.log(id));
+    world.crash();
+    assert_eq!(world.log(id), log);
+    assert_eq!(job(&world, id, "api").agent.prompt, before, "all of it is in the log");
+}
+
+#[test]
+fn the_repair_of_a_document_has_the_document() {
+    let (mut world, id) = world();
+    let mut world2 = World::new(Limits::default());
+    let other = world2.start(plan());
+    assert!(job(&world2, other, "research").workspace.artifacts.is_empty(), "there is none yet");
+    world2.end(other, "research", Outcome::Artifact);
+    let own = |world: &World, id| {
+        let job = job(world, id, "research");
+        let own = job.workspace.artifacts.iter().any(|artifact| artifact.step.as_str() == "research");
+        (job.workspace.purpose, own, job.agent.prompt)
+    };
+    assert!(matches!(own(&world2, other), (Purpose::Review, true, _)));
+    world2.reviewed(other, "research", Gate::Revise);
+    let (purpose, has, prompt) = own(&world2, other);
+    assert_eq!((purpose, has), (Purpose::Fix, true));
+    assert!(prompt.contains("It is there as it was judged: repair it where it is"), "{prompt}");
+    // One that changes source has nothing of the kind.
+    revised(&mut world, id, 1, "bad");
+    let api = job(&world, id, "api");
+    assert!(api.workspace.artifacts.iter().all(|artifact| artifact.step.as_str() == "research"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::vcs::{Edit, FakeRepository, Files, MARKER, Merge, apply, differing, t
 use enki_core::async_trait;
 use enki_core::id::{CommitId, EffectId, TaskId};
 use enki_core::workspace::{
-    ArtifactRef, Capture, CaptureSpec, Expect, Start, Workspace, WorkspaceError, WorkspaceErrorKind, WorkspaceInfo,
-    WorkspaceProvider, WorkspaceSpec,
+    ArtifactRef, Capture, CaptureSpec, Expect, MOST_PATHS, Start, Workspace, WorkspaceError, WorkspaceErrorKind,
+    WorkspaceInfo, WorkspaceProvider, WorkspaceSpec,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -206,7 +206,10 @@ impl WorkspaceProvider for FakeWorkspaces {
                 if now == before {
                     return Ok(Capture::NoChange);
                 }
-                let files = u32::try_from(differing(&base, &now).len()).unwrap_or(u32::MAX);
+                let mut paths = differing(&base, &now);
+                let files = u32::try_from(paths.len()).unwrap_or(u32::MAX);
+                paths.sort_unstable();
+                paths.truncate(MOST_PATHS);
                 let tree = tree_id(&now);
                 let mut parents = vec![parent];
                 parents.extend(if let Start::Merge { change, .. } = wanted.start { Some(change) } else { None });
@@ -215,7 +218,7 @@ impl WorkspaceProvider for FakeWorkspaces {
                 if folder.captured.last() != Some(&commit) {
                     folder.captured.push(commit);
                 }
-                Ok(Capture::Change { commit, tree, files })
+                Ok(Capture::Change { commit, tree, files, paths })
             }
             Expect::Nothing | Expect::Artifact if now != before => {
                 let mut paths = differing(&before, &now);

@@ -99,10 +99,10 @@ pub async fn a_captured_change_is_a_kept_commit_on_its_base(fixture: &impl Works
     let edits =
         [("a.txt", Some("edited\n")), ("src/b.txt", None), ("src/deep/er/c.txt", Some("ü 🙂")), ("empty", Some(""))];
     bed.edit(&workspace, &edits).await;
-    let Capture::Change { commit, tree: _, files } = bed.capture(&spec, Expect::Change).await else {
+    let Capture::Change { commit, tree: _, files, paths } = bed.capture(&spec, Expect::Change).await else {
         panic!("four files were changed");
     };
-    assert_eq!(files, 4);
+    assert_eq!((files, paths), (4, ["a.txt", "empty", "src/b.txt", "src/deep/er/c.txt"].map(Into::into).into()));
     assert_eq!(bed.project.parents(commit).await, [bed.base]);
     assert!(bed.project.reachable(commit).await, "captured work is kept");
     for (path, content) in edits {

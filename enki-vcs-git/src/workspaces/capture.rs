@@ -5,7 +5,7 @@ use crate::git::message;
 use crate::git::objects::{Kept, New};
 use crate::isolation::beneath;
 use crate::isolation::own::{self, Own};
-use crate::isolation::scan::{Changed, one_line, show_all};
+use crate::isolation::scan::{Changed, one_line, show, show_all};
 use crate::isolation::watch::Made;
 use crate::project::GitProject;
 use crate::workspaces::agent_git;
@@ -15,7 +15,7 @@ use crate::workspaces::stage::{LeftOut, Staged, reset, stage};
 use crate::workspaces::{keep_staged, prepare_capture_dir};
 use enki_core::crash_point;
 use enki_core::id::{CommitId, EffectId, StepId, TaskId, TreeId};
-use enki_core::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, WorkspaceSpec};
+use enki_core::workspace::{ArtifactRef, Capture, CaptureSpec, Expect, MOST_PATHS, WorkspaceSpec};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -141,11 +141,19 @@ fn captured_before(project: &GitProject, workspace: &WorkspaceSpec) -> Result<Ca
     let found = project.git().look_up(project.common_dir(), &names)?;
     match (found[0].commit(), found[1].id::<TreeId>(), found[2].id::<TreeId>()) {
         (Some(commit), Some(tree), Some(base)) => {
-            let files = project.diff(project.common_dir(), base, tree)?.len();
-            Ok(Capture::Change { commit, tree, files: u32::try_from(files).unwrap_or(u32::MAX) })
+            Ok(changed_files(commit, tree, &project.diff(project.common_dir(), base, tree)?))
         }
         _ => Err(GitError::Gone(format!("the workspace of {} belongs to another attempt by now", workspace.task))),
     }
+}
+
+/// A change of those files.
+fn changed_files(commit: CommitId, tree: TreeId, changed: &[Changed]) -> Capture {
+    let files = u32::try_from(changed.len()).unwrap_or(u32::MAX);
+    let mut paths: Vec<String> = changed.iter().map(|change| show(&change.path)).collect();
+    paths.sort_unstable();
+    paths.truncate(MOST_PATHS);
+    Capture::Change { commit, tree, files, paths }
 }
 
 /// The ref in the person's repository that keeps what an attempt left.
@@ -185,13 +193,10 @@ fn change(
         if refused.is_empty() && wrong.is_none() {
             place.write_ref(&place.branch_ref(), commit)?;
             state.captured = Some(Captured { commit, tree: staged.tree, attempt: workspace.attempt.0 });
-            let files = if state.base_tree == state.parent_tree {
-                changed.len()
-            } else {
-                project.diff(&place.capture, state.base_tree, staged.tree)?.len()
-            };
-            let files = u32::try_from(files).unwrap_or(u32::MAX);
-            outcome = Capture::Change { commit, tree: staged.tree, files };
+            if state.base_tree != state.parent_tree {
+                changed = project.diff(&place.capture, state.base_tree, staged.tree)?;
+            }
+            outcome = changed_files(commit, staged.tree, &changed);
         } else {
             // Not for the person's repository, but not lost either.
             place.write_ref(&format!("refs/enki/in/{}", workspace.id.hex()), commit)?;

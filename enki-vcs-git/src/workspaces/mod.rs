@@ -386,7 +386,9 @@ fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan)
         let content = beneath::read(project.root(), &path, capture::ARTIFACT_LIMIT)
             .map_err(|e| GitError::io("read the artifact", &project.root().join(&path), e))?
             .ok_or_else(|| GitError::Gone(format!("the artifact {path} is not below the project")))?;
-        beneath::write(&place.work, &path, &content, 0o444)
+        // What others made is only read; a fix repairs its own.
+        let own = spec.purpose == Purpose::Fix && TaskId::of(artifact.execution, &artifact.step) == spec.task;
+        beneath::write(&place.work, &path, &content, if own { 0o644 } else { 0o444 })
             .map_err(|e| GitError::io("place the artifact", &place.work.join(&path), e))?;
     }
     Ok(())

@@ -17,7 +17,7 @@ async fn a_captured_commit_has_the_base_as_parent_and_is_kept_in_the_persons_rep
     fs::remove_file(made.path.join("src/lib.rs")).unwrap();
     fs::set_permissions(made.path.join("a.txt"), fs::Permissions::from_mode(0o755)).unwrap();
     let captured = workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap();
-    let Capture::Change { commit, tree, files } = captured else { panic!("{captured:?}") };
+    let Capture::Change { commit, tree, files, .. } = captured else { panic!("{captured:?}") };
     assert_eq!(files, 3);
     assert_eq!(repo.head(&format!("{commit}^")), base);
     assert_eq!(repo.git(&["rev-parse", &format!("{commit}^{{tree}}")]), tree.to_string());

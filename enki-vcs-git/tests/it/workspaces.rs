@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use enki_core::tier::Purpose;
-use enki_core::workspace::{ArtifactRef, Expect, Start, WorkspaceErrorKind, WorkspaceProvider};
+use enki_core::workspace::{ArtifactRef, Capture, Expect, Start, WorkspaceErrorKind, WorkspaceProvider};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -99,6 +99,28 @@ async fn artifacts_of_needed_steps_are_placed_read_only() {
     assert_eq!(fs::read_to_string(&placed).unwrap(), "# Report\n");
     assert_eq!(placed.metadata().unwrap().permissions().mode() & 0o222, 0);
     assert_eq!(repo.git_in(&made.path, &["status", "--porcelain"]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_repair_of_a_document_may_write_it_and_its_review_may_not() {
+    let repo = Repo::new();
+    let own = ArtifactRef { execution: EXECUTION, step: "a".parse().unwrap() };
+    repo.write(&own.path(), "# Report\n");
+    let base = repo.head("main");
+    for (attempt, purpose, mode) in [(1, Purpose::Review, 0), (2, Purpose::Fix, 0o200), (3, Purpose::Review, 0)] {
+        let mut spec = spec("a", attempt, Start::Fresh { base });
+        spec.purpose = purpose;
+        spec.artifacts.push(own.clone());
+        let made = repo.workspaces().create(&spec).await.unwrap();
+        let placed = made.path.join(own.path());
+        assert_eq!(placed.metadata().unwrap().permissions().mode() & 0o222, mode, "{purpose}");
+        if purpose == Purpose::Fix {
+            fs::write(&placed, "# A better report\n").unwrap();
+            let captured = repo.workspaces().capture(&capture(&spec, Expect::Artifact)).await.unwrap();
+            assert_eq!(captured, Capture::Artifact);
+        }
+    }
+    assert_eq!(fs::read_to_string(repo.root.join(own.path())).unwrap(), "# A better report\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
