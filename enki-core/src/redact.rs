@@ -35,7 +35,12 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
     }
     // Sizes and limits are named after tokens too, but are numbers.
     let named = is_secret_name(name) && value.parse::<f64>().is_err();
-    named || STARTS.iter().any(|start| value.len() >= 16 && value.contains(start))
+    named || (value.len() >= 16 && !is_task(value) && STARTS.iter().any(|start| value.contains(start)))
+}
+
+/// The id of a task, which has `sk-` in it.
+fn is_task(value: &str) -> bool {
+    value.strip_prefix("task-").is_some_and(|hex| hex.len() == 12 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -172,6 +177,7 @@ mod tests {
             ("agent.env.MAX_TOKENS", "100000000"),
             ("agent.env.TOKEN", "$TOKEN_OF_MINE"),
             ("agent.env.LANG", "en_US.UTF-8"),
+            ("", "task-0a1b2c3d4e5f"),
         ] {
             assert!(!looks_secret(name, value), "{name}");
         }
