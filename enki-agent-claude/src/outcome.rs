@@ -91,6 +91,7 @@ struct Verdict {
     status: Option<u64>,
     text: Option<String>,
     structured: Option<enki_core::verdict::Verdict>,
+    proposals: Vec<String>,
     stop_reason: String,
     terminal_reason: String,
     error: String,
@@ -202,6 +203,7 @@ impl Judge {
                 // An object of another schema says neither, and then the text may.
                 let says = |verdict: &enki_core::verdict::Verdict| verdict.gate.is_some() || verdict.score.is_some();
                 end.verdict = result.structured.filter(says).map(Box::new);
+                end.proposals = result.proposals;
             }
         }
         end.session = self.session;
@@ -333,6 +335,7 @@ impl Judge {
             status: result.status,
             text: result.text.map(|text| last(text, MAX_TEXT).to_owned()),
             structured: result.structured.map(enki_core::verdict::Verdict::of_object),
+            proposals: result.structured.map(enki_core::prompt::proposals_in).unwrap_or_default(),
             stop_reason: result.stop_reason.to_owned(),
             terminal_reason: result.terminal_reason.to_owned(),
             error: result.errors.first().map(|e| one_line(e)).unwrap_or_default(),

@@ -318,6 +318,7 @@ async fn a_verdict_comes_by_its_schema_and_without_it_as_text() {
     let spec = reviewer(&mut world, "JUDGE the work");
     let (end, _) = world.run(spec).await;
     assert_eq!(end.exit, AgentExit::Success);
+    assert_eq!(end.proposals, [r#"{"kind":"decision","what":"tests come first"}"#]);
     let verdict = end.verdict.expect("the object was given");
     assert_eq!((verdict.gate, verdict.score, &*verdict.text), (Some(Gate::Revise), Some(7.5), "add tests"));
     let finding = &verdict.findings[0];

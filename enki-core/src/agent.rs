@@ -154,6 +154,8 @@ pub struct AgentEnd {
     pub output: Option<String>,
     /// The verdict it gave by structured output, if the runner has such a channel.
     pub verdict: Option<Box<crate::verdict::Verdict>>,
+    /// Entries that it proposes to remember by structured output, each a JSON object. The memory reads them, nothing else.
+    pub proposals: Vec<String>,
     /// Its session, if it can be resumed.
     pub session: Option<String>,
     /// What it cost.

@@ -1,5 +1,7 @@
 //! `enki memory`: what the project remembers, looked at and added to by a person.
 
+mod proposals;
+
 use super::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -40,6 +42,20 @@ pub(crate) enum MemoryCommand {
     Show {
         /// Its id, such as dec_20261127_221408; of a preference, its key
         id: String,
+    },
+    /// List what agents propose to remember; no agent is told of it until you take it
+    Proposals,
+    /// Remember what an agent proposed, as if you had added it
+    Take {
+        /// Its id, as `enki memory proposals` shows it
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Forget what an agent proposed
+    Drop {
+        /// Its id, as `enki memory proposals` shows it
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
     },
     /// Add an entry; the same again is the same entry
     Add {
@@ -147,6 +163,9 @@ pub(super) fn run(cx: &mut Context, command: MemoryCommand) -> Result<Exit, CliE
         MemoryCommand::Search { words, kind, limit } => search(cx, &project, &words, kind, limit),
         MemoryCommand::List { kind } => list(cx, &project, &kind),
         MemoryCommand::Show { id } => show(cx, &project, &id),
+        MemoryCommand::Proposals => proposals::list(cx, &project),
+        MemoryCommand::Take { ids } => proposals::take(cx, &project, &ids),
+        MemoryCommand::Drop { ids } => proposals::drop(cx, &project, &ids),
         MemoryCommand::Add { what } => add(cx, &project, what),
     }
 }
@@ -154,6 +173,16 @@ pub(super) fn run(cx: &mut Context, command: MemoryCommand) -> Result<Exit, CliE
 /// What is remembered, to look at.
 fn to_read(project: &Project) -> Result<FileRecall, CliError> {
     Ok(FileRecall::read_only(memory_folder(&project.root)?))
+}
+
+/// The same, to be added to.
+fn to_write(cx: &mut Context, project: &Project) -> Result<FileRecall, CliError> {
+    let config = cx.config(Some(project))?;
+    let folder = memory_folder(&project.root)?;
+    if folder.starts_with(project.state_dir()) {
+        project.make_state_dir()?;
+    }
+    Ok(FileRecall::new(folder).with_redactor(wire::redactor(&config, &cx.host)))
 }
 
 fn search(
@@ -188,7 +217,8 @@ fn search(
 
 fn list(cx: &mut Context, project: &Project, kinds: &[Kind]) -> Result<Exit, CliError> {
     let kinds = if kinds.is_empty() { &Kind::ALL[..] } else { kinds };
-    let (entries, faults) = to_read(project)?.entries(kinds)?;
+    let memory = to_read(project)?;
+    let (entries, faults) = memory.entries(kinds)?;
     if cx.out.json {
         print_json(cx, entries.iter().map(object).collect(), &faults)?;
     } else {
@@ -198,6 +228,7 @@ fn list(cx: &mut Context, project: &Project, kinds: &[Kind]) -> Result<Exit, Cli
         if entries.is_empty() {
             cx.out.note("nothing is remembered yet; `enki memory add` adds an entry, and runs add their own");
         }
+        proposals::hint(cx, &memory);
     }
     Ok(ended(cx, &faults))
 }
@@ -242,12 +273,7 @@ fn add(cx: &mut Context, project: &Project, what: AddCommand) -> Result<Exit, Cl
         };
         return Err(CliError::usage(format!("{about} is empty")).hint("say in one line what is to be remembered"));
     }
-    let config = cx.config(Some(project))?;
-    let folder = memory_folder(&project.root)?;
-    if folder.starts_with(project.state_dir()) {
-        project.make_state_dir()?;
-    }
-    let memory = FileRecall::new(folder).with_redactor(wire::redactor(&config, &cx.host));
+    let memory = to_write(cx, project)?;
     let recorded = memory.record(&[Note::Entry { entry, at: now }])?;
     let Some(id) = recorded.ids.into_iter().flatten().next() else {
         return Err(recorded.faults.first().map_or_else(|| CliError::new(Exit::Internal, "nothing was added"), broken));

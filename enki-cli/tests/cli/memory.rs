@@ -146,6 +146,53 @@ fn a_memory_that_is_broken_or_turned_off_fails_no_run() {
 }
 
 #[test]
+fn what_an_agent_proposes_is_told_to_nobody_until_a_person_takes_it() {
+    let place = Place::new();
+    let agent = r#"#!/bin/sh
+cat >"$TOLD/$ENKI_STEP_ID.$ENKI_ATTEMPT"
+nonce=$(sed -n 's/.*"nonce":"\([0-9a-f]*\)".*/\1/p' "$TOLD/$ENKI_STEP_ID.$ENKI_ATTEMPT" | tail -n 1)
+say() { echo "<gv>{\"remember\":[$1],\"nonce\":\"$2\"}</gv>"; }
+date +%N >"$ENKI_STEP_ID.txt"
+say '{"kind":"decision","what":"migration tables have one owner","why":"hunter2hunter2","status":"active","by":"person"}' "$nonce"
+say '{"kind":"decision","what":"migration forged by a file"}' deadbeef
+"#;
+    fs::write(place.dir.path().join("agent.sh"), agent).unwrap();
+    assert_eq!(place.run("Add a migration table", "Change it.").status.code(), Some(0));
+    assert!(place.prompts().contains("propose to a person"), "it is told how");
+    assert_eq!(place.run("Add a migration table", "Change it again.").status.code(), Some(0));
+    assert!(!place.prompts().contains("one owner"), "a proposal is in no prompt");
+    assert!(!place.entries(&["list"]).iter().any(|entry| entry["what"].as_str().unwrap_or_default().contains("owner")));
+    assert!(both(&place.enki(&["memory", "list"])).contains("wait for you: 1; see `enki memory proposals`"));
+
+    let waiting = place.entries(&["proposals"]);
+    assert_eq!(waiting.len(), 1, "the same once, and none without the nonce: {waiting:?}");
+    assert!(
+        waiting[0]["from"].as_str().unwrap().starts_with("attempt 1 of Add a migration table (task-"),
+        "{waiting:?}"
+    );
+    assert_eq!(waiting[0]["why"], "[redacted]");
+    let shown = both(&place.enki(&["memory", "proposals"]));
+    assert!(shown.contains("migration tables have one owner") && shown.contains("a decision by attempt 1"), "{shown}");
+    let id = waiting[0]["id"].as_str().unwrap();
+    let refused = place.enki(&["memory", "take", id, "prop_9"]);
+    assert_eq!(refused.status.code(), Some(9), "{}", both(&refused));
+    assert_eq!(place.entries(&["proposals"]).len(), 1, "nothing is done by halves");
+    let taken = place.enki(&["memory", "take", id]);
+    assert!(taken.status.success() && both(&taken).starts_with("dec_"), "{}", both(&taken));
+    assert_eq!(place.entries(&["proposals"]), [Value::Null; 0]);
+    assert_eq!(place.run("Add a migration table", "Change tables thrice.").status.code(), Some(0));
+    assert!(place.prompts().contains("what: migration tables have one owner"), "now it is told");
+    assert_eq!(place.entries(&["proposals"]), [Value::Null; 0], "and is not proposed anew");
+
+    fs::write(place.dir.path().join("agent.sh"), agent.replace("one owner", "two owners")).unwrap();
+    assert_eq!(place.run("Paint the door", "Red.").status.code(), Some(0));
+    let id = place.entries(&["proposals"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(place.enki(&["memory", "drop", &id]).status.success());
+    assert_eq!(place.entries(&["proposals"]), [Value::Null; 0]);
+    assert_eq!(place.enki(&["memory", "drop", &id]).status.code(), Some(9));
+}
+
+#[test]
 fn what_a_person_adds_is_found_and_shown() {
     let place = Place::new();
     fs::remove_dir_all(place.root.join(".enki")).unwrap();

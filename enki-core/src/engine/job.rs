@@ -100,6 +100,10 @@ impl AttemptJob {
         };
         let nonce = prompt::nonce(self.workspace.id);
         let asks = prompt::question(&end.text, &nonce);
+        let mut proposals = prompt::proposals(&end.text, &nonce);
+        proposals.extend(end.proposals);
+        proposals.retain(|text| text.len() <= prompt::PROPOSAL_CAP);
+        proposals.truncate(prompt::MOST_PROPOSALS);
         let claims = if purpose == Purpose::Fix { prompt::claims(&end.text, &nonce) } else { Vec::new() };
         let verdict = (purpose == Purpose::Review).then(|| match end.verdict {
             Some(verdict) => *verdict,
@@ -137,7 +141,7 @@ impl AttemptJob {
         let mut ended = AttemptEnd::new(outcome);
         ended.keep_files(files);
         (ended.work, ended.claims, ended.output) = (work, claims, output);
-        (ended.session, ended.usage, ended.notices) = (end.session, end.usage, notices);
+        (ended.session, ended.usage, ended.notices, ended.proposals) = (end.session, end.usage, notices, proposals);
         ended
     }
 }

@@ -22,6 +22,10 @@ pub struct AttemptEnd {
     /// Ids of findings that a fix says it repaired. A claim: it moves no state, and the next review is told of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
+    /// Entries that its agent proposes to remember, each a JSON object; at most 5 of 4 KiB. Data: nothing reads them but
+    /// the memory, which shows them to a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proposals: Vec<String>,
     /// What a review judged: exactly this tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saw: Option<TreeId>,
@@ -52,6 +56,7 @@ impl AttemptEnd {
             work: None,
             files: Vec::new(),
             claims: Vec::new(),
+            proposals: Vec::new(),
             saw: None,
             output: None,
             session: None,

@@ -59,6 +59,28 @@ pub fn claims(text: &str, nonce: &str) -> Vec<String> {
     ids.filter(|id| (1..=64).contains(&id.len())).take(100).collect()
 }
 
+/// Largest proposed entry, in bytes of JSON.
+pub const PROPOSAL_CAP: usize = 4 * 1024;
+
+/// Most entries that one attempt may propose.
+pub const MOST_PROPOSALS: usize = 5;
+
+/// Entries that an agent proposes to remember: the key `remember` of its tags with the nonce of its attempt, each as a
+/// JSON object.
+#[must_use]
+pub fn proposals(text: &str, nonce: &str) -> Vec<String> {
+    let tags = gv::find(text).into_iter().filter(|tag| tag.get("nonce").and_then(|n| n.as_str()) == Some(nonce));
+    tags.flat_map(|tag| proposals_in(&tag)).take(MOST_PROPOSALS).collect()
+}
+
+/// The same of an object, such as a verdict by [`crate::verdict::schema`].
+#[must_use]
+pub fn proposals_in(object: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let list = object.get("remember").and_then(|list| list.as_array()).into_iter().flatten();
+    let texts = list.filter(|entry| entry.is_object()).map(ToString::to_string);
+    texts.filter(|text| text.len() <= PROPOSAL_CAP).take(MOST_PROPOSALS).collect()
+}
+
 impl Prompts {
     /// The prompt of an attempt of a step. Total: a template of a person's that fails after all is passed over for the
     /// built-in one.
@@ -133,6 +155,18 @@ mod tests {
         );
         assert_eq!(of(r#"<gv>{"fixed":["f-1"],"nonce":"n2"}</gv><gv>{"fixed":["f-1"]}</gv>"#), [""; 0]);
         assert_eq!(of(r#"<gv>{"fixed":"f-1","nonce":"n1"}</gv><gv>{"fixed":[IDS],"nonce":"n1"}</gv>"#), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_tag_with_the_nonce_proposes_and_not_much() {
+        let entry = |n: usize| format!(r#"{{"kind":"decision","what":"{}"}}"#, "x".repeat(n));
+        let tag = |list: &str, nonce: &str| format!("<gv>{{\"remember\":[{list}],\"nonce\":\"{nonce}\"}}</gv>");
+        assert_eq!(proposals(&format!("{} {}", tag(&entry(1), "n1"), tag(&entry(2), "n2")), "n1"), [entry(1)]);
+        let many = vec![entry(1); 9].join(",");
+        assert_eq!(proposals(&tag(&many, "n1"), "n1").len(), MOST_PROPOSALS);
+        let odd = format!("3,\"text\",{},{}", entry(PROPOSAL_CAP), entry(3));
+        assert_eq!(proposals(&tag(&odd, "n1"), "n1"), [entry(3)]);
+        assert_eq!(proposals("<gv>{\"remember\":{\"kind\":\"decision\"},\"nonce\":\"n1\"}</gv>", "n1"), [""; 0]);
     }
 
     #[test]

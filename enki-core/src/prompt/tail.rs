@@ -241,6 +241,13 @@ fn hand_in(text: &mut String, execution: &Execution, step: &Step, nonce: &str, h
         "Only if you cannot go on before a person decides something: end with the line \
          <gv>{{\"ask\":QUESTION,\"nonce\":\"{nonce}\"}}</gv>, QUESTION being a JSON string. Then nothing of yours is handed in yet."
     );
+    let _ = writeln!(
+        text,
+        "What later work here should know you may propose to a person, in a line before the end: \
+         <gv>{{\"remember\":[ENTRY],\"nonce\":\"{nonce}\"}}</gv>, ENTRY being a JSON object with kind decision (what, why, scope), \
+         pattern (name, description, when_to_use, example_files) or failure (error, context, root_cause, resolution, \
+         prevention). Few, and nothing that the code says itself."
+    );
 }
 
 /// The form of the answer. Its placeholders are no values, so that a program which only repeats its prompt has judged

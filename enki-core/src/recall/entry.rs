@@ -313,8 +313,9 @@ impl fmt::Display for Setting {
     }
 }
 
-/// An entry of any kind.
-#[derive(Clone, Debug, PartialEq)]
+/// An entry of any kind. As JSON it has its kind among its fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the variants are the kinds")]
 pub enum Entry {
     Decision(Decision),
@@ -380,6 +381,15 @@ impl Entry {
             Self::Pattern(it) => it.id = id,
             Self::Failure(it) => it.id = id,
             Self::Preference(_) => {}
+        }
+    }
+
+    /// Says when it was recorded, where its kind has a date.
+    pub fn set_date(&mut self, date: String) {
+        match self {
+            Self::Decision(it) => it.date = date,
+            Self::Failure(it) => it.date = date,
+            Self::Pattern(_) | Self::Preference(_) => {}
         }
     }
 

@@ -1,11 +1,14 @@
 //! What is worth remembering of an execution's facts, and what is looked for before an agent starts.
 
 use super::words::date;
-use super::{Category, Confidence, Decision, Entry, ErrorCategory, Failure, Note, Passed, Query, Writer, words};
-use crate::execution::{
-    Answer, Charge, DoneKind, EndStatus, Escalation, Event, Execution, FailReason, Next, Outcome, Refusal,
+use super::{
+    Category, Confidence, Decision, Entry, ErrorCategory, Failure, Note, Passed, Proposal, Query, Writer, proposed,
+    words,
 };
-use crate::id::StepIx;
+use crate::execution::{
+    Answer, AttemptEnd, Charge, DoneKind, EndStatus, Escalation, Event, Execution, FailReason, Next, Outcome, Refusal,
+};
+use crate::id::{AttemptNo, StepIx};
 use crate::plan::Step;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
@@ -22,9 +25,9 @@ pub fn notes(execution: &Execution, event: &Event, at: Timestamp) -> Vec<Note> {
     let entry = |entry| Note::Entry { entry, at };
     let of_step = |step: &StepIx| Some(Of { execution, ix: *step, step: execution.plan().steps().get(step.index())? });
     match event {
-        Event::AttemptEnded { step, end, next, .. } => {
+        Event::AttemptEnded { step, attempt, end, next } => {
             let Some(of) = of_step(step) else { return Vec::new() };
-            let mut notes = Vec::new();
+            let mut notes: Vec<Note> = of.proposals(*attempt, end, at).collect();
             match next {
                 Next::Fail(reason) => notes.extend(failed(reason).map(|what| entry(of.failure(what, at)))),
                 Next::Done(done) => notes.extend(of.passed(done, at)),
@@ -241,6 +244,20 @@ impl Of<'_> {
             category: wrong.category,
             by: Writer::Enki,
             ..Failure::default()
+        })
+    }
+
+    /// What the agent of an attempt proposes to remember.
+    fn proposals(&self, attempt: AttemptNo, end: &AttemptEnd, at: Timestamp) -> impl Iterator<Item = Note> {
+        let from = format!(
+            "attempt {attempt} of {} ({}), plan {}",
+            self.step.title,
+            self.execution.task(self.ix),
+            title(self.execution)
+        );
+        end.proposals.iter().filter_map(|text| proposed(text)).map(move |entry| Note::Proposed {
+            proposal: Proposal { id: String::new(), from: from.clone(), date: date(at), entry },
+            at,
         })
     }
 

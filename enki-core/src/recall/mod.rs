@@ -6,6 +6,7 @@
 mod block;
 mod entry;
 mod facts;
+mod proposal;
 mod words;
 
 pub use block::{BLOCK_CAP, block};
@@ -14,6 +15,7 @@ pub use entry::{
     Preference, Setting, Writer,
 };
 pub use facts::{notes, query};
+pub use proposal::{Proposal, proposed};
 pub use words::{date, is_relevant, same_text, words};
 
 use crate::time::Timestamp;
@@ -52,7 +54,6 @@ pub trait Recall: fmt::Debug + Send + Sync {
 /// Something to keep.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "there are a few at a time, and most are entries")]
 pub enum Note {
     /// An entry; one without an id gets one.
     Entry {
@@ -63,6 +64,13 @@ pub enum Note {
     },
     /// Work that passed.
     Passed(Passed),
+    /// What an agent proposes. It is kept apart from the entries, and found by no search, until a person takes it.
+    Proposed {
+        /// It; one without an id gets one.
+        proposal: Proposal,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// Work that passed. Failures of the same context are resolved by it.

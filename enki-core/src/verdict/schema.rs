@@ -17,6 +17,8 @@ pub fn schema() -> Value {
             "summary": {"type": "string", "description": "What whoever repairs it has to know."},
             "acceptance": {"type": "object", "additionalProperties": false, "required": ["met", "total"],
                 "properties": {"met": {"type": "integer", "minimum": 0}, "total": {"type": "integer", "minimum": 0}}},
+            "remember": {"type": "array", "maxItems": 5, "items": remembered(),
+                "description": "What later work here should know; a person decides about it. Leave it out if there is nothing."},
             "issues": {"type": "array", "items": {
                 "type": "object",
                 "additionalProperties": false,
@@ -33,6 +35,16 @@ pub fn schema() -> Value {
             }}
         }
     })
+}
+
+/// An entry that is proposed to be remembered.
+fn remembered() -> Value {
+    let text = || json!({"type": "string"});
+    json!({"type": "object", "required": ["kind"], "properties": {
+        "kind": {"type": "string", "enum": ["decision", "pattern", "failure"]},
+        "what": text(), "why": text(), "name": text(), "description": text(), "when_to_use": text(), "error": text(),
+        "context": text(), "root_cause": text(), "resolution": text(), "prevention": text()
+    }})
 }
 
 #[cfg(test)]

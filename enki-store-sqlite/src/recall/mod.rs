@@ -7,6 +7,7 @@ mod document;
 mod folder;
 mod index;
 mod logs;
+mod proposals;
 
 pub use folder::memory_folder;
 
@@ -20,6 +21,7 @@ use enki_core::time::Timestamp;
 use folder::{Folder, Stamp};
 use index::{Index, IndexError, Of};
 use logs::Logs;
+use proposals::Proposals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -99,6 +101,15 @@ impl FileRecall {
         }
     }
 
+    fn writable(&self) -> Result<(), RecallError> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => {
+                Err(RecallError::new(format!("record in {}", self.path().display()), "it is open to look at only"))
+            }
+        }
+    }
+
     fn fitted(&self, passed: &Passed) -> Passed {
         let mut passed = passed.clone();
         for text in [&mut passed.context, &mut passed.of, &mut passed.how, &mut passed.summary] {
@@ -110,12 +121,11 @@ impl FileRecall {
 
 impl Recall for FileRecall {
     fn record(&self, notes: &[Note]) -> Result<Recorded, RecallError> {
-        if self.access == Access::Read {
-            return Err(RecallError::new(format!("record in {}", self.path().display()), "it is open to look at only"));
-        }
+        self.writable()?;
         let _lock = self.folder.lock()?;
         let before = self.folder.stamp();
         let (mut books, mut logs, mut ids) = (Books::new(&self.folder), Logs::default(), Vec::new());
+        let mut proposals = None;
         for note in notes {
             ids.push(match note {
                 Note::Entry { entry, at } => {
@@ -129,14 +139,29 @@ impl Recall for FileRecall {
                     logs.passed(&passed);
                     None
                 }
+                Note::Proposed { proposal, at } => {
+                    let mut proposal = proposal.clone();
+                    self.fit(&mut proposal.from);
+                    proposal.entry.map_texts(&mut |text| self.fit(text));
+                    match proposals.get_or_insert_with(|| Proposals::of(&self.folder)) {
+                        Ok(proposals) => proposals.keep(proposal, *at, &mut books),
+                        Err(_) => None,
+                    }
+                }
                 _ => None,
             });
         }
+        let proposals = proposals.transpose();
         let Books { open, mut faults, .. } = books;
         for mut book in open.into_values().flatten().filter(|book| book.changed) {
             let kind = book.kind;
             book.forget();
             self.folder.replace(&Folder::file(kind), &book.document.to_bytes(kind))?;
+        }
+        match proposals {
+            Ok(Some(proposals)) => proposals.write(&self.folder)?,
+            Ok(None) => {}
+            Err(fault) => faults.push(fault),
         }
         faults.extend(logs.write(&self.folder)?);
         self.derive(&before);
@@ -224,6 +249,21 @@ impl FileRecall {
     }
 }
 
+/// `dec_YYYYMMDD_HHMMSS`; more in one second are numbered.
+fn new_id(prefix: &str, at: Timestamp, numbers: &mut BTreeMap<String, u64>, taken: &mut BTreeSet<String>) -> String {
+    let digits: String = date(at).chars().filter(char::is_ascii_digit).collect();
+    let (day, time) = digits.split_at(digits.len() - 6);
+    let base = format!("{prefix}{day}_{time}");
+    let number = numbers.entry(base.clone()).or_default();
+    loop {
+        *number += 1;
+        let id = if *number == 1 { base.clone() } else { format!("{base}_{number}") };
+        if taken.insert(id.clone()) {
+            return id;
+        }
+    }
+}
+
 /// The files that a call works on, each read once.
 struct Books<'a> {
     folder: &'a Folder,
@@ -303,7 +343,7 @@ impl Book {
             }
             None => {
                 if entry.id().is_empty() {
-                    entry.set_id(self.new_id(at));
+                    entry.set_id(new_id(self.kind.prefix(), at, &mut self.numbers, &mut self.ids));
                 }
                 self.known.insert(sameness, self.document.entries.len());
                 self.document.entries.push(entry);
@@ -315,21 +355,6 @@ impl Book {
         logs.entry(kept, at);
         self.changed = true;
         id
-    }
-
-    /// `dec_YYYYMMDD_HHMMSS`; more in one second are numbered.
-    fn new_id(&mut self, at: Timestamp) -> String {
-        let digits: String = date(at).chars().filter(char::is_ascii_digit).collect();
-        let (day, time) = digits.split_at(digits.len() - 6);
-        let base = format!("{}{day}_{time}", self.kind.prefix());
-        let number = self.numbers.entry(base.clone()).or_default();
-        loop {
-            *number += 1;
-            let id = if *number == 1 { base.clone() } else { format!("{base}_{number}") };
-            if self.ids.insert(id.clone()) {
-                return id;
-            }
-        }
     }
 
     /// The oldest that Enki recorded by itself go, if there are too many of them.

@@ -2,8 +2,8 @@
 
 use crate::support::{kill, part, play};
 use enki_core::recall::{
-    Decision, Entry, Failure, FailureStatus, Found, Hit, Kind, Note, Passed, Preference, Query, Recall, Recorded,
-    Writer,
+    Decision, Entry, Failure, FailureStatus, Found, Hit, Kind, Note, Passed, Preference, Proposal, Query, Recall,
+    Recorded, Writer,
 };
 use enki_core::redact::Redactor;
 use enki_core::time::Timestamp;
@@ -483,4 +483,64 @@ fn links_do_not_lead_out_of_the_project() {
     let recorded = record(&place.memory(), &[decision("a", "b")]);
     assert!(recorded.faults[0].reason.contains("symbolic link"), "{recorded:?}");
     assert_eq!(fs::read_to_string(outside.join("theirs")).unwrap(), "[]");
+}
+
+fn proposal(what: &str) -> Note {
+    let entry = Entry::Decision(Decision { what: what.into(), ..Decision::default() });
+    let proposal = Proposal { id: String::new(), from: "attempt 1".into(), date: "2026-11-27".into(), entry };
+    Note::Proposed { proposal, at: NOW }
+}
+
+#[test]
+fn a_proposal_waits_apart_until_a_person_takes_or_drops_it() {
+    let place = Place::new();
+    let memory = place.memory().with_redactor(Redactor::new(["hunter2hunter2".to_owned()]));
+    let ids = record(
+        &memory,
+        &[proposal("one lock a folder hunter2hunter2"), proposal("tabs not spaces"), proposal("Tabs  not spaces")],
+    )
+    .ids;
+    let ids: Vec<String> = ids.into_iter().flatten().collect();
+    assert_eq!(ids, ["prop_20261127_221408", "prop_20261127_221408_2", "prop_20261127_221408_2"], "the same is one");
+    assert!(!place.read("proposals.json").contains("hunter2"), "{}", place.read("proposals.json"));
+    let search = |words: &str| memory.search(&Query::new(words, NOW)).unwrap().hits;
+    assert_eq!(search("lock folder tabs spaces"), [], "nobody is told of it");
+    assert_eq!(memory.entries(&Kind::ALL).unwrap().0, []);
+
+    let taken = memory.take(&ids[0], Timestamp(NOW.0 + DAY)).unwrap().unwrap();
+    assert!(taken.starts_with("dec_20261128"), "{taken}");
+    let hits = search("lock folder");
+    assert_eq!((hits.len(), hits[0].entry.id()), (1, taken.as_str()));
+    assert!(!hits[0].entry.is_automatic() && hits[0].entry.when() == "2026-11-27", "{hits:?}");
+    assert!(memory.drop_proposal(&ids[1]).unwrap());
+    assert!(!memory.drop_proposal(&ids[1]).unwrap());
+    assert_eq!(memory.take(&ids[1], NOW).unwrap(), None);
+    assert_eq!(memory.proposals().unwrap(), []);
+    assert_eq!(record(&memory, &[proposal("One lock a folder [redacted]")]).ids, [None], "it is remembered already");
+    assert!(FileRecall::read_only(place.path()).drop_proposal("x").is_err());
+}
+
+#[test]
+fn proposals_are_bounded_and_a_broken_file_of_them_is_left_alone() {
+    let place = Place::new();
+    let memory = place.memory();
+    let word = |n: usize| {
+        format!(
+            "{}{}",
+            char::from(b'a' + u8::try_from(n / 26).unwrap()),
+            char::from(b'a' + u8::try_from(n % 26).unwrap())
+        )
+    };
+    let many: Vec<Note> = (0..230).map(|n| proposal(&format!("choice {}", word(n)))).collect();
+    record(&memory, &many);
+    let kept = memory.proposals().unwrap();
+    assert_eq!((kept.len(), kept[199].entry.title()), (200, format!("choice {}", word(229)).as_str()));
+
+    place.write("proposals.json", "[\n  {]");
+    let recorded = memory.record(&[proposal("x"), decision("what", "why")]).unwrap();
+    assert!(recorded.ids[0].is_none() && recorded.ids[1].is_some(), "the entries go on");
+    assert_eq!((recorded.faults[0].line, recorded.faults[0].path.ends_with("proposals.json")), (2, true));
+    assert_eq!(place.read("proposals.json"), "[\n  {]");
+    let error = memory.take("prop_1", NOW).unwrap_err().to_string();
+    assert!(error.contains("proposals.json:2:4") && error.contains("repair the file"), "{error}");
 }

@@ -283,6 +283,7 @@ fn execution_log() -> Vec<E> {
             end.work = Some(Work { base: commit(1), commit: commit(100 + n32), tree: tree(n32), attempt });
             (end.output, end.session) = (Some(text()), Some("session".to_owned()));
             (end.files, end.claims) = (paths(), vec!["f-0badcafe".to_owned()]);
+            end.proposals = vec![r#"{"kind":"decision","what":"one lock"}"#.to_owned()];
             end.saw = Some(tree(n32));
             end.usage = Usage { input_tokens: 10, output_tokens: 20, cost_micro_usd: 30 };
             end.notices = vec![text(), "refs/heads/x was removed".to_owned()];
