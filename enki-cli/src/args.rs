@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Status {
         /// The execution or task
         id: Option<String>,
+        /// List the open review chains instead: of that execution, or of all that are open
+        #[arg(long)]
+        chains: bool,
     },
     /// Show everything about an execution or task
     Show {

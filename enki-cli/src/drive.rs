@@ -1,19 +1,20 @@
 //! Driving one execution in the foreground until it ends, waits for a person, or is interrupted.
 
+use crate::chains::Joined;
 use crate::commands::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look::Follower;
 use crate::render::{self, Live, Paint, short};
-use crate::session::Session;
+use crate::session::{Session, open_to_read};
 use crate::source::visible;
 use crate::view::{ExecutionView, exit_of};
 use enki_core::driver::{NoticeKind, Shutdown};
 use enki_core::execution::{Command, Execution, HoldReason};
 use enki_core::id::ExecutionId;
+use enki_vcs_git::GitProject;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -179,8 +180,12 @@ async fn answer(cx: &mut Context, state: &Execution, answers: Answers) -> bool {
 }
 
 /// Prints how a run ended: `enki.run.v1`, or a summary for people.
-pub(crate) fn summary(cx: &mut Context, state: &Execution, exit: Exit, enki_dir: &Path) {
-    let view = ExecutionView::of(state);
+pub(crate) async fn summary(cx: &mut Context, state: &Execution, exit: Exit, git: &GitProject) -> Result<(), CliError> {
+    let (view, enki_dir) = (ExecutionView::of(state), git.enki_dir());
+    let joined = match open_to_read(&enki_dir)? {
+        Some(store) => Joined::load(store.as_ref(), state, git).await?,
+        None => None,
+    };
     if cx.out.json {
         let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
         for step in &view.steps {
@@ -199,9 +204,9 @@ pub(crate) fn summary(cx: &mut Context, state: &Execution, exit: Exit, enki_dir:
         let value = json!({"schema": "enki.run.v1", "execution_id": view.id, "status": view.status, "steps": counts,
             "landed": landed, "failed": failed, "holds": view.holds, "waiting_for": view.waiting_for,
             "artifacts": view.steps.iter().filter_map(|step| step.artifact.clone()).collect::<Vec<_>>(),
-            "cost": view.cost, "exit": {"code": exit.code(), "name": exit.name()}});
+            "reviews": joined, "cost": view.cost, "exit": {"code": exit.code(), "name": exit.name()}});
         drop(cx.out.object(&value));
-        return;
+        return Ok(());
     }
     let paint = Paint(cx.out.color_out);
     let took = render::span(cx.host.now().since(state.created()));
@@ -225,6 +230,7 @@ pub(crate) fn summary(cx: &mut Context, state: &Execution, exit: Exit, enki_dir:
             lines.push(format!("  {:width$}  try again with: enki retry {} && enki resume {}", "", step.task, view.id));
         }
     }
+    lines.extend(joined.as_ref().map(|joined| render::joined(joined, paint)).unwrap_or_default());
     for hold in &view.holds {
         let then = if hold.kind == "landing" { "finish it with" } else { "go on with" };
         lines.push(format!("  {} {}; {then}: {}", paint.wait("waits:"), visible(&hold.reason), visible(&hold.answer)));
@@ -256,4 +262,5 @@ pub(crate) fn summary(cx: &mut Context, state: &Execution, exit: Exit, enki_dir:
         // A reader that went away does not change how the run ended (bad input 9).
         drop(cx.out.line(&line));
     }
+    Ok(())
 }

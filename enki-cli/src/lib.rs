@@ -5,6 +5,7 @@
 //! your own can call it with agents of your own.
 
 mod args;
+mod chains;
 mod commands;
 pub mod config;
 mod convert;

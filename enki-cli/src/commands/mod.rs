@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod audit;
+mod chain;
 mod config;
 mod demo;
 mod help;
@@ -127,7 +128,8 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(cx, args).await,
         Command::Resume { id, overrides } => run::resume(cx, id, &overrides).await,
         Command::Demo { dir } => demo::run(cx, dir.as_deref()).await,
-        Command::Status { id } => see::status(cx, id.as_deref()).await,
+        Command::Status { id, chains: true } => chain::list(cx, id.as_deref()).await,
+        Command::Status { id, chains: false } => see::status(cx, id.as_deref()).await,
         Command::Show { id } => see::show(cx, &id).await,
         Command::Log { id, follow } => see::log(cx, &id, follow).await,
         Command::Validate { id } => audit::validate(cx, &id).await,

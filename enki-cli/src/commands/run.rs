@@ -98,7 +98,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
         }
     }
     let (state, exit) = drive::drive(cx, session, accepted.execution, Answers::Person).await?;
-    drive::summary(cx, &state, exit, &git.enki_dir());
+    drive::summary(cx, &state, exit, &git).await?;
     Ok(exit)
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
         orchestrator.command(named.execution, Command::Resume(named.step)).await?;
     }
     let (state, exit) = drive::drive(cx, session, named.execution, Answers::Person).await?;
-    drive::summary(cx, &state, exit, &enki_dir);
+    drive::summary(cx, &state, exit, &git).await?;
     Ok(exit)
 }
 

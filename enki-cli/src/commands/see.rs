@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::args::Picture;
+use crate::chains::Joined;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::lock;
@@ -12,6 +13,7 @@ use crate::rpc::Client;
 use crate::session::{logs_dir, open_to_read};
 use crate::source::visible;
 use crate::view::ExecutionView;
+use crate::wire;
 use enki_core::execution::Execution;
 use enki_core::store::TaskStore;
 use serde_json::json;
@@ -27,10 +29,12 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
         let (project, store) = store(cx)?;
         let named = look::find(store.as_ref(), Some(id)).await?;
         let view = seen(&project, store.as_ref(), named).await?;
+        let joined = joined(cx, store.as_ref(), named).await?;
         if cx.out.json {
-            cx.out.object(&object("enki.execution.v1", &view))?;
+            cx.out.object(&with_reviews(object("enki.execution.v1", &view), joined.as_ref()))?;
         } else {
-            let text = render::execution(&view, Paint(cx.out.color_out));
+            let mut text = render::execution(&view, Paint(cx.out.color_out));
+            text.push_str(&reviews(joined.as_ref(), Paint(cx.out.color_out)));
             cx.out.write(&text)?;
         }
         return Ok(Exit::Ok);
@@ -68,10 +72,12 @@ pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
     let view = seen(&project, store.as_ref(), named).await?;
     let paint = Paint(cx.out.color_out);
     let Some(ix) = named.step else {
+        let joined = joined(cx, store.as_ref(), named).await?;
         if cx.out.json {
-            cx.out.object(&object("enki.execution.v1", &view))?;
+            cx.out.object(&with_reviews(object("enki.execution.v1", &view), joined.as_ref()))?;
         } else {
             let mut text = render::execution(&view, paint);
+            text.push_str(&reviews(joined.as_ref(), paint));
             text.push('\n');
             for step in &view.steps {
                 text.push_str(&render::step(&view, step, &names(&logs(&project, &view.id, &step.id)), paint));
@@ -185,6 +191,24 @@ async fn seen(project: &Project, store: &dyn TaskStore, named: Named) -> Result<
     let activity: BTreeMap<String, String> =
         activity.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     Ok(view.with_activity(&activity))
+}
+
+/// What the chains of an execution made, if the last one has ended.
+async fn joined(cx: &Context, store: &dyn TaskStore, named: Named) -> Result<Option<Joined>, CliError> {
+    let events = look::events(store, named.execution).await?;
+    let Some(state) = look::fold(&events).filter(|state| state.joined_chains().is_some()) else { return Ok(None) };
+    let git = wire::git(&cx.start_dir()?, &cx.host)?;
+    Ok(Joined::of(&state, &events, &git))
+}
+
+fn reviews(joined: Option<&Joined>, paint: Paint) -> String {
+    let lines = joined.map(|joined| render::joined(joined, paint)).unwrap_or_default();
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn with_reviews(mut value: serde_json::Value, joined: Option<&Joined>) -> serde_json::Value {
+    value["reviews"] = json!(joined);
+    value
 }
 
 /// The output files of a step's attempts, oldest first.

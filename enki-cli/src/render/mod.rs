@@ -1,11 +1,13 @@
 //! From state and events to text.
 
+mod chains;
 mod event;
 pub(crate) mod keep;
 mod live;
 mod status;
 mod waves;
 
+pub(crate) use chains::{joined, open_chains};
 pub(crate) use event::{line, to_json};
 pub(crate) use live::Live;
 pub(crate) use status::{execution, list, step};

@@ -6,6 +6,7 @@ mod ahead;
 mod bad_calls;
 mod bad_plans;
 mod claude;
+mod chains;
 mod common;
 mod isolation;
 mod keep;

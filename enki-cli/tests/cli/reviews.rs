@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The worker writes a script with two faults, each fix mends what the review named, the reviewer knows both rules. A
 /// step `never` is never good enough, a step `idle` is never mended.
-const AGENT: &str = r#"#!/bin/sh
+pub(crate) const AGENT: &str = r#"#!/bin/sh
 cat >"$NOTES/$ENKI_STEP_ID.$ENKI_ATTEMPT.$ENKI_PURPOSE"
 file="$ENKI_STEP_ID.sh"
 case $ENKI_PURPOSE in
@@ -33,7 +33,7 @@ review)
 esac
 "#;
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     place.agent(AGENT);
     let notes = place.dir.path().join("notes");
@@ -42,13 +42,13 @@ fn place() -> Place {
     place
 }
 
-fn plan(place: &Place, steps: &Value) -> String {
+pub(crate) fn plan(place: &Place, steps: &Value) -> String {
     let path = place.dir.path().join("plan.json");
     fs::write(&path, json!({"title": "Greetings", "steps": steps}).to_string()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-fn step(id: &str, review: &Value) -> Value {
+pub(crate) fn step(id: &str, review: &Value) -> Value {
     json!({"id": id, "title": format!("Write {id}"), "description": "Do it.", "review": review})
 }
 

@@ -5,6 +5,7 @@
 //! [`Execution::effect`] of a step, [`Execution::outstanding`] of all.
 
 mod apply;
+mod chains;
 mod decide;
 mod directives;
 mod event;
@@ -16,6 +17,7 @@ mod step;
 
 pub use crate::chain::{Charge, Escalation};
 pub use apply::Touched;
+pub use chains::{ChainView, Standing};
 pub use event::{
     Answer, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind, Rejected,
     Report, RetryMode, Submitted,

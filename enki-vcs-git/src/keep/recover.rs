@@ -124,32 +124,11 @@ impl GitKeep {
     }
 
     fn count_files(&self, pins: &mut BTreeMap<CommitId, Pin>) -> Result<(), GitError> {
-        if pins.is_empty() {
-            return Ok(());
-        }
-        let mut input = String::new();
-        for commit in pins.keys() {
-            input.push_str(&format!("{commit}\n"));
-        }
-        let args = ["log", "--stdin", "--no-walk=unsorted", "--no-renames", "--no-ext-diff", "--no-textconv"];
-        let log = self.project.at_person().config("log.showSignature=false").args(args);
-        let output = log.args(["--name-only", "-z", "--format=tformat:%x00commit %H"]).stdin(input).long().ok()?;
-        let (mut at, mut files) = (None, 0u32);
-        let mut note = |at: Option<CommitId>, files: u32| {
-            if let Some(pin) = at.and_then(|at| pins.get_mut(&at)) {
-                pin.files = files;
-            }
-        };
-        for part in output.stdout.split(|b| *b == 0).map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
-            let commit = part.strip_prefix(b"commit ").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-            if commit.is_some() {
-                note(at, files);
-                (at, files) = (commit, 0);
-            } else {
-                files += 1;
+        for (commit, files) in self.project.files_of(pins.keys().copied())? {
+            if let Some(pin) = pins.get_mut(&commit) {
+                pin.files = u32::try_from(files.len()).unwrap_or(u32::MAX);
             }
         }
-        note(at, files);
         Ok(())
     }
 }

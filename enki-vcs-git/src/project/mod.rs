@@ -1,6 +1,7 @@
 //! The person's repository: found, looked at, and written with care.
 
 pub(crate) mod discover;
+mod files;
 pub(crate) mod folder;
 pub(crate) mod folder_land;
 pub(crate) mod heads;

@@ -194,3 +194,27 @@ fn what_git_tracks_below_a_path_is_told_however_it_is_named() {
     let tracked = repo.project().tracked(&[".enki/roles", ".enki/prompts"]).unwrap();
     assert_eq!(tracked, [".enki/roles/*.toml", ".enki/roles/a b.toml"]);
 }
+
+#[test]
+fn the_files_of_commits_are_told_each_by_itself_and_missing_ones_are_left_out() {
+    let repo = Repo::new();
+    repo.write("ü b.txt", "1");
+    let first = repo.commit("first");
+    repo.write("c.txt", "2");
+    repo.git(&["rm", "-q", "ü b.txt"]);
+    let second = repo.commit("second");
+    repo.git(&["checkout", "-q", "-b", "side", &first.to_string()]);
+    repo.write("side.txt", "3");
+    repo.commit("side");
+    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["merge", "-q", "--no-edit", "side"]);
+    let merge = repo.head("main");
+    let missing = "0123456789012345678901234567890123456789".parse().unwrap();
+    let found = repo.project().files_of([merge, missing, first, second]).unwrap();
+    let files = |commit| found.get(&commit).map(|files| files.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(files(first), Some(vec!["ü b.txt"]));
+    assert_eq!(files(second), Some(vec!["c.txt", "ü b.txt"]));
+    assert_eq!(files(merge), Some(vec!["side.txt"]), "what a merge brings in");
+    assert_eq!(files(missing), None);
+    assert!(repo.project().files_of([]).unwrap().is_empty());
+}

@@ -72,7 +72,7 @@ pub(super) async fn run(cx: &mut Context, dir: Option<&Path>) -> Result<Exit, Cl
         cx.out.line(&format!("\n$ git log --graph --oneline\n{}", history.trim_end()))?;
         cx.out.line("")?;
     }
-    drive::summary(cx, &state, exit, &git.enki_dir());
+    drive::summary(cx, &state, exit, &git).await?;
     if !cx.out.json {
         let paint = Paint(cx.out.color_out);
         let id = state.id();

@@ -2,7 +2,7 @@
 
 use super::{reviewed, running};
 use crate::world::{World, step};
-use enki_core::execution::{Command, EndStatus, Escalation, FailReason, Outcome, RetryMode};
+use enki_core::execution::{Command, EndStatus, Escalation, FailReason, Outcome, RetryMode, Standing};
 use enki_core::id::ExecutionId;
 use enki_core::tier::Purpose;
 use enki_core::verdict::{Gate, Verdict};
@@ -117,4 +117,38 @@ fn a_fresh_retry_starts_from_the_head() {
     let place = enki_core::dispatcher::Place { execution: id, step };
     let job = world.engine.attempt_job(place, world.attempt(id, "a").unwrap()).unwrap();
     assert_eq!(job.workspace.start, Start::Fresh { base: world.of(id).head().unwrap() });
+}
+
+#[test]
+fn chains_are_told_while_they_are_open_and_joined_in_plan_order_once_the_last_has_ended() {
+    let steps = [
+        reviewed("a", 1),
+        reviewed("b", 0),
+        super::plain("c"),
+        step("d", json!({"needs": ["b"], "review": {"max_fixes": 0}})),
+    ];
+    let (mut world, id) = running(&steps);
+    let chain = |world: &World, step: &str| world.of(id).chain(world.ix(id, step));
+    assert_eq!(chain(&world, "d"), None, "it has not begun");
+    assert_eq!(chain(&world, "c"), None, "nobody reviews it");
+    world.end(id, "a", Outcome::Changed);
+    world.end(id, "a", Outcome::Reviewed(Verdict::parse("VERDICT: REVISE\nSCORE: 7.5/10")));
+    let open = chain(&world, "a").unwrap();
+    assert_eq!(open.standing, Standing::Open("fixing".into()));
+    assert_eq!((open.fixes, open.max_fixes, open.scores), (1, 1, vec![Some(7.5)]));
+    world.end(id, "a", Outcome::Changed);
+    world.reviewed(id, "a", Gate::Pass);
+    assert_eq!(world.of(id).joined_chains(), None, "b is still worked on");
+    world.end(id, "b", Outcome::Changed);
+    world.reviewed(id, "b", Gate::Fail);
+
+    // d cannot begin any more.
+    let joined = world.of(id).joined_chains().unwrap();
+    let told: Vec<_> = joined.iter().map(|(ix, chain)| (ix.index(), chain.standing.as_str())).collect();
+    assert_eq!(told, [(0, "complete"), (1, "escalated")]);
+    assert_eq!(joined[0].1.scores, [Some(7.5), None]);
+    assert_eq!(joined[1].1.standing, Standing::Escalated(Escalation::Replan));
+
+    world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None }).unwrap();
+    assert_eq!(world.of(id).joined_chains(), None, "a retry opens it again");
 }
