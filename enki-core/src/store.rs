@@ -84,6 +84,8 @@ pub enum LogKind {
     Execution,
     /// The merge queue of one target branch.
     Queue,
+    /// The chains of one outside coordinator.
+    Chains,
 }
 
 impl LogKind {
@@ -93,6 +95,7 @@ impl LogKind {
         match self {
             Self::Execution => "execution",
             Self::Queue => "queue",
+            Self::Chains => "chains",
         }
     }
 }
@@ -159,7 +162,7 @@ impl Append {
     pub const fn execution(&self) -> Option<ExecutionId> {
         match self.log.kind {
             LogKind::Execution => Some(ExecutionId::new(self.log.id)),
-            LogKind::Queue => None,
+            LogKind::Queue | LogKind::Chains => None,
         }
     }
 

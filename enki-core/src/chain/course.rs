@@ -107,7 +107,10 @@ pub enum Refused {
 }
 
 /// What follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Then {
     /// Another attempt.
     Run {

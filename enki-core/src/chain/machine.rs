@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::review::{Review, Reviewer, StateIx};
 use crate::tier::Purpose;
 use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
 
 /// A review loop: its review, how far it is, and what should run.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,13 +58,17 @@ pub enum Input {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Report {
     /// Well, with work.
     Worked {
         /// Whether it differs from what the attempt began with.
         changed: bool,
         /// The tree it left, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tree: Option<TreeId>,
     },
     /// Well, with a verdict.
@@ -71,6 +76,7 @@ pub enum Report {
         /// The verdict.
         verdict: Verdict,
         /// Exactly what it judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         tree: Option<TreeId>,
     },
     /// It changed source and may not.

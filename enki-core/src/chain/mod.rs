@@ -3,7 +3,8 @@
 //! [`Chain`] is the machine: [`Chain::decide`] says what an input means, [`Chain::apply`] is the only way it changes,
 //! [`Chain::wanted`] says which attempt should run. It knows no plan, no repository and no clock; `examples/review_loop.rs`
 //! drives one in a page. [`Course`] is what it shares with the steps of an execution: all policy, and all counters.
-//! Which states there are is said by a [`Review`](crate::review::Review).
+//! Which states there are is said by a [`Review`](crate::review::Review). [`outside`] holds chains whose directives somebody
+//! else performs.
 //!
 //! ```text
 //! New ── attempt ──> Work ──> Review ── pass ──> Complete
@@ -17,11 +18,13 @@
 
 mod course;
 mod machine;
+pub mod outside;
+mod wid;
 
 pub use course::{Charge, Course, Ended, Known, Refused, Round, Then};
 pub use machine::{Chain, Event, Input, Rejected, Report, State, Wanted};
+pub use wid::{InvalidWid, Wid, wid};
 
-use crate::id::{EffectId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -80,11 +83,4 @@ impl fmt::Display for Escalation {
             Self::NoWay => "its chain says nothing of such a verdict",
         })
     }
-}
-
-/// The name of a chain in directives, `wrfc_<12 hex>`: the `number`-th of its step, from 0.
-#[must_use]
-pub fn wid(task: TaskId, number: u32) -> String {
-    let hash = EffectId::of("chain", &[task.hex().as_bytes(), &number.to_be_bytes()]).hex();
-    format!("wrfc_{}", &hash[hash.len() - 12..])
 }

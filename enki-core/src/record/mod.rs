@@ -12,6 +12,7 @@
 
 pub mod v1;
 
+use crate::chain::outside;
 use crate::engine::Event;
 use crate::store::{Format, LogKind};
 
@@ -53,6 +54,24 @@ pub fn encode(event: &Event) -> String {
 pub fn decode(kind: LogKind, format: Format, body: &str) -> Result<Event, RecordError> {
     match format.major {
         1 => v1::decode(kind, body).map_err(|what| RecordError::Malformed { kind, what }),
+        _ => Err(RecordError::UnknownFormat(format)),
+    }
+}
+
+/// The body of an event of the chains of an outside coordinator, in [`FORMAT`]: one line of JSON.
+#[must_use]
+pub fn encode_chains(event: &outside::Event) -> String {
+    v1::encode_chains(event)
+}
+
+/// Reads the body of an event of a log of [`LogKind::Chains`].
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_chains(format: Format, body: &str) -> Result<outside::Event, RecordError> {
+    match format.major {
+        1 => v1::decode_chains(body).map_err(|what| RecordError::Malformed { kind: LogKind::Chains, what }),
         _ => Err(RecordError::UnknownFormat(format)),
     }
 }

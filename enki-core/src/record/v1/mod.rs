@@ -7,16 +7,19 @@
 //! Leaf types that are plain data are used as they are where they are defined, and say there that they are part of
 //! this format.
 
+mod chains;
 mod execution;
 #[cfg(test)]
 mod golden;
 mod plan;
 mod queue;
 
+pub use chains::ChainsEvent;
 pub use execution::ExecutionEvent;
 pub use plan::{After, Brief, Need, Plan, Start, Step};
 pub use queue::QueueEvent;
 
+use crate::chain::outside;
 use crate::engine::Event;
 use crate::store::LogKind;
 
@@ -27,6 +30,16 @@ pub(super) fn encode(event: &Event) -> String {
         Event::Queue(event) => serde_json::to_string(&QueueEvent::from(event)),
     };
     body.expect("wire types have only string keys and no serializer of theirs fails")
+}
+
+/// The body of an event of an outside coordinator's chains.
+pub(super) fn encode_chains(event: &outside::Event) -> String {
+    serde_json::to_string(&ChainsEvent::from(event)).expect("wire types have only string keys")
+}
+
+/// The event of such a body, or what is wrong with it.
+pub(super) fn decode_chains(body: &str) -> Result<outside::Event, String> {
+    serde_json::from_str::<ChainsEvent<'_>>(body).map(ChainsEvent::into_event).map_err(|error| error.to_string())
 }
 
 /// The event of a body, or what is wrong with it.
@@ -41,5 +54,6 @@ pub(super) fn decode(kind: LogKind, body: &str) -> Result<Event, String> {
             let wire: QueueEvent<'_> = serde_json::from_str(body).map_err(malformed)?;
             Ok(Event::Queue(wire.into_event()))
         }
+        LogKind::Chains => Err("it is one of an outside coordinator, and no machine's here".to_owned()),
     }
 }
