@@ -93,6 +93,12 @@ pub(crate) enum Command {
         /// The execution
         id: String,
     },
+    /// Review chains of a coordinator that starts the agents itself
+    Chain {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ChainCommand,
+    },
     /// Print what an outside coordinator has to do for the chains of an execution, one `<gv>` line each
     Directives {
         /// The execution; the newest open one if left out
@@ -195,6 +201,21 @@ pub(crate) enum Command {
     Help {
         /// The command, such as `plan check`, or `exit-codes`
         topic: Vec<String>,
+    },
+}
+
+/// Commands on chains of outside coordinators.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChainCommand {
+    /// Take in what a coordinator says, one line each (`start`, `ended`, `taken`, `cancel`), and print what it has to do,
+    /// one `<gv>` line each. What was not answered is printed again at the next start
+    Drive {
+        /// Over standard input and output
+        #[arg(long, required = true)]
+        stdio: bool,
+        /// The coordinator; each name has chains of its own
+        #[arg(long = "as", value_name = "NAME", default_value = "coordinator")]
+        name: String,
     },
 }
 

@@ -15,9 +15,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct OpenChain {
     pub(crate) wid: String,
-    pub(crate) execution_id: String,
+    /// Its execution; none of one that an outside coordinator drives.
+    pub(crate) execution_id: Option<String>,
+    /// The outside coordinator, if one drives it.
+    pub(crate) coordinator: Option<String>,
+    /// Its step; of one that an outside coordinator drives what it is about.
     pub(crate) step: String,
-    pub(crate) task: String,
+    pub(crate) task: Option<String>,
     /// The name of its state: `working`, `reviewing`, `fixing`, or one of a chain of one's own.
     pub(crate) state: String,
     /// The attempt that runs; none while it waits for its turn.
@@ -54,9 +58,10 @@ pub(crate) async fn open(store: &Arc<dyn TaskStore>, id: ExecutionId) -> Result<
         let chain = state.chain(ix)?;
         Some(OpenChain {
             state: chain.standing.as_str().to_owned(),
-            execution_id: id.to_string(),
+            execution_id: Some(id.to_string()),
+            coordinator: None,
             step: state.plan().step(ix).id.to_string(),
-            task: state.task(ix).to_string(),
+            task: Some(state.task(ix).to_string()),
             attempt: state.step(ix).live().map(|attempt| attempt.0),
             fixes: chain.fixes,
             max_fixes: chain.max_fixes,

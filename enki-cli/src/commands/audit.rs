@@ -108,6 +108,15 @@ pub(super) async fn directives(
     }
 }
 
+/// Refuses what is no name of a coordinator: it becomes part of a path.
+pub(super) fn check_name(name: &str) -> Result<(), CliError> {
+    if name.parse::<enki_core::id::StepId>().is_ok() {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("invalid value for --as: {name:?} is no name"))
+        .hint("use 1 to 64 characters of a-z, 0-9, _ and -, the first a letter or digit"))
+}
+
 /// How far a coordinator of that name has taken the directives of an execution.
 struct Taken {
     file: std::path::PathBuf,
@@ -116,10 +125,7 @@ struct Taken {
 
 impl Taken {
     fn of(state_dir: &std::path::Path, execution: &str, name: &str) -> Result<Self, CliError> {
-        if name.parse::<enki_core::id::StepId>().is_err() {
-            return Err(CliError::usage(format!("invalid value for --as: {name:?} is no name"))
-                .hint("use 1 to 64 characters of a-z, 0-9, _ and -, the first a letter or digit"));
-        }
+        check_name(name)?;
         let file = state_dir.join("directives").join(format!("{execution}.{name}"));
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,

@@ -134,6 +134,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Log { id, follow } => see::log(cx, &id, follow).await,
         Command::Validate { id } => audit::validate(cx, &id).await,
         Command::Directives { id, follow, name } => audit::directives(cx, id.as_deref(), follow, name.as_deref()).await,
+        Command::Chain { command } => chain::run(cx, command).await,
         Command::Graph { id, picture } => see::graph(cx, id.as_deref(), picture).await,
         Command::Pause { id } => steer::run(cx, Action::Pause { id: Some(id) }).await,
         Command::Cancel { id } => steer::run(cx, Action::Cancel { id }).await,

@@ -90,6 +90,7 @@ pub const KEYS: &[Key] = &[
     key("review.standard", GATED, "\"code\"", "review of standard steps that do not say"),
     key("review.heavy", GATED, "\"code\"", "review of heavy steps that do not say"),
     key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
+    trust("review.nonce", Kind::Switch, "true", "reviewers of outside coordinators must quote their directive's nonce"),
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
     key("refinery.max_batch", Kind::Int(1, 20), "1", "most changes checked and published together"),

@@ -15,12 +15,14 @@ pub(crate) fn open_chains(chains: &[OpenChain], now: Timestamp, paint: Paint) ->
         return "no review chain is open\n".to_owned();
     }
     let width = |of: fn(&OpenChain) -> usize| chains.iter().map(of).max().unwrap_or(0);
-    let (steps, states) = (width(|chain| chain.step.len()), width(|chain| chain.state.len()));
-    let (mut out, mut before) = (String::new(), "");
+    let (steps, states) = (width(|chain| visible(&chain.step).chars().count()), width(|chain| chain.state.len()));
+    let (mut out, mut before) = (String::new(), String::new());
     for chain in chains {
-        if chain.execution_id != before {
-            let _ = writeln!(out, "{}", paint.bold(&chain.execution_id));
-            before = &chain.execution_id;
+        let of = |name: &String| format!("coordinator {name}");
+        let owner = chain.execution_id.clone().or_else(|| chain.coordinator.as_ref().map(of)).unwrap_or_default();
+        if owner != before {
+            let _ = writeln!(out, "{}", paint.bold(&owner));
+            before = owner;
         }
         let score = chain.last_score.map_or_else(|| "no score yet".to_owned(), |score| format!("last {score}/10"));
         let waits = if chain.attempt.is_none() { ", waits for its turn" } else { "" };
@@ -28,7 +30,7 @@ pub(crate) fn open_chains(chains: &[OpenChain], now: Timestamp, paint: Paint) ->
             out,
             "  {}  {:steps$}  {}{:pad$}  fixes {}/{}  {score}  since {} ({}){waits}",
             chain.wid,
-            chain.step,
+            visible(&chain.step),
             paint.busy(&chain.state),
             "",
             chain.fixes,

@@ -8,6 +8,7 @@ mod bad_plans;
 mod claude;
 mod chains;
 mod common;
+mod drive;
 mod isolation;
 mod keep;
 mod landing;
