@@ -99,6 +99,20 @@ fn work_comes_from_the_plan_and_reviews_and_fixes_from_directives() {
 }
 
 #[test]
+fn directives_of_all_chains_come_in_the_order_of_the_facts_that_they_follow_from() {
+    let mut desk = Desk::default();
+    for name in ["wrfc_b", "wrfc_a", "wrfc_c"] {
+        desk.say(&open(name, Review::review_only(Reviewer::agent(), 9.5), None)).unwrap();
+    }
+    let told = |desk: &Desk| -> Vec<(u64, String)> {
+        desk.told().into_iter().map(|(id, directive)| (id, directive.wid().to_owned())).collect()
+    };
+    assert_eq!(told(&desk), [(2, "wrfc_b".into()), (4, "wrfc_a".into()), (6, "wrfc_c".into())]);
+    desk.say(&ended("wrfc_b", 1, "VERDICT: PASS")).unwrap();
+    assert_eq!(told(&desk), [(4, "wrfc_a".into()), (6, "wrfc_c".into()), (7, "wrfc_b".into())]);
+}
+
+#[test]
 fn kinds_that_begin_with_a_review_are_told_it_at_once_and_commands_are_named() {
     let mut desk = Desk::default();
     desk.say(&open("wrfc_t", Review::test_then_fix(Reviewer::command("cargo test"), 9.5, 1), None)).unwrap();
