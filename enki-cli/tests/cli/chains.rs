@@ -3,6 +3,9 @@
 use crate::common::{Place, both, code};
 use crate::reviews::{AGENT, place, plan, step};
 use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
 
 /// Asks until the answer is as wanted; each question is a whole process.
 pub(crate) fn until(place: &Place, args: &[&str], wanted: impl Fn(&Value) -> bool) -> Value {
@@ -94,4 +97,80 @@ fn what_the_chains_made_is_joined_at_the_end_and_told_again_later() {
         (&last["reviews"]["complete"], &last["reviews"]["chains"][0]["files"]),
         (&json!(1), &json!(["hello.sh"]))
     );
+}
+
+/// A coordinator that follows the directives.
+struct Following {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Following {
+    fn of(place: &Place, id: &str, name: &str) -> Self {
+        let mut command = place.command(&["directives", id, "--follow", "--as", name, "--json"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The next one; none once it has ended.
+    fn next(&mut self) -> Option<(u64, String)> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let value: Value = serde_json::from_str(&line).ok()?;
+        let directive = &value["directive"];
+        let word = if directive["action"] == "spawn" { &directive["type"] } else { &directive["action"] };
+        Some((value["seq"].as_u64().unwrap(), word.as_str().unwrap().to_owned()))
+    }
+}
+
+#[test]
+fn directives_are_followed_as_they_come_and_a_restart_repeats_only_what_was_not_acknowledged() {
+    let place = place();
+    // Each attempt waits for a gate of its own.
+    let waits = "while [ ! -e \"$GATE.$ENKI_ATTEMPT\" ]; do sleep 0.02; done\n";
+    let (shell, script) = AGENT.split_once('\n').unwrap();
+    let (reading, rest) = script.split_once('\n').unwrap();
+    place.agent(&format!("{shell}\n{reading}\n{waits}{rest}"));
+    let gate = |attempt: u32| fs::write(format!("{}.{attempt}", place.gate().display()), "").unwrap();
+    let plan = plan(&place, &json!([step("greet", &json!({"min_score": 9.0}))]));
+    let mut run = place.command(&["run", &plan, "--quiet"]).stdout(Stdio::null()).spawn().unwrap();
+    until(&place, &["status", "--chains"], |open| open["chains"][0]["attempt"] == 1);
+    let id = place.newest();
+
+    // Nothing has to be done yet: it waits, and hears each one while the run stands still after it.
+    let mut boss = Following::of(&place, &id, "boss");
+    gate(1);
+    let first = boss.next().unwrap();
+    assert_eq!(first.1, "reviewer");
+    gate(2);
+    let second = boss.next().unwrap();
+    assert_eq!(second.1, "engineer");
+    assert!(second.0 > first.0);
+    let taken = place.root.join(format!(".enki/directives/{id}.boss"));
+    let acknowledged = || fs::read_to_string(&taken).unwrap_or_default().trim().to_owned();
+    while acknowledged() != second.0.to_string() {
+        assert!(boss.child.try_wait().unwrap().is_none(), "it goes on until it is killed");
+    }
+    boss.child.kill().unwrap();
+    boss.child.wait().unwrap();
+
+    // One that could not be handed over is not acknowledged.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut deaf = place.command(&["directives", &id, "--as", "deaf"]).stdout(writer).spawn().unwrap();
+    assert_eq!(deaf.wait().unwrap().code(), Some(141));
+    let all = both(&place.enki(&["directives", &id, "--as", "deaf"]));
+    assert_eq!(all.lines().count(), 2, "{all}");
+
+    let mut boss = Following::of(&place, &id, "boss");
+    (3..=6).for_each(gate);
+    let rest: Vec<(u64, String)> = std::iter::from_fn(|| boss.next()).collect();
+    let words: Vec<&str> = rest.iter().map(|(_, word)| word.as_str()).collect();
+    assert_eq!(words, ["reviewer", "engineer", "reviewer", "complete"]);
+    assert!(rest.is_sorted_by(|a, b| a.0 < b.0) && rest[0].0 > second.0, "{rest:?}");
+    assert!(boss.child.wait().unwrap().success(), "it ends with the execution");
+    assert_eq!(acknowledged(), rest[3].0.to_string());
+    assert!(run.wait().unwrap().success());
+    assert_eq!(both(&place.enki(&["directives", &id, "--as", "boss"])), "");
 }
