@@ -91,7 +91,11 @@ pub(crate) enum Command {
     /// Hold an execution's log against the rules of orchestration; exit 7 if one was broken
     Validate {
         /// The execution
-        id: String,
+        #[arg(required_unless_present = "transcript", conflicts_with = "transcript")]
+        id: Option<String>,
+        /// Search the transcript of another coordinator instead, a text or JSON lines; - for stdin. Its answers are approximate
+        #[arg(long, value_name = "FILE")]
+        transcript: Option<PathBuf>,
     },
     /// Review chains of a coordinator that starts the agents itself
     Chain {

@@ -1,6 +1,10 @@
 //! Whether an execution went by the rules of orchestration, looked up in its log (spec of the review loop, section 11).
 //! Pure: events in, answers out. What a rule says that cannot be seen in this log does not apply, and says so.
 
+mod transcript;
+
+pub use transcript::transcript;
+
 use crate::advice::assign::PROTOCOL_SKILLS;
 use crate::execution::{Event, Execution, Next, Outcome, StepState};
 use crate::id::StepIx;

@@ -5,25 +5,60 @@ use super::see::store;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look::{self, Follower};
+use crate::project::Project;
 use crate::render::Paint;
 use crate::rpc::Client;
 use crate::wire;
-use enki_core::audit::{Kept, audit};
+use enki_core::audit::{self, Answer, Kept};
 use enki_core::gv::Directive;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
-pub(super) async fn validate(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
+/// Largest transcript that is searched, in bytes.
+const TRANSCRIPT: u64 = 64 << 20;
+
+pub(super) async fn validate(cx: &mut Context, id: Option<&str>, transcript: Option<&Path>) -> Result<Exit, CliError> {
+    if let Some(path) = transcript {
+        let project = Project::find(&cx.start_dir()?);
+        let limits = wire::limits(&cx.config(project.as_ref())?);
+        let text = read(cx, path)?;
+        let about = json!({"transcript": path.display().to_string(), "approximate": true});
+        return answers(cx, &audit::transcript(&text, &limits), about, " (approximate)");
+    }
     let (project, store) = store(cx)?;
-    let named = look::find(store.as_ref(), Some(id)).await?;
+    let named = look::find(store.as_ref(), id).await?;
     let limits = wire::limits(&cx.config(Some(&project))?);
     let events: Vec<_> =
         look::events(store.as_ref(), named.execution).await?.into_iter().map(|one| one.event).collect();
-    let answers = audit(&events, &limits);
+    answers(cx, &audit::audit(&events, &limits), json!({"execution_id": named.execution.to_string()}), "")
+}
+
+/// A transcript as text, whatever bytes it has.
+fn read(cx: &mut Context, path: &Path) -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        cx.host.stdin.as_mut().take(TRANSCRIPT + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(cx.start_dir()?.join(path))
+            .and_then(|file| file.take(TRANSCRIPT + 1).read_to_end(&mut bytes))
+    };
+    let size = read.map_err(|error| {
+        CliError::usage(format!("cannot read transcript {}: {error}", path.display())).hint("name a readable file")
+    })?;
+    if size as u64 > TRANSCRIPT {
+        let message = format!("transcript {} is larger than {} MiB", path.display(), TRANSCRIPT >> 20);
+        return Err(CliError::usage(message).hint("give the part that matters"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn answers(cx: &mut Context, answers: &[Answer], mut about: Value, note: &str) -> Result<Exit, CliError> {
     let broken = answers.iter().filter(|answer| matches!(answer.kept, Kept::No(_))).count();
     let exit = if broken == 0 { Exit::Ok } else { Exit::Failed };
     if cx.out.json {
-        let one = |answer: &enki_core::audit::Answer| {
+        let one = |answer: &Answer| {
             let (word, detail) = match &answer.kept {
                 Kept::Yes => ("kept", json!([])),
                 Kept::NotApplicable(why) => ("not_applicable", json!([why])),
@@ -31,18 +66,20 @@ pub(super) async fn validate(cx: &mut Context, id: &str) -> Result<Exit, CliErro
             };
             json!({"rule": answer.rule, "asks": answer.asks, "answer": word, "detail": detail})
         };
-        cx.out.object(&json!({"schema": "enki.audit.v1", "execution_id": named.execution.to_string(),
-            "ok": broken == 0, "rules": answers.iter().map(one).collect::<Vec<_>>()}))?;
+        about["schema"] = json!("enki.audit.v1");
+        about["ok"] = json!(broken == 0);
+        about["rules"] = answers.iter().map(one).collect();
+        cx.out.object(&about)?;
         return Ok(exit);
     }
     let paint = Paint(cx.out.color_out);
-    for answer in &answers {
+    for answer in answers {
         let (mark, more) = match &answer.kept {
             Kept::Yes => (paint.good("kept  "), Vec::new()),
             Kept::NotApplicable(why) => (paint.dim("n/a   "), vec![(*why).to_owned()]),
             Kept::No(breaches) => (paint.bad("broken"), breaches.clone()),
         };
-        cx.out.line(&format!("{mark} {}. {}", answer.rule, answer.asks))?;
+        cx.out.line(&format!("{mark} {}. {}{note}", answer.rule, answer.asks))?;
         for line in more {
             cx.out.line(&format!("          {}", crate::source::visible(&line)))?;
         }

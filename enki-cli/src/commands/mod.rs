@@ -132,7 +132,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Status { id, chains: false } => see::status(cx, id.as_deref()).await,
         Command::Show { id } => see::show(cx, &id).await,
         Command::Log { id, follow } => see::log(cx, &id, follow).await,
-        Command::Validate { id } => audit::validate(cx, &id).await,
+        Command::Validate { id, transcript } => audit::validate(cx, id.as_deref(), transcript.as_deref()).await,
         Command::Directives { id, follow, name } => audit::directives(cx, id.as_deref(), follow, name.as_deref()).await,
         Command::Chain { command } => chain::run(cx, command).await,
         Command::Graph { id, picture } => see::graph(cx, id.as_deref(), picture).await,

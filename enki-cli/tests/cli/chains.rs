@@ -174,3 +174,30 @@ fn directives_are_followed_as_they_come_and_a_restart_repeats_only_what_was_not_
     assert!(run.wait().unwrap().success());
     assert_eq!(both(&place.enki(&["directives", &id, "--as", "boss"])), "");
 }
+
+#[test]
+fn a_transcript_of_another_coordinator_is_searched_and_its_answers_are_marked_approximate() {
+    let place = place();
+    let file = place.dir.path().join("session.jsonl");
+    let output = "[OUTPUT]\nSummary: done\nChanges Made: src/a.rs\nNext Steps: none\n[/OUTPUT]";
+    let lines = [
+        json!({"type": "assistant", "text": "First the decomposition: one task."}),
+        json!({"type": "tool_use", "input": {"subagent_type": "engineer", "prompt": "Do it."}}),
+        json!({"type": "tool_result", "text": output}),
+    ];
+    fs::write(&file, lines.clone().map(|line| line.to_string()).join("\n")).unwrap();
+    let name = file.to_str().unwrap();
+    let told = place.enki(&["validate", "--transcript", name]);
+    assert_eq!(code(&told), 0, "{}", both(&told));
+    let text = both(&told);
+    assert!(text.starts_with("kept   1. a plan comes before the first attempt (approximate)\n"), "{text}");
+    assert_eq!(text.matches("(approximate)").count(), 5, "{text}");
+    fs::write(&file, lines[1..].iter().map(Value::to_string).collect::<Vec<_>>().join("\n")).unwrap();
+    let told = place.enki(&["validate", "--transcript", name, "--json"]);
+    assert_eq!(code(&told), 7, "{}", both(&told));
+    let answer: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((&answer["approximate"], &answer["ok"]), (&json!(true), &json!(false)), "{answer}");
+    assert_eq!(answer["rules"][0]["answer"], "broken", "{answer}");
+    assert_eq!(code(&place.enki(&["validate", "--transcript", "/nowhere"])), 2);
+    assert_eq!(code(&place.enki(&["validate", "abcd", "--transcript", name])), 2, "one or the other");
+}
