@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 use crate::look::{self, Follower, Logged};
-use enki_core::execution::{ChainView, Event, Execution, Standing};
+use enki_core::execution::{ChainView, Escalation, Event, Execution, Standing};
 use enki_core::id::{CommitId, ExecutionId, StepIx};
 use enki_core::store::TaskStore;
 use enki_core::time::Timestamp;
@@ -94,6 +94,8 @@ pub(crate) struct EndedChain {
     pub(crate) state: String,
     /// The word of the reason, if it was escalated.
     pub(crate) escalation: Option<&'static str>,
+    /// The kind of that reason towards a person: `runtime_escalation`, or `missing_information` if an agent asks.
+    pub(crate) asks_for: Option<&'static str>,
     /// Why it did not complete, for people.
     pub(crate) reason: Option<String>,
     pub(crate) fixes: u32,
@@ -156,15 +158,17 @@ impl EndedChain {
             enki_core::execution::StepState::Failed(reason) => Some(reason.to_string()),
             _ => None,
         };
+        let escalation = match &chain.standing {
+            Standing::Escalated(reason) => Some(*reason),
+            Standing::Open(_) | Standing::Complete | Standing::Failed | Standing::Cancelled => None,
+        };
         Self {
             step: state.plan().step(ix).id.to_string(),
             task: state.task(ix).to_string(),
             wid: chain.wid.clone(),
             state: chain.standing.as_str().to_owned(),
-            escalation: match &chain.standing {
-                Standing::Escalated(reason) => Some(reason.as_str()),
-                Standing::Open(_) | Standing::Complete | Standing::Failed | Standing::Cancelled => None,
-            },
+            escalation: escalation.map(Escalation::as_str),
+            asks_for: escalation.map(Escalation::to_person),
             reason,
             fixes: chain.fixes,
             max_fixes: chain.max_fixes,

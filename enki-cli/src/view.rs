@@ -20,6 +20,9 @@ pub(crate) struct ExecutionView {
     pub(crate) title: String,
     pub(crate) status: &'static str,
     pub(crate) origin: String,
+    /// Kind of work, and how such work is best divided.
+    pub(crate) class: Option<&'static str>,
+    pub(crate) strategy: Option<&'static str>,
     pub(crate) target: String,
     pub(crate) land: &'static str,
     pub(crate) branch: String,
@@ -114,6 +117,8 @@ impl ExecutionView {
             title: execution.plan().title.clone(),
             status: execution.status(),
             origin: execution.origin().to_owned(),
+            class: execution.plan().class.map(enki_core::advice::Class::as_str),
+            strategy: execution.plan().class.map(enki_core::advice::Class::strategy),
             target: execution.target().to_string(),
             land: match execution.land() {
                 enki_core::spec::Land::Each => "each",

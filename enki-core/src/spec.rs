@@ -2,6 +2,7 @@
 //!
 //! Nothing is checked here but types and field names; [`crate::plan::Plan`] is the checked form.
 
+use crate::advice::Class;
 use crate::tier::{Priority, Tier};
 use schemars::JsonSchema;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
@@ -36,6 +37,9 @@ pub struct PlanSpec {
     /// Recipe that shapes the plan: `plain`, or `scaffold-first`: a frame first, tests last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
+    /// Kind of work. Default: what its words say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     /// Priority of the whole plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,

@@ -16,7 +16,7 @@ use crate::session::{Session, open_to_read};
 use crate::steer::{Action, Done};
 use crate::wire;
 use enki_core::advice::approval::{self, Author};
-use enki_core::advice::recipe;
+use enki_core::advice::{classify_plan, recipe};
 use enki_core::branch::Branch;
 use enki_core::driver::Submission;
 use enki_core::execution::Command;
@@ -49,7 +49,11 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     checked(file.as_ref(), &unshaped(&spec), store.as_ref(), &agents.words.plan_limits()).await?;
     let written = spec.fingerprint();
     let root = git.root().to_owned();
-    let shaped = recipe::apply(&spec, &|folder| root.join(folder).is_dir());
+    let mut shaped = recipe::apply(&spec, &|folder| root.join(folder).is_dir());
+    if shaped.is_changed() {
+        // The steps that a recipe adds say nothing of what the person wants.
+        shaped.spec.class = Some(classify_plan(&spec).class);
+    }
     let fingerprint = shaped.done.is_some().then_some(written);
     let author = if shaped.is_changed() { Author::Recipe } else { Author::Person };
     let recipe = shaped.done.as_ref().map(recipe_line);

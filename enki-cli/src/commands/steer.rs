@@ -76,6 +76,7 @@ pub(super) fn only_steps(spec: &PlanSpec) -> Result<(), CliError> {
         ("area", spec.area.is_some()),
         ("land", spec.land.is_some()),
         ("recipe", spec.recipe.is_some()),
+        ("class", spec.class.is_some()),
         ("priority", spec.priority.is_some()),
         ("at", spec.at.is_some()),
         ("after", spec.after.is_some()),

@@ -85,6 +85,8 @@ fn what_the_chains_made_is_joined_at_the_end_and_told_again_later() {
     }
     let json = place.json(&["status", &id])["reviews"].clone();
     assert_eq!(json["chains"][0]["escalation"], "fixes_exhausted", "{json}");
+    assert_eq!(json["chains"][0]["asks_for"], "runtime_escalation", "{json}");
+    assert_eq!(json["chains"][1]["asks_for"], Value::Null);
     assert_eq!(json["chains"][1]["scores"], json!([7.5, 10.0, 9.8]));
     assert_eq!(json["chains"][1]["files"], json!(["greet.sh"]));
     assert_eq!(json["chains"][1]["output"], "wrote greet.sh\nand more");
@@ -200,4 +202,21 @@ fn a_transcript_of_another_coordinator_is_searched_and_its_answers_are_marked_ap
     assert_eq!(answer["rules"][0]["answer"], "broken", "{answer}");
     assert_eq!(code(&place.enki(&["validate", "--transcript", "/nowhere"])), 2);
     assert_eq!(code(&place.enki(&["validate", "abcd", "--transcript", name])), 2, "one or the other");
+}
+
+#[test]
+fn the_kind_of_work_is_stored_when_it_starts_and_a_plan_may_say_it_itself() {
+    let place = Place::new();
+    let run = |more: &[(&str, &str)]| {
+        let plan = place.plan_with("plan.json", &["noop"], more);
+        assert_eq!(code(&place.enki(&["run", plan.to_str().unwrap()])), 0);
+        let seen = place.json(&["status", &place.newest()]);
+        (seen["class"].clone(), seen["strategy"].clone())
+    };
+    let bug = (json!("bug-fix"), json!("root cause first, then the fix"));
+    assert_eq!(run(&[("title", "Fix the crash of the parser")]), bug);
+    assert_eq!(run(&[("title", "Add profiles"), ("class", "bug-fix")]), bug, "its own word counts");
+    let plan = place.plan_with("plan.json", &["noop"], &[("class", "bugfix")]);
+    let refused = place.enki(&["run", plan.to_str().unwrap()]);
+    assert!(code(&refused) == 2 && both(&refused).contains("bug-fix"), "{}", both(&refused));
 }

@@ -2,9 +2,14 @@
 
 use super::words;
 use crate::spec::PlanSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A kind of work. In the order in which ties are decided.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Something that should work does not.
     BugFix,
@@ -152,10 +157,13 @@ pub fn classify(text: &str) -> Classification {
     Classification { class: at.map_or(Class::Feature, |at| Class::ALL[at]), words: decided }
 }
 
-/// Classifies a plan: by its own title and description if they say anything, else by the titles of its steps, else by
+/// Classifies a plan: as it says itself, else by its own title and description if they say anything, else by the titles of its steps, else by
 /// their descriptions.
 #[must_use]
 pub fn classify_plan(plan: &PlanSpec) -> Classification {
+    if let Some(class) = plan.class {
+        return Classification { class, words: vec![class.as_str().to_owned()] };
+    }
     let own = [plan.title.as_deref(), plan.description.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("\n");
     let titles = || plan.steps.iter().map(|step| step.title.as_str()).collect::<Vec<_>>().join("\n");
     let descriptions = || plan.steps.iter().map(|step| step.description.as_str()).collect::<Vec<_>>().join("\n");

@@ -54,6 +54,22 @@ pub enum Escalation {
 }
 
 impl Escalation {
+    /// The reason of it towards a person, of the five that there are: an agent that asks lacks something only a person
+    /// knows; everything else came up while the chain ran.
+    #[must_use]
+    pub const fn to_person(self) -> &'static str {
+        match self {
+            Self::ByAgent => "missing_information",
+            Self::Unparsable
+            | Self::Replan
+            | Self::FixesExhausted
+            | Self::ReviewerEdited
+            | Self::NoProgress
+            | Self::TooLong
+            | Self::NoWay => "runtime_escalation",
+        }
+    }
+
     /// The word that is shown and put in directives.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

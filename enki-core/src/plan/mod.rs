@@ -8,6 +8,7 @@ pub use check::nearest;
 pub use problem::{PathPart, PlanProblem, PlanProblems};
 pub use scope::Scope;
 
+use crate::advice::{Class, classify_plan};
 use crate::branch::Branch;
 use crate::id::{ExecutionId, StepId, StepIx};
 use crate::review::{Chains, Does, Review, Reviewer, StateIx};
@@ -37,6 +38,8 @@ pub struct Plan {
     pub request_id: Option<String>,
     /// Hash of the spec it came from.
     pub fingerprint: String,
+    /// Kind of work, said or seen when it was checked; none of one that was stored before that was.
+    pub class: Option<Class>,
     /// Start not before this time, as written: RFC 3339. The caller of the machines turns it into a timestamp.
     pub at: Option<String>,
     /// Start not before that execution ended.
@@ -238,6 +241,7 @@ impl Plan {
             priority: spec.priority.unwrap_or_default(),
             request_id: spec.request_id.clone(),
             fingerprint: spec.fingerprint(),
+            class: Some(classify_plan(spec).class),
             at: spec.at.clone().filter(|at| at != "now"),
             after,
             budget: Budget {

@@ -174,6 +174,7 @@ fn submitted() -> Submitted {
     plan.priority = Priority::High;
     plan.request_id = Some("ticket-17".to_owned());
     plan.fingerprint = "00112233445566778899aabbccddeeff".to_owned();
+    plan.class = Some(crate::advice::Class::Refactoring);
     plan.at = Some("2026-11-20T17:00:00Z".to_owned());
     plan.after = Some((id(9), AfterWhen::Any));
     plan.budget = Budget { tokens: Some(1_000_000), cost_micro_usd: Some(2_500_000) };

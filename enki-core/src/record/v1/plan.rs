@@ -1,5 +1,6 @@
 //! Plans, steps and what goes with them, as they are stored.
 
+use crate::advice::Class;
 use crate::branch::Branch;
 use crate::id::{CommitId, ExecutionId, StepId, StepIx};
 use crate::plan::{self, Budget, External, NeedOn};
@@ -34,6 +35,9 @@ pub struct Plan<'a> {
     request_id: Option<Cow<'a, str>>,
     /// Hash of the spec it came from.
     fingerprint: Cow<'a, str>,
+    /// Kind of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<Class>,
     /// Start not before this time, as written in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Cow<'a, str>>,
@@ -181,6 +185,7 @@ impl<'a> From<&'a plan::Plan> for Plan<'a> {
             priority: plan.priority,
             request_id: plan.request_id.as_deref().map(Cow::Borrowed),
             fingerprint: Cow::Borrowed(&plan.fingerprint),
+            class: plan.class,
             at: plan.at.as_deref().map(Cow::Borrowed),
             after: plan.after.map(After::from),
             budget_tokens: plan.budget.tokens,
@@ -201,6 +206,7 @@ impl Plan<'_> {
         plan.priority = self.priority;
         plan.request_id = self.request_id.map(Cow::into_owned);
         plan.fingerprint = self.fingerprint.into_owned();
+        plan.class = self.class;
         plan.at = self.at.map(Cow::into_owned);
         plan.after = self.after.map(After::into_pair);
         plan.budget = Budget { tokens: self.budget_tokens, cost_micro_usd: self.budget_micro_usd };
