@@ -5,8 +5,8 @@
 mod ahead;
 mod bad_calls;
 mod bad_plans;
-mod claude;
 mod chains;
+mod claude;
 mod common;
 mod drive;
 mod isolation;
