@@ -131,7 +131,8 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     if let Some(turns) = config.max_turns {
         args.push(format!("--max-turns={turns}").into());
     }
-    if let Some(usd) = config.max_budget_usd {
+    let left = spec.budget.cost_micro_usd.map(|micro| micro as f64 / 1e6);
+    if let Some(usd) = config.max_budget_usd.into_iter().chain(left).reduce(f64::min) {
         args.push(format!("--max-budget-usd={usd}").into());
     }
     if let Some(schema) = &spec.answer_schema {
@@ -217,6 +218,21 @@ mod tests {
         config.max_budget_usd = Some(1.25);
         config.extra_args = vec!["--setting-sources".into(), "user".into()];
         insta::assert_snapshot!(line(&config, &spec(), &Session::New));
+    }
+
+    #[test]
+    fn the_client_is_told_the_least_money_that_is_left() {
+        let mut config = ClaudeConfig::new(BaseEnv::default());
+        let mut spec = spec();
+        let told = |config: &ClaudeConfig, spec: &AgentSpec| {
+            let line = line(config, spec, &Session::New);
+            line.lines().find_map(|l| l.strip_prefix("--max-budget-usd=").map(str::to_owned))
+        };
+        assert_eq!(told(&config, &spec), None);
+        spec.budget.cost_micro_usd = Some(2_500_000);
+        assert_eq!(told(&config, &spec).as_deref(), Some("2.5"));
+        config.max_budget_usd = Some(1.25);
+        assert_eq!(told(&config, &spec).as_deref(), Some("1.25"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! broken line costs that line only. Memory is constant: a line longer than the limit is passed over, not kept.
 
 use crate::lax::Lax;
-use crate::wire::{Denial, Kind, Line, ToolInput};
+use crate::wire::{Denial, Kind, Line, Piece, ToolInput};
 use std::borrow::Cow;
 use std::io::BufRead;
 
@@ -70,6 +70,13 @@ pub enum Event<'a> {
         failed: usize,
         /// Whether it went to a subagent.
         nested: bool,
+    },
+    /// A message of the model is complete.
+    Used {
+        /// Tokens read for it, cached ones included.
+        input: u64,
+        /// Tokens written.
+        output: u64,
     },
     /// The last word of the client. There may be lines after it.
     Result(Box<Final<'a>>),
@@ -254,9 +261,14 @@ impl Decoder {
             return;
         }
         self.counts.lines += 1;
-        // Most lines are pieces of a message that comes whole later: not even parsed.
+        // Most lines are pieces of a message that comes whole later: not even parsed, but for its end.
         if line.starts_with(br#"{"type":"stream_event","#) {
-            return each(Event::Quiet);
+            let end = line.starts_with(br#"{"type":"stream_event","event":{"type":"message_delta","#);
+            let piece = end.then(|| serde_json::from_slice::<Piece>(line).ok()).flatten();
+            return each(match piece.and_then(|piece| piece.event.usage.0) {
+                Some(tokens) => Event::Used { input: tokens.input, output: tokens.output },
+                None => Event::Quiet,
+            });
         }
         // A struct is also read from an array; a line never is one.
         if !line.starts_with(b"{") {

@@ -71,6 +71,8 @@ pub struct Judge {
     calls: usize,
     retry: Option<(Option<u64>, u64)>,
     resets_at: Option<u64>,
+    /// What its messages used up to now. The result knows better, and what they cost.
+    used: Usage,
     result: Outcome,
 }
 
@@ -113,6 +115,7 @@ impl Judge {
             calls: 0,
             retry: None,
             resets_at: None,
+            used: Usage::default(),
             result: Outcome::None,
         }
     }
@@ -159,6 +162,11 @@ impl Judge {
                     self.tail.clear();
                 }
             }
+            Event::Used { input, output } => {
+                self.used.input_tokens = self.used.input_tokens.saturating_add(*input);
+                self.used.output_tokens = self.used.output_tokens.saturating_add(*output);
+                show(AgentEvent::Used(self.used));
+            }
             Event::Result(result) => self.result(result, show),
             Event::Broken { result: true } => {
                 self.result = Outcome::Broken;
@@ -196,8 +204,9 @@ impl Judge {
     #[must_use]
     pub fn end(self, process: &ProcessEnd, now: Timestamp) -> AgentEnd {
         let mut end = AgentEnd::new(self.exit(process, now));
+        end.usage = self.used;
         if let Outcome::Read(result) = self.result {
-            end.usage = result.usage;
+            end.usage = result.usage.max(self.used);
             if end.exit == AgentExit::Success {
                 end.text = self.tail.complete(result.text);
                 // An object of another schema says neither, and then the text may.

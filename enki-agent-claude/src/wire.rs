@@ -140,6 +140,18 @@ pub(crate) struct Denial<'a> {
 
 want_struct!(Server, Limit, Message, Block, ToolInput, Denial);
 
+/// The end of a message, among the pieces of it: the only one that tells what it used.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Piece {
+    pub(crate) event: PieceEvent,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PieceEvent {
+    #[serde(default)]
+    pub(crate) usage: Lax<Tokens>,
+}
+
 /// Tokens of the whole run, read of `usage` or summed over the models of `modelUsage`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tokens {

@@ -4,7 +4,7 @@
 
 use enki_agent_claude::decode::{Counts, Decoder};
 use enki_agent_claude::outcome::{Judge, ProcessEnd, Status};
-use enki_core::agent::{AgentEnd, AgentEvent};
+use enki_core::agent::{AgentEnd, AgentEvent, Usage};
 use enki_core::time::Timestamp;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,22 @@ fn watchers_see_one_line_per_tool_call_and_text() {
         }
     }
     insta::assert_snapshot!("activity", shown);
+}
+
+#[test]
+fn a_run_tells_what_it_used_as_each_message_ends() {
+    let bytes = recording("partial");
+    let (end, shown, _) = judged("partial", &bytes);
+    let used: Vec<Usage> = shown
+        .iter()
+        .filter_map(|event| if let AgentEvent::Used(usage) = event { Some(*usage) } else { None })
+        .collect();
+    let tokens = |usage: &Usage| (usage.input_tokens, usage.output_tokens, usage.cost_micro_usd);
+    assert_eq!(used.iter().map(tokens).collect::<Vec<_>>(), [(1668, 11, 0)], "the client tells no cost on the way");
+    assert_eq!((end.usage.input_tokens, end.usage.output_tokens), (1668, 11), "and the result says the same");
+    let cut = bytes.windows(16).position(|part| part == br#"{"type":"result""#).expect("it has a result");
+    let (end, ..) = judged("partial", &bytes[..cut]);
+    assert_eq!(tokens(&end.usage), (1668, 11, 0), "one that was ended before its result cost something all the same");
 }
 
 /// Bad input 81: however a stream is cut, a run is a success only if its result came whole.

@@ -1,5 +1,6 @@
 //! `AgentRunner`: how an attempt's agent process is started, watched and stopped.
 
+use crate::budget::{Budget, Unit};
 use crate::id::{AttemptNo, EffectId, ExecutionId, StepId, TaskId};
 use crate::tier::{Purpose, Tier};
 use crate::time::Timestamp;
@@ -93,6 +94,9 @@ pub struct AgentSpec {
     pub answer_schema: Option<String>,
     /// The session of an earlier attempt to go on with, for a fix; a runner that cannot resume ignores it.
     pub resume: Option<String>,
+    /// What this run may use at most. A runner whose program knows such a limit hands it on; what an agent tells of its use
+    /// is held against it in any case.
+    pub budget: Budget,
     /// Wall-clock limit.
     pub timeout: Duration,
     /// Limit without output or other sign of life.
@@ -121,6 +125,7 @@ impl AgentSpec {
             log: PathBuf::new(),
             answer_schema: None,
             resume: None,
+            budget: Budget::default(),
             timeout: Duration::from_secs(1800),
             idle_timeout: Duration::from_secs(300),
         }
@@ -137,6 +142,8 @@ pub enum AgentEvent {
     Text(String),
     /// The name of its own session, from which a later attempt may resume.
     Session(String),
+    /// What this run used up to now, all of it.
+    Used(Usage),
     /// It is over, and its process tree is gone.
     Ended(AgentEnd),
 }
@@ -212,6 +219,8 @@ pub enum AgentExit {
     },
     /// It was stopped on request.
     Killed,
+    /// It was stopped, by us or by itself, because a budget is used up.
+    OverBudget,
 }
 
 /// Tokens and money of one attempt.
@@ -230,6 +239,35 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// How much of that unit.
+    #[must_use]
+    pub const fn of(self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
+            Unit::MicroUsd => self.cost_micro_usd,
+        }
+    }
+
+    /// What of it is not in the other, field by field.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
+            cost_micro_usd: self.cost_micro_usd.saturating_sub(other.cost_micro_usd),
+        }
+    }
+
+    /// The larger of both, field by field.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.max(other.input_tokens),
+            output_tokens: self.output_tokens.max(other.output_tokens),
+            cost_micro_usd: self.cost_micro_usd.max(other.cost_micro_usd),
+        }
+    }
+
     /// The sum of both.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {

@@ -131,9 +131,11 @@ impl Seen {
                 }
             }
             Event::MergeRefused { step, next, .. } => self.next(*step, next),
-            Event::StepRetried { step, .. } => {
-                self.wanted.remove(step);
-            }
+            Event::StepRetried { step, .. } => match &state.step(*step).state {
+                // It goes on where a budget stopped it.
+                StepState::Running(running) => drop(self.wanted.insert(*step, running.purpose)),
+                _ => drop(self.wanted.remove(step)),
+            },
             _ => {}
         }
         if matches!(event, Event::AttemptStarted { .. }) {

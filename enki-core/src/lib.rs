@@ -4,6 +4,7 @@ pub mod advice;
 pub mod agent;
 pub mod audit;
 pub mod branch;
+pub mod budget;
 pub mod chain;
 pub mod crash;
 pub mod dispatcher;

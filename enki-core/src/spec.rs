@@ -109,6 +109,9 @@ pub struct DefaultsSpec {
     /// See the field of a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// See the field of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<StepBudgetSpec>,
 }
 
 impl DefaultsSpec {
@@ -117,7 +120,8 @@ impl DefaultsSpec {
     }
 }
 
-/// Limits on what an execution may cost. When one is reached, the execution is held.
+/// Limits on what an execution may cost. When one is reached, what runs is stopped with its work kept, and the execution
+/// is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetSpec {
@@ -127,6 +131,44 @@ pub struct BudgetSpec {
     /// US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+}
+
+impl BudgetSpec {
+    /// Its limits, with what it is silent about from the other one.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { tokens: self.tokens.or(other.tokens), cost_usd: self.cost_usd.or(other.cost_usd) }
+    }
+}
+
+/// Limits on what a step may cost: all its attempts, reviews and fixes together. When one is reached, what runs is
+/// stopped with its work kept, and the step fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepBudgetSpec {
+    /// Tokens, read and written together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// The same for each single attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<BudgetSpec>,
+}
+
+impl StepBudgetSpec {
+    /// What all attempts together may cost.
+    #[must_use]
+    pub const fn of_step(self) -> BudgetSpec {
+        BudgetSpec { tokens: self.tokens, cost_usd: self.cost_usd }
+    }
+
+    /// What each may cost.
+    #[must_use]
+    pub fn of_run(self) -> BudgetSpec {
+        self.run.unwrap_or_default()
+    }
 }
 
 /// One step.
@@ -167,6 +209,9 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub timeout: Option<u64>,
+    /// What it may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<StepBudgetSpec>,
     /// Which files it is about.
     #[serde(default, skip_serializing_if = "ScopeSpec::is_empty")]
     pub scope: ScopeSpec,

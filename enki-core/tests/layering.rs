@@ -9,7 +9,21 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "words",
-        &["id", "time", "branch", "tier", "role", "gv", "verdict", "retry", "limits", "crash", "crash_point", "redact"],
+        &[
+            "id",
+            "time",
+            "branch",
+            "tier",
+            "role",
+            "gv",
+            "verdict",
+            "retry",
+            "limits",
+            "budget",
+            "crash",
+            "crash_point",
+            "redact",
+        ],
     ),
     ("plans", &["spec", "review", "plan", "advice"]),
     ("what backends are asked and answer", &["agent", "workspace", "refinery", "store"]),

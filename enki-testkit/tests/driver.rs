@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
 
-use enki_core::agent::{AgentEnd, AgentExit};
+use enki_core::agent::{AgentEnd, AgentExit, Usage};
 use enki_core::branch::Branch;
+use enki_core::budget::BudgetOf;
 use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
@@ -242,6 +243,37 @@ async fn a_checkpoint_holds_until_it_is_answered() {
     enki.command(id, Command::Resume(None)).await.unwrap();
     enki.rest(id).await.unwrap();
     assert_eq!(status(&enki, id).await, "done");
+}
+
+fn usage(tokens: u64) -> Usage {
+    serde_json::from_value(serde_json::json!({"output_tokens": tokens})).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_uses_up_its_budget_is_stopped_while_it_runs_and_the_next_goes_on_with_its_work() {
+    let world = World::new();
+    let endless = Script::chatter(Duration::from_secs(1)).uses(usage(60)).write("a.txt", "half\n").uses(usage(120));
+    world.agents.script("a", Purpose::Work, endless);
+    world.agents.script("a", Purpose::Work, Script::success("done").write("b.txt", "rest\n"));
+    let (enki, task) = world.start().await;
+    let began = tokio::time::Instant::now();
+    let id =
+        submit(&enki, r#"[{"id": "a", "title": "A", "description": "a", "budget": {"run": {"tokens": 100}}}]"#).await;
+    enki.rest(id).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(60), "long before its timeout");
+    let StepState::Failed(FailReason::Budget { spent, .. }) = &states(&enki, id).await[0] else {
+        panic!("{:?}", states(&enki, id).await)
+    };
+    assert_eq!((spent.of, spent.used, spent.limit), (BudgetOf::Run(StepIx(0)), 120, 100));
+    assert!(!world.agents.lives(world.agents.started()[0].id));
+    assert_eq!(world.agents.started()[0].budget.tokens, Some(100));
+    enki.command(id, Command::Retry { step: StepIx(0), mode: None }).await.unwrap();
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let files = world.repository.files(world.repository.head(&main()).unwrap()).unwrap();
+    assert!(files.contains_key("a.txt") && files.contains_key("b.txt"), "what the first left is in it: {files:?}");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

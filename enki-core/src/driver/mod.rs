@@ -295,6 +295,11 @@ impl Driver {
                 self.start(effect);
             }
         }
+        for effect in turn.halt {
+            if let Some(flight) = self.running.get(&effect) {
+                flight.stop(effect, perform::Stop::Halt);
+            }
+        }
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Unwanted,
     /// The driver shuts down; its outcome is recorded.
     Shutdown,
+    /// A budget is used up; its outcome is recorded.
+    Halt,
 }
 
 #[derive(Clone)]
@@ -248,10 +250,18 @@ impl Context {
                     let _ = self.inbox.send(Message::Activity(job.place, job.attempt, text));
                 }
                 AgentEvent::Session(name) => self.progress(job, Some(name)),
+                AgentEvent::Used(usage) => {
+                    let report = execution::Report::Spent { step: job.place.step, attempt: job.attempt, usage };
+                    let _ = self.inbox.send(Message::Progress(Input::Report(job.place.execution, report)));
+                }
                 AgentEvent::Text(_) => {}
                 AgentEvent::Ended(mut end) => {
-                    if asked {
-                        end.exit = AgentExit::Killed;
+                    match *stop.borrow() {
+                        // Of one that was done just then everything is there.
+                        Stop::Halt if asked && end.exit != AgentExit::Success => end.exit = AgentExit::OverBudget,
+                        Stop::No | Stop::Halt => {}
+                        Stop::Unwanted | Stop::Shutdown if asked => end.exit = AgentExit::Killed,
+                        Stop::Unwanted | Stop::Shutdown => {}
                     }
                     return end;
                 }

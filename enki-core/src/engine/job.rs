@@ -137,6 +137,7 @@ impl AttemptJob {
             AgentExit::OutputLimit => Outcome::OutputLimit,
             AgentExit::RateLimited { until } => Outcome::RateLimited { until },
             AgentExit::Killed => Outcome::Killed,
+            AgentExit::OverBudget => Outcome::OverBudget,
         };
         let mut ended = AttemptEnd::new(outcome);
         ended.keep_files(files);
@@ -203,6 +204,7 @@ impl Engine {
         agent.answer_schema = (*purpose == Purpose::Review).then(|| verdict::schema().to_string());
         agent.model = plan.model.as_deref().map(ToOwned::to_owned);
         agent.resume = step.session.as_deref().filter(|_| *purpose == Purpose::Fix).map(ToOwned::to_owned);
+        agent.budget = execution.left(place.step);
         agent.timeout = plan.timeout.unwrap_or(agent.timeout);
         agent.prompt = self.prompts.of_attempt(execution, place.step, attempt, *purpose);
         let expect = match (purpose, plan.output) {

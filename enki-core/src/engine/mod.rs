@@ -164,6 +164,8 @@ pub struct Engine {
     dirty: Dirty,
     in_flight: HashMap<Subject, Effect>,
     stopping: HashMap<Place, Tier>,
+    /// The attempt of each step that was asked to end last.
+    halted: HashMap<Place, AttemptNo>,
     last_tick: Timestamp,
     stale: u64,
     granting: bool,
@@ -217,6 +219,7 @@ impl Engine {
             dirty: Dirty::default(),
             in_flight: HashMap::new(),
             stopping: HashMap::new(),
+            halted: HashMap::new(),
             last_tick: Timestamp::default(),
             stale: 0,
             granting: true,

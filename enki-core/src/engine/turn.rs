@@ -19,6 +19,8 @@ pub struct Turn {
     pub start: Vec<Effect>,
     /// What to stop. For an attempt, [`super::Input::Stopped`] is awaited.
     pub stop: Vec<Effect>,
+    /// Attempts in flight that are to end now, because a budget is used up. Their reports are wanted.
+    pub halt: Vec<Effect>,
 }
 
 /// New facts of one log.
@@ -171,6 +173,12 @@ impl Engine {
             self.dispatcher.update(place, demand);
         }
         self.dispatcher.claim(place, claim, held);
+        if let Some(effect @ Effect::Attempt(_, attempt)) = self.in_flight.get(&Subject::Step(place)).copied()
+            && self.execution(place.execution).is_some_and(|e| e.halts(place.step).is_some())
+            && self.halted.insert(place, attempt) != Some(attempt)
+        {
+            turn.halt.push(effect);
+        }
         if stops {
             self.stopping.insert(place, tier);
             self.dispatcher.stopping(place, tier);

@@ -3,7 +3,8 @@
 use super::Execution;
 use super::event::{EndStatus, Event, HoldNo, HoldReason, NeedState, Next, RetryMode};
 use super::outcome::Refusal;
-use super::step::{Clash, ClashKind, DoneKind, LandingMerge, Run, Running, StepRun, StepState, View};
+use super::step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Running, StepRun, StepState, View};
+use crate::agent::Usage;
 use crate::chain::Then;
 use crate::id::StepIx;
 use crate::plan::NeedOn;
@@ -81,6 +82,7 @@ impl Execution {
                 }
                 self.change(*step, touched, |s| {
                     s.attempts = attempt.0;
+                    s.spent = Usage::default();
                     s.state = StepState::Running(Running { purpose: *purpose, run });
                 });
             }
@@ -91,8 +93,18 @@ impl Execution {
                 }
                 s.note_session(session.as_deref());
             }),
+            Event::AttemptSpent { step, usage, .. } => {
+                self.take_usage(*step, *usage);
+                touched.steps.push(*step);
+            }
+            Event::BudgetWarned { .. } => {}
+            Event::BudgetSet { of, budget } => {
+                Arc::make_mut(&mut self.plan).set_budget(*of, *budget);
+                touched.all = true;
+            }
             Event::AttemptEnded { step, attempt, end, next } => {
-                self.usage = self.usage.plus(end.usage);
+                self.take_usage(*step, end.usage);
+                let goes_on = self.goes_on_with(*step, end);
                 self.change(*step, touched, |s| {
                     s.notice(end.notices.iter().map(String::as_str));
                     if let super::Outcome::Policy { reason } = &end.outcome {
@@ -109,6 +121,10 @@ impl Execution {
                         }
                         super::Outcome::Reviewed(verdict) => s.course.note_verdict(*attempt, end.saw, verdict),
                         _ => {}
+                    }
+                    if goes_on {
+                        s.work = end.work.map(Box::new);
+                        s.course.note_work(end.work.map(|w| w.tree));
                     }
                     if matches!(end.outcome, super::Outcome::Changed) || end.is_tampered_work() {
                         s.work = end.work.map(Box::new);
@@ -162,7 +178,6 @@ impl Execution {
                 if let HoldReason::Checkpoint { step } = reason {
                     self.due_checkpoints.remove(step);
                 }
-                self.budget_asked |= *reason == HoldReason::Budget;
                 if let (HoldReason::Landing { .. }, Some(step)) = (reason, self.landing.resolver) {
                     (self.landing.resolver, self.landing.gave_up) = (None, Some(step));
                 }
@@ -198,6 +213,12 @@ impl Execution {
                     self.ended = None;
                     touched.all = true;
                 }
+                if let (RetryMode::Continue, StepState::Failed(FailReason::Budget { then, .. })) =
+                    (mode, &self.steps[step.index()].state)
+                {
+                    let then = (**then).clone();
+                    return self.proceed(*step, &then, touched);
+                }
                 self.change(*step, touched, |s| {
                     let work = s.work.take().filter(|_| *mode == RetryMode::Continue);
                     if *mode == RetryMode::Fresh {
@@ -215,6 +236,7 @@ impl Execution {
                         files: std::mem::take(&mut s.files),
                         has_artifact: s.has_artifact,
                         notices: std::mem::take(&mut s.notices),
+                        usage: s.usage,
                         work,
                         unmet: s.unmet,
                         dead: s.dead,

@@ -65,11 +65,18 @@ impl Execution {
                 self.current(*step, *attempt)?;
                 Ok(vec![Event::AttemptLive { step: *step, attempt: *attempt, session: session.clone() }])
             }
+            Report::Spent { step, attempt, usage } => {
+                self.current(*step, *attempt)?;
+                Ok(self.spending(*step, *attempt, *usage))
+            }
             Report::Ended { step, attempt, end } => {
                 let (purpose, start) = self.current(*step, *attempt)?;
                 let end = self.completed(*step, *attempt, purpose, start, end);
                 let next = self.after_attempt(*step, *attempt, purpose, &end, now, limits);
-                Ok(vec![Event::AttemptEnded { step: *step, attempt: *attempt, end: Box::new(end), next }])
+                let next = self.within_budget(*step, Some(end.usage), next);
+                let warnings = self.warnings(*step, end.usage);
+                let ended = Event::AttemptEnded { step: *step, attempt: *attempt, end: Box::new(end), next };
+                Ok(std::iter::once(ended).chain(warnings).collect())
             }
             Report::Merged { request, commit } => {
                 let step = self.merging(*request)?;
@@ -84,6 +91,7 @@ impl Execution {
                     return Ok(vec![Event::StepCancelled { step }]);
                 }
                 let next = self.after_refusal(step, reason, now, limits);
+                let next = self.within_budget(step, None, next);
                 Ok(vec![Event::MergeRefused { step, reason: reason.clone(), next }])
             }
             Report::Landed { request, commit } => {
@@ -116,7 +124,7 @@ impl Execution {
     }
 
     /// Done and cancelled are final; failed is left by a retry.
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         self.ended.is_some_and(|ended| ended != super::EndStatus::Failed)
     }
 
@@ -145,6 +153,7 @@ impl Execution {
         end: &AttemptEnd,
     ) -> AttemptEnd {
         let mut end = end.clone();
+        self.name_budget(ix, &mut end);
         if let Some(work) = &mut end.work {
             work.attempt = attempt;
             work.base = match start {
@@ -215,7 +224,9 @@ impl Execution {
             Outcome::AgentError { transient: true, .. } | Outcome::Workspace { .. } | Outcome::Policy { .. } => {
                 Ended::Infra
             }
-            Outcome::Killed | Outcome::RateLimited { .. } | Outcome::DiskLow { .. } => Ended::Interrupted,
+            Outcome::Killed | Outcome::OverBudget | Outcome::RateLimited { .. } | Outcome::DiskLow { .. } => {
+                Ended::Interrupted
+            }
             Outcome::NotStarted { .. } => Ended::NotStarted,
             Outcome::Asks { .. } => Ended::Asks,
             // Tampered: never again by itself, the next agent would find what this one may have put there.
@@ -269,6 +280,7 @@ impl Execution {
             Outcome::NoChange | Outcome::Changed | Outcome::Artifact => self.clashed(ix),
             Outcome::Lost
             | Outcome::Killed
+            | Outcome::OverBudget
             | Outcome::Reviewed(_)
             | Outcome::Asks { .. }
             | Outcome::Void { .. }
@@ -358,7 +370,9 @@ impl Execution {
                     return self.idempotent("resume");
                 }
                 let pause = self.paused.then_some(Event::Resumed { step: None });
-                let close = self.holds.keys().map(|hold| Event::HoldClosed { hold: *hold, answer: None });
+                // That of a budget is answered by more of it only.
+                let holds = self.holds.iter().filter(|(_, reason)| **reason != HoldReason::Budget);
+                let close = holds.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
                 Ok(pause.into_iter().chain(close).chain(self.landing_answered()).collect())
             }
             Command::Resume(Some(ix)) => {
@@ -371,6 +385,7 @@ impl Execution {
             Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
             Command::Retry { step, mode } => self.retry(*step, *mode),
             Command::Decide { hold, answer, committing } => self.answer(*hold, answer, committing),
+            Command::Budget { of, budget } => self.set_budget(*of, *budget),
             Command::Stop => {
                 if self.ended.is_some() || self.cancelling {
                     return Ok(vec![]);
@@ -379,6 +394,8 @@ impl Execution {
                 let live = self
                     .active
                     .iter()
+                    // It ends already, and has to say what it left: no other may begin in its place.
+                    .filter(|ix| !self.ends_by_budget(**ix))
                     .filter_map(|ix| self.step(*ix).live().map(|attempt| Event::AttemptStopped { step: *ix, attempt }));
                 Ok(pause.into_iter().chain(live).collect())
             }
@@ -397,7 +414,7 @@ impl Execution {
         Ok(close.chain([Event::LandingAsked]).collect())
     }
 
-    fn known(&self, ix: StepIx) -> Result<&StepRun, Rejected> {
+    pub(super) fn known(&self, ix: StepIx) -> Result<&StepRun, Rejected> {
         self.steps.get(ix.index()).ok_or_else(|| Rejected::NotFound(format!("step {}", ix.0)))
     }
 
@@ -507,8 +524,16 @@ impl Execution {
         if step.dead > 0 {
             return Err(state(format!("step {id} needs {}; retry that first", self.dead_needs(ix).join(", "))));
         }
-        let continues =
-            matches!(reason, FailReason::Escalated(_) | FailReason::Conflict { .. } | FailReason::Check { .. });
+        if let Some(spent) = self.step_is_over(ix) {
+            return Err(state(format!("{spent}; give it more with --budget-usd or --budget-tokens")));
+        }
+        let continues = matches!(
+            reason,
+            FailReason::Escalated(_)
+                | FailReason::Conflict { .. }
+                | FailReason::Check { .. }
+                | FailReason::Budget { .. }
+        );
         let mode = mode.unwrap_or(if continues { RetryMode::Continue } else { RetryMode::Fresh });
         Ok(vec![Event::StepRetried { step: ix, mode }])
     }
@@ -527,6 +552,11 @@ impl Execution {
     fn answer(&self, hold: HoldNo, answer: &Answer, committing: &[RequestId]) -> Result<Vec<Event>, Rejected> {
         if !self.holds.contains_key(&hold) {
             return Err(Rejected::NotFound(format!("open hold {}", hold.0)));
+        }
+        if self.holds[&hold] == HoldReason::Budget && *answer != Answer::Reject {
+            let state =
+                format!("{}; go on with: enki resume {} --budget-usd N", self.describe(&HoldReason::Budget), self.id);
+            return Err(Rejected::InvalidState { action: "answer the hold", state });
         }
         let closed = Event::HoldClosed { hold, answer: Some(answer.clone()) };
         Ok(match answer {

@@ -2,7 +2,9 @@
 
 use super::outcome::{AttemptEnd, Refusal};
 use super::step::{DoneKind, FailReason};
+use crate::agent::Usage;
 use crate::branch::Branch;
+use crate::budget::{Budget, BudgetOf, Spent};
 use crate::chain::Charge;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
 use crate::plan::{Plan, Step};
@@ -59,6 +61,13 @@ pub enum Command {
         /// Requests past the point of no return; a rejection lets them end as done.
         committing: Vec<RequestId>,
     },
+    /// Set limits anew: those given; the others stay. Also of a step that failed, before it is tried again.
+    Budget {
+        /// Whose.
+        of: BudgetOf,
+        /// The limits, each larger than what is used.
+        budget: Budget,
+    },
     /// Pause, and kill what runs.
     Stop,
     /// Land what is merged and has not landed, whatever became of the rest.
@@ -107,6 +116,15 @@ pub enum Report {
         attempt: AttemptNo,
         /// The name of its own session.
         session: Option<String>,
+    },
+    /// What a live attempt used up to now, all of it.
+    Spent {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// What it used.
+        usage: Usage,
     },
     /// An attempt is over and what it left is captured.
     Ended {
@@ -198,7 +216,7 @@ pub enum HoldReason {
         /// What.
         point: String,
     },
-    /// It cost as much as it may.
+    /// It cost as much as it may. Only more of it answers that.
     Budget,
     /// The target was moved away from work that had landed.
     Rewound,
@@ -309,6 +327,29 @@ pub enum Event {
         attempt: AttemptNo,
         /// The agent's own session.
         session: Option<String>,
+    },
+    /// What it used up to now. Recorded only where a budget depends on it, about 100 times for each.
+    AttemptSpent {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// All of it.
+        usage: Usage,
+    },
+    /// A share of a budget is used: a fact for people, once for each share of each limit.
+    BudgetWarned {
+        /// The share, in percent.
+        percent: u8,
+        /// What is used.
+        spent: Spent,
+    },
+    /// A person set a budget anew.
+    BudgetSet {
+        /// Whose.
+        of: BudgetOf,
+        /// All its limits.
+        budget: Budget,
     },
     /// It is over.
     AttemptEnded {
@@ -449,6 +490,7 @@ impl Event {
         match self {
             Self::AttemptStarted { step, .. }
             | Self::AttemptLive { step, .. }
+            | Self::AttemptSpent { step, .. }
             | Self::AttemptEnded { step, .. }
             | Self::AttemptStopped { step, .. }
             | Self::StepMerged { step, .. }
@@ -457,6 +499,7 @@ impl Event {
             | Self::StepCancelled { step }
             | Self::StepRetried { step, .. } => Some(*step),
             Self::Paused { step } | Self::Resumed { step } => *step,
+            Self::BudgetWarned { spent: Spent { of, .. }, .. } | Self::BudgetSet { of, .. } => of.step(),
             Self::Submitted(_)
             | Self::Opened { .. }
             | Self::NeedChanged { .. }

@@ -1,6 +1,7 @@
 //! What must hold after every input (model section 15). Unit, property and simulation tests call the same function.
 
-use super::{Execution, NeedState, Run, Running, StepRun, StepState};
+use super::{Execution, HoldReason, NeedState, Run, Running, StepRun, StepState};
+use crate::agent::Usage;
 use crate::id::StepIx;
 use crate::limits::Limits;
 use crate::plan::NeedOn;
@@ -50,7 +51,31 @@ pub fn check(execution: &Execution, limits: &Limits) -> Result<(), String> {
     if counts != execution.counts {
         return Err(format!("the counts {:?} should be {counts:?}", execution.counts));
     }
+    budgets(execution)?;
     landing(execution, limits)
+}
+
+/// What is used is the sum over the steps, and nothing waits for an agent that may not be paid.
+fn budgets(execution: &Execution) -> Result<(), String> {
+    let sum = execution.steps.iter().fold(Usage::default(), |sum, step| sum.plus(step.usage));
+    if sum != execution.usage {
+        return Err(format!("the execution used {:?}, its steps {sum:?}", execution.usage));
+    }
+    for (at, step) in execution.steps.iter().enumerate() {
+        let wanted = matches!(step.state, StepState::Running(Running { run: Run::Wanted { .. }, .. }));
+        if let Some(spent) = execution.step_is_over(StepIx::at(at)).filter(|_| wanted) {
+            return Err(format!(
+                "step {} wants another attempt, and {spent}",
+                execution.plan().step(StepIx::at(at)).id
+            ));
+        }
+    }
+    let held = execution.holds.values().any(|reason| *reason == HoldReason::Budget);
+    let open = execution.ended.is_none() && !execution.cancelling;
+    if open && held != (execution.over_budget().is_some() && execution.wants_agents()) {
+        return Err(format!("held for its budget: {held}, used {:?}", execution.usage));
+    }
+    Ok(())
 }
 
 /// A conflict of a landing is resolved by one step, while nothing asks to land, and boundedly often.

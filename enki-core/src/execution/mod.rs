@@ -5,6 +5,7 @@
 //! [`Execution::effect`] of a step, [`Execution::outstanding`] of all.
 
 mod apply;
+mod budget;
 mod chains;
 mod decide;
 mod directives;
@@ -67,7 +68,6 @@ pub struct Execution {
     landing: Landing,
     ended: Option<EndStatus>,
     usage: Usage,
-    budget_asked: bool,
     ready: BTreeSet<StepIx>,
     active: BTreeSet<StepIx>,
     timers: BTreeSet<(Timestamp, StepIx)>,
@@ -159,7 +159,6 @@ impl Execution {
             landing: Landing::default(),
             ended: None,
             usage: Usage::default(),
-            budget_asked: false,
             ready: BTreeSet::new(),
             active: BTreeSet::new(),
             timers: BTreeSet::new(),

@@ -142,6 +142,8 @@ pub enum Outcome {
     Lost,
     /// It was stopped by us, or died with us. Not charged.
     Killed,
+    /// It was stopped, by us or by itself, because a budget is used up. What it left is gone on with.
+    OverBudget,
     /// The service asked to wait. Not charged.
     RateLimited {
         /// Until when.

@@ -38,9 +38,15 @@ impl Execution {
             events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Checkpoint { step: *step } });
             hold += 1;
         }
-        if self.over_budget() && !self.budget_asked {
-            events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Budget });
-            hold += 1;
+        let budget = self.holds.iter().find(|(_, reason)| **reason == HoldReason::Budget).map(|(hold, _)| *hold);
+        match (budget, self.over_budget().is_some() && self.wants_agents()) {
+            (None, true) => {
+                events.push(Event::HoldOpened { hold: HoldNo(hold), reason: HoldReason::Budget });
+                hold += 1;
+            }
+            // There is more of it, or nothing more is needed.
+            (Some(hold), false) => events.push(Event::HoldClosed { hold, answer: None }),
+            (None, false) | (Some(_), true) => {}
         }
         events.extend(self.landing_gave_up(HoldNo(hold)));
         if events.is_empty() {
@@ -67,12 +73,6 @@ impl Execution {
                 record(&event);
             }
         }
-    }
-
-    fn over_budget(&self) -> bool {
-        let tokens = self.usage.input_tokens.saturating_add(self.usage.output_tokens);
-        self.plan.budget.tokens.is_some_and(|limit| tokens >= limit)
-            || self.plan.budget.cost_micro_usd.is_some_and(|limit| self.usage.cost_micro_usd >= limit)
     }
 
     /// Before an agent is paid to resolve a conflict with a head that is not the head any more, the change asks to be
@@ -156,7 +156,10 @@ impl Execution {
         match reason {
             HoldReason::Checkpoint { step } => format!("checkpoint after step {}", self.plan.step(*step).id),
             HoldReason::Approval { point } => format!("approval of the {point}"),
-            HoldReason::Budget => "the budget is used up".to_owned(),
+            HoldReason::Budget => match self.over_budget() {
+                Some(spent) => spent.to_string(),
+                None => "the budget is used up".to_owned(),
+            },
             HoldReason::Rewound => format!("{} was moved away from work that had landed on it", self.target),
             HoldReason::Landing { reason, command } => format!("landing on {}: {reason}; run: {command}", self.target),
             HoldReason::Trouble { reason } => reason.clone(),

@@ -1,6 +1,9 @@
 //! The state of one step.
 
+use super::event::Next;
 use super::outcome::Work;
+use crate::agent::Usage;
+use crate::budget::Spent;
 use crate::chain::{Course, Escalation};
 use crate::id::{AttemptNo, CommitId, RequestId};
 use crate::spec::Condition;
@@ -133,17 +136,35 @@ pub enum FailReason {
     Stuck,
     Lost,
     NoResult,
-    Spawn { reason: String },
-    AgentError { message: String },
-    Refused { message: String },
+    Spawn {
+        reason: String,
+    },
+    AgentError {
+        message: String,
+    },
+    Refused {
+        message: String,
+    },
     OutputLimit,
-    Budget,
-    Workspace { reason: String },
-    Tampered { what: Vec<String> },
+    /// More of it lets the step go on with what it was about to do.
+    Budget {
+        spent: Spent,
+        then: Box<Next>,
+    },
+    Workspace {
+        reason: String,
+    },
+    Tampered {
+        what: Vec<String>,
+    },
     NoArtifact,
     Escalated(Escalation),
-    Conflict { paths: Vec<String> },
-    Check { log: String },
+    Conflict {
+        paths: Vec<String>,
+    },
+    Check {
+        log: String,
+    },
     Rewound,
 }
 
@@ -158,7 +179,7 @@ impl fmt::Display for FailReason {
             Self::AgentError { message } => write!(f, "the agent failed: {message}"),
             Self::Refused { message } => write!(f, "the agent declined: {message}"),
             Self::OutputLimit => f.write_str("the agent put out too much"),
-            Self::Budget => f.write_str("the budget is used up"),
+            Self::Budget { spent, .. } => write!(f, "{spent}"),
             Self::Workspace { reason } => write!(f, "its workspace: {reason}"),
             Self::Tampered { what } => write!(
                 f,
@@ -209,6 +230,10 @@ pub struct StepRun {
     pub landing: Option<Box<LandingMerge>>,
     /// What a person should know of its attempts, the newest last, at most 50.
     pub notices: Vec<Box<str>>,
+    /// What all its attempts used, those of before a retry too.
+    pub usage: Usage,
+    /// What of that its last attempt used, up to now if it lives.
+    pub spent: Usage,
     /// Its place among the merges into the integration branch, from 1.
     pub(super) merge_no: u32,
     /// Edges that are not satisfied.

@@ -2,10 +2,11 @@
 
 use super::problem::{PathPart, PlanProblem};
 use super::{Brief, External, Need, NeedOn, Plan, Step};
+use crate::budget::Budget;
 use crate::id::{StepId, StepIx};
 use crate::review::{COMMAND_TIMEOUT, Chains, Review, Reviewer};
 use crate::role::{Role, RoleOutput, Roles};
-use crate::spec::{Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
+use crate::spec::{BudgetSpec, Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,6 +128,11 @@ impl<'a> Check<'a> {
         self.text(at!["steps", n, "timeout"], timeout.is_none_or(|t| (1..=604_800).contains(&t)), || {
             ("the timeout is out of range".into(), "use 1 to 604800 seconds".into())
         });
+        let budget = spec.budget.unwrap_or_default();
+        let usual = plan.defaults.budget.unwrap_or_default();
+        let (own, of_run) = (budget.of_step().or(usual.of_step()), budget.of_run().or(usual.of_run()));
+        let budget = self.some_budget(at!["steps", n, "budget"], own);
+        let run_budget = self.some_budget(at!["steps", n, "budget", "run"], of_run);
         let output = known.map_or_else(RoleOutput::default, |role| role.output);
         let brief = Brief {
             files: spec.scope.files.clone(),
@@ -149,9 +155,32 @@ impl<'a> Check<'a> {
             checkpoint: spec.checkpoint,
             review: self.review(n, review),
             timeout: timeout.map(Duration::from_secs),
+            budget,
+            run_budget,
             priority: spec.priority.or(plan.priority).unwrap_or_default(),
             brief: (brief != Brief::default()).then(|| Box::new(brief)),
         }
+    }
+
+    /// The limits of an execution, where the least that may be is nothing.
+    pub(super) fn budget(&mut self, mut path: Vec<PathPart>, spec: BudgetSpec) -> Budget {
+        let money = spec.cost_usd.is_none_or(|usd| usd.is_finite() && (0.0..=1e6).contains(&usd));
+        path.push("cost_usd".into());
+        self.text(path, money, || ("not an amount of money".into(), "use a number from 0 to 1000000".into()));
+        Budget { tokens: spec.tokens, cost_micro_usd: spec.cost_usd.filter(|_| money).map(micro_usd) }
+    }
+
+    /// Those of a step or of each of its runs. With nothing it could never start.
+    fn some_budget(&mut self, path: Vec<PathPart>, spec: BudgetSpec) -> Budget {
+        let budget = self.budget(path.clone(), spec);
+        for (field, limit) in [("tokens", budget.tokens), ("cost_usd", budget.cost_micro_usd)] {
+            let mut path = path.clone();
+            path.push(field.into());
+            self.text(path, limit != Some(0), || {
+                ("with nothing the step could never start".into(), "use more than 0, or leave it out".into())
+            });
+        }
+        budget
     }
 
     fn role(&mut self, path: Vec<PathPart>, name: &str) -> Option<&'a Role> {
@@ -276,6 +305,11 @@ impl<'a> Check<'a> {
         };
         Some(Need { on, condition: need.condition })
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=1e6 dollars")]
+fn micro_usd(usd: f64) -> u64 {
+    (usd * 1e6).round() as u64
 }
 
 /// The name that was probably meant.

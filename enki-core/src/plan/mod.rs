@@ -10,6 +10,7 @@ pub use scope::Scope;
 
 use crate::advice::{Class, classify_plan};
 use crate::branch::Branch;
+use crate::budget::{Budget, BudgetOf};
 use crate::id::{ExecutionId, StepId, StepIx};
 use crate::review::{Chains, Does, Review, Reviewer, StateIx};
 use crate::role::{RoleOutput, Roles};
@@ -52,15 +53,6 @@ pub struct Plan {
     externals: Vec<(External, Vec<(StepIx, Condition)>)>,
 }
 
-/// What an execution may cost.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Budget {
-    /// Tokens, read and written together.
-    pub tokens: Option<u64>,
-    /// Money, in millionths of a US dollar.
-    pub cost_micro_usd: Option<u64>,
-}
-
 /// One checked step.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of `StepSpec`, checked and with defaults filled in")]
@@ -78,6 +70,10 @@ pub struct Step {
     pub checkpoint: bool,
     pub review: Option<Arc<Review>>,
     pub timeout: Option<Duration>,
+    /// What all its attempts together may use.
+    pub budget: Budget,
+    /// What each of its attempts may use.
+    pub run_budget: Budget,
     pub priority: Priority,
     pub brief: Option<Box<Brief>>,
 }
@@ -220,9 +216,7 @@ impl Plan {
                 .map_err(|e| check.problem(at!["target"], e.to_string(), "name a local branch, or `<remote>:<branch>`"))
                 .ok()
         });
-        if spec.budget.and_then(|b| b.cost_usd).is_some_and(|usd| !usd.is_finite() || !(0.0..=1e6).contains(&usd)) {
-            check.problem(at!["budget", "cost_usd"], "not an amount of money", "use a number from 0 to 1000000");
-        }
+        let budget = check.budget(at!["budget"], spec.budget.unwrap_or_default());
         let after = spec.after.as_ref().and_then(|a| {
             let found = externals.get(&a.execution).filter(|e| e.step.is_none());
             if found.is_none() {
@@ -244,10 +238,7 @@ impl Plan {
             class: Some(classify_plan(spec).class),
             at: spec.at.clone().filter(|at| at != "now"),
             after,
-            budget: Budget {
-                tokens: spec.budget.and_then(|b| b.tokens),
-                cost_micro_usd: spec.budget.and_then(|b| b.cost_usd).map(micro_usd),
-            },
+            budget,
             ..Self::default()
         };
         if spec.steps.len() > limits.max_steps {
@@ -381,6 +372,17 @@ impl Plan {
         }
     }
 
+    /// Sets a budget anew. One of a step that is not there changes nothing.
+    pub fn set_budget(&mut self, of: BudgetOf, budget: Budget) {
+        match of {
+            BudgetOf::Execution => self.budget = budget,
+            BudgetOf::Step(ix) | BudgetOf::Run(ix) => {
+                let Some(step) = self.steps.get_mut(ix.index()) else { return };
+                *(if matches!(of, BudgetOf::Step(_)) { &mut step.budget } else { &mut step.run_budget }) = budget;
+            }
+        }
+    }
+
     /// The steps, in order.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
@@ -436,11 +438,6 @@ impl Default for StepId {
     fn default() -> Self {
         "step".parse().expect("a valid step id")
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..=1e6 dollars")]
-fn micro_usd(usd: f64) -> u64 {
-    (usd * 1e6).round() as u64
 }
 
 #[cfg(test)]

@@ -139,6 +139,7 @@ fn went_wrong(outcome: &Outcome) -> Option<Wrong> {
         // Nobody's fault, or nobody knows.
         | Outcome::Lost
         | Outcome::Killed
+        | Outcome::OverBudget
         | Outcome::RateLimited { .. }
         | Outcome::DiskLow { .. } => return None,
     })
@@ -196,7 +197,7 @@ fn failed(reason: &FailReason) -> Option<Wrong> {
         ) => Validation,
         FailReason::Rewound => External,
         // Nobody knows what was wrong, or nothing was.
-        FailReason::Lost | FailReason::Budget | FailReason::Escalated(Escalation::ByAgent) => return None,
+        FailReason::Lost | FailReason::Budget { .. } | FailReason::Escalated(Escalation::ByAgent) => return None,
     };
     Some(Wrong::new(category, reason.to_string()))
 }

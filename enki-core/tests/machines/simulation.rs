@@ -1,9 +1,10 @@
 //! Random plans, random inputs, random answers and crashes: the invariants hold after every input, and once the faults
 //! end, everything comes to an end.
 
-use crate::world::{World, report, step};
+use crate::world::{World, report, step, tokens_of};
+use enki_core::budget::{Budget, BudgetOf, Unit};
 use enki_core::engine::{Effect, Input, QueueJob};
-use enki_core::execution::{Answer, Command, EndStatus, NeedState, Outcome, Report, RetryMode};
+use enki_core::execution::{Answer, Command, EndStatus, HoldReason, NeedState, Outcome, Report, RetryMode};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::merge_queue::{self, QueuePause};
@@ -22,6 +23,10 @@ enum Op {
     /// What is in flight is answered in some other way.
     Fault(u8, u8),
     Live(u8),
+    /// A live attempt used so many tokens more.
+    Spend(u8, u8),
+    /// Somebody gives more, to an execution, a step or its runs.
+    Raise(u8, u8, u8),
     /// A report that nobody waits for.
     Late(u8, u8),
     Wait(u16),
@@ -45,6 +50,8 @@ fn op() -> impl Strategy<Value = Op> {
         30 => byte().prop_map(Op::Succeed),
         12 => (byte(), byte()).prop_map(|(a, b)| Op::Fault(a, b)),
         4 => byte().prop_map(Op::Live),
+        6 => (byte(), byte()).prop_map(|(a, b)| Op::Spend(a, b)),
+        2 => (byte(), byte(), byte()).prop_map(|(a, b, c)| Op::Raise(a, b, c)),
         2 => (byte(), byte()).prop_map(|(a, b)| Op::Late(a, b)),
         5 => any::<u16>().prop_map(Op::Wait),
         2 => (byte(), step()).prop_map(|(a, b)| Op::Pause(a, b)),
@@ -103,11 +110,15 @@ fn plan(shapes: &[Shape], end: bool, outside: Option<&str>) -> serde_json::Value
             if kind % 4 == 0 {
                 more["done_when"] = json!("it works");
             }
+            if kind % 6 == 5 {
+                more["budget"] = json!({"tokens": 60 + u64::from(*kind), "run": {"tokens": 40 + u64::from(*kind)}});
+            }
             more["tier"] = json!(["light", "standard", "heavy"][usize::from(*kind) % 3]);
             step(&format!("s{n}"), more)
         })
         .collect();
-    json!({"title": "a plan", "land": if end { "end" } else { "each" }, "steps": steps})
+    let budget = shapes.len().is_multiple_of(2).then(|| json!({"tokens": 100 * shapes.len()}));
+    json!({"title": "a plan", "budget": budget, "land": if end { "end" } else { "each" }, "steps": steps})
 }
 
 fn pick<T: Copy>(all: &[T], n: u8) -> Option<T> {
@@ -133,6 +144,19 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
                 let session = (n % 2 == 0).then(|| format!("session {n}"));
                 world.report(place.execution, Report::Live { step: place.step, attempt, session }).unwrap();
             }
+        }
+        Op::Spend(n, tokens) => {
+            if let Some(Effect::Attempt(place, attempt)) = pick(&world.flying, n) {
+                let used = world.of(place.execution).step(place.step).spent;
+                let usage = used.plus(tokens_of(u64::from(tokens)));
+                world.report(place.execution, Report::Spent { step: place.step, attempt, usage }).unwrap();
+            }
+        }
+        Op::Raise(n, step, by) => {
+            let id = execution(n);
+            let step = at(world, id, step);
+            let of = [BudgetOf::Execution, BudgetOf::Step(step), BudgetOf::Run(step)][usize::from(by) % 3];
+            raise(world, id, of, u64::from(by));
         }
         Op::Late(n, how) => {
             let id = execution(n);
@@ -174,7 +198,9 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
                     1 => Answer::Text("go on".to_owned()),
                     _ => Answer::Approve,
                 };
-                world.command(id, Command::Decide { hold, answer, committing: vec![] }).unwrap();
+                let money = world.of(id).holds()[&hold] == HoldReason::Budget && answer != Answer::Reject;
+                let answered = world.command(id, Command::Decide { hold, answer, committing: vec![] });
+                assert_eq!(answered.is_err(), money, "only more of a budget answers its hold: {answered:?}");
             }
         }
         Op::Stop(n) => {
@@ -204,6 +230,16 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
         }
         Op::Crash => world.crash(),
     }
+}
+
+/// Gives so much more than is used now.
+fn raise(world: &mut World, id: ExecutionId, of: BudgetOf, more: u64) {
+    let used = match of {
+        BudgetOf::Execution => world.of(id).usage(),
+        BudgetOf::Step(step) | BudgetOf::Run(step) => world.of(id).step(step).usage,
+    };
+    let tokens = Some(used.of(Unit::Tokens) + 1 + more);
+    let _ = world.command(id, Command::Budget { of, budget: Budget { tokens, cost_micro_usd: None } });
 }
 
 /// A little chain of new steps below an old one, the last of them given first.
@@ -360,6 +396,7 @@ fn heal(world: &mut World) {
             for n in 0..world.of(*id).steps().len() {
                 let _ = world.command(*id, Command::Resume(Some(StepIx::at(n))));
             }
+            raise(world, *id, BudgetOf::Execution, 1_000);
             let _ = world.command(*id, Command::Resume(None));
         }
         world.drain();

@@ -1,7 +1,9 @@
 //! A world around the engine: branches that are a list of commits, agents and checks that answer what a test says, and
 //! a second copy of every machine that is folded from the stored events alone. Time is virtual.
 
+use enki_core::agent::Usage;
 use enki_core::branch::Branch;
+use enki_core::budget::BudgetOf;
 use enki_core::engine::{Effect, Engine, Event, Input, QueueId, QueueJob, Rejected, Turn};
 use enki_core::execution::{self, AttemptEnd, Command, Execution, Outcome, Report, StepState, Submitted, Work};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, StepIx, TreeId};
@@ -16,7 +18,7 @@ use enki_core::store::{LogId, LogKind};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_core::verdict::{self, Verdict};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 /// See the module.
@@ -26,6 +28,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     /// What is in flight, in the order in which it was started.
     pub(crate) flying: Vec<Effect>,
+    /// What was asked to end because of a budget, in order.
+    pub(crate) halted: Vec<Effect>,
     /// All bodies that were appended.
     pub(crate) logs: BTreeMap<LogId, Vec<String>>,
     /// Each branch with all commits it was ever at; the last is its head.
@@ -37,6 +41,8 @@ pub(crate) struct World {
     /// The start of the machine that the next engine runs on.
     pub(crate) boot: Option<String>,
     shadows: BTreeMap<ExecutionId, Execution>,
+    /// What was warned of: whose budget, which attempt if it is that of a run, and the share of which limit.
+    warned: HashSet<(ExecutionId, String, u64, u8)>,
     shadow_queues: BTreeMap<LogId, MergeQueue>,
     ids: u64,
     executions: u128,
@@ -49,12 +55,14 @@ impl World {
             engine: Engine::new(limits),
             now: Timestamp(1_000_000),
             flying: Vec::new(),
+            halted: Vec::new(),
             logs: BTreeMap::new(),
             branches: HashMap::new(),
             checks: Vec::new(),
             builds: Vec::new(),
             boot: None,
             shadows: BTreeMap::new(),
+            warned: HashSet::new(),
             shadow_queues: BTreeMap::new(),
             ids: 0,
             executions: 0,
@@ -175,6 +183,10 @@ impl World {
             assert!(!self.flying.contains(&effect), "{effect:?} was started twice");
             self.flying.push(effect);
         }
+        for effect in turn.halt {
+            assert!(self.flying.contains(&effect), "{effect:?} is halted and does not run");
+            self.halted.push(effect);
+        }
         self.check();
     }
 
@@ -193,11 +205,24 @@ impl World {
                     assert!(shadow.may_start(), "I9: attempt of step {step:?} although {}", shadow.status());
                     assert!(!shadow.step(*step).paused, "I9: attempt of a paused step {step:?}");
                     assert!(shadow.step(*step).live().is_none(), "I4: a second attempt of step {step:?}");
+                    for of in [BudgetOf::Execution, BudgetOf::Step(*step)] {
+                        let over = shadow.spent(of).find(enki_core::budget::Spent::is_over);
+                        assert!(over.is_none(), "an attempt of step {step:?} starts although {over:?}");
+                    }
                     if shadow.step(*step).state == StepState::Pending {
                         for need in &shadow.plan().step(*step).needs {
                             assert!(satisfied(shadow, need.on, need.condition), "I3: step {step:?}, {need:?}");
                         }
                     }
+                }
+                if let execution::Event::BudgetWarned { percent, spent } = &event {
+                    let attempt = match spent.of {
+                        BudgetOf::Run(step) => shadow.step(step).attempts,
+                        _ => 0,
+                    };
+                    let of = format!("{:?} {:?} {attempt}", spent.of, spent.unit);
+                    let fresh = self.warned.insert((shadow.id(), of, spent.limit, *percent));
+                    assert!(fresh, "it was warned of twice: {event:?}");
                 }
                 shadow.apply(&event);
             }
@@ -289,6 +314,30 @@ impl World {
         let attempt = self.attempt(id, step).unwrap_or_else(|| panic!("step {step} is {}", self.word(id, step)));
         let step = self.ix(id, step);
         self.report(id, Report::Live { step, attempt, session: None }).unwrap();
+    }
+
+    /// The live attempt of a step says what it used up to now.
+    pub(crate) fn uses(&mut self, id: ExecutionId, step: &str, tokens: u64) {
+        let attempt = self.attempt(id, step).unwrap_or_else(|| panic!("step {step} is {}", self.word(id, step)));
+        let (step, usage) = (self.ix(id, step), tokens_of(tokens));
+        self.report(id, Report::Spent { step, attempt, usage }).unwrap();
+    }
+
+    /// Lets time pass until a step has a live attempt again.
+    pub(crate) fn drain_to_attempt(&mut self, id: ExecutionId, step: &str) {
+        while self.attempt(id, step).is_none() {
+            self.now = self.engine.next_deadline(self.now).expect("another attempt is due");
+            self.turn();
+        }
+    }
+
+    /// The live attempt of a step ends so, having used that.
+    pub(crate) fn end_using(&mut self, id: ExecutionId, step: &str, outcome: Outcome, tokens: u64) {
+        let attempt = self.attempt(id, step).unwrap_or_else(|| panic!("step {step} is {}", self.word(id, step)));
+        let mut end = self.ending(outcome, attempt);
+        end.usage = tokens_of(tokens);
+        let step = self.ix(id, step);
+        self.ended(id, step, attempt, end).unwrap();
     }
 
     /// The live attempt of a step ends so.
@@ -468,6 +517,13 @@ impl World {
         self.branches.get_mut(branch).unwrap().push(commit);
         commit
     }
+}
+
+/// So many tokens, a hundredth of a cent each.
+pub(crate) fn tokens_of(tokens: u64) -> Usage {
+    let (read, written) = (tokens / 2, tokens - tokens / 2);
+    let usage = serde_json::json!({"input_tokens": read, "output_tokens": written, "cost_micro_usd": tokens * 100});
+    serde_json::from_value(usage).unwrap()
 }
 
 pub(crate) fn report(id: QueueId, effect: merge_queue::Effect, report: merge_queue::Report) -> Input {

@@ -1,6 +1,6 @@
 //! `FakeAgents`: agents that follow a script.
 
-use enki_core::agent::{AgentEnd, AgentError, AgentEvent, AgentExit, AgentRunner, AgentSession, AgentSpec};
+use enki_core::agent::{AgentEnd, AgentError, AgentEvent, AgentExit, AgentRunner, AgentSession, AgentSpec, Usage};
 use enki_core::async_trait;
 use enki_core::id::EffectId;
 use enki_core::tier::Purpose;
@@ -90,6 +90,12 @@ impl Script {
     /// Tells what it is doing.
     pub fn activity(mut self, text: impl Into<String>) -> Self {
         self.acts.push_back(Act::Emit(AgentEvent::Activity(text.into())));
+        self
+    }
+
+    /// Tells what it used up to now.
+    pub fn uses(mut self, usage: Usage) -> Self {
+        self.acts.push_back(Act::Emit(AgentEvent::Used(usage)));
         self
     }
 

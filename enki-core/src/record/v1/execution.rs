@@ -1,7 +1,9 @@
 //! Events of an execution, as they are stored.
 
 use super::plan::{After, Plan, Start, Step, is_default};
+use crate::agent::Usage;
 use crate::branch::Branch;
+use crate::budget::{Budget, BudgetOf, Spent};
 use crate::execution::{
     Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, ProjectKind, Refusal, RetryMode,
     Submitted,
@@ -87,6 +89,29 @@ pub enum ExecutionEvent<'a> {
         /// The agent's own session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<Cow<'a, str>>,
+    },
+    /// What it used up to now.
+    AttemptSpent {
+        /// Which step.
+        step: StepIx,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// All of it.
+        usage: Usage,
+    },
+    /// A share of a budget is used.
+    BudgetWarned {
+        /// The share, in percent.
+        percent: u8,
+        /// What is used.
+        spent: Spent,
+    },
+    /// A person set a budget anew.
+    BudgetSet {
+        /// Whose.
+        of: BudgetOf,
+        /// All its limits.
+        budget: Budget,
     },
     /// It is over.
     AttemptEnded {
@@ -239,6 +264,11 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::AttemptLive { step, attempt, session } => {
                 Self::AttemptLive { step: *step, attempt: *attempt, session: session.as_deref().map(Cow::Borrowed) }
             }
+            Event::AttemptSpent { step, attempt, usage } => {
+                Self::AttemptSpent { step: *step, attempt: *attempt, usage: *usage }
+            }
+            Event::BudgetWarned { percent, spent } => Self::BudgetWarned { percent: *percent, spent: *spent },
+            Event::BudgetSet { of, budget } => Self::BudgetSet { of: *of, budget: *budget },
             Event::AttemptEnded { step, attempt, end, next } => Self::AttemptEnded {
                 step: *step,
                 attempt: *attempt,
@@ -326,6 +356,9 @@ impl<'a> ExecutionEvent<'a> {
             Self::AttemptLive { step, attempt, session } => {
                 Event::AttemptLive { step, attempt, session: session.map(Cow::into_owned) }
             }
+            Self::AttemptSpent { step, attempt, usage } => Event::AttemptSpent { step, attempt, usage },
+            Self::BudgetWarned { percent, spent } => Event::BudgetWarned { percent, spent },
+            Self::BudgetSet { of, budget } => Event::BudgetSet { of, budget },
             Self::AttemptEnded { step, attempt, end, next } => {
                 Event::AttemptEnded { step, attempt, end: Box::new(end.into_owned()), next: next.into_owned() }
             }

@@ -3,6 +3,7 @@
 
 use crate::agent::Usage;
 use crate::branch::Branch;
+use crate::budget::{Budget, BudgetOf, Spent, Unit};
 use crate::engine::Event;
 use crate::execution::{
     Answer, AttemptEnd, Charge, DoneKind, EndStatus, Escalation, Event as E, Execution, FailReason, HoldNo, HoldReason,
@@ -11,7 +12,7 @@ use crate::execution::{
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
 use crate::limits::Limits;
 use crate::merge_queue::{Eject, Entry, Event as Q, LineNo, MergeQueue, Partner, QueuePause};
-use crate::plan::{Brief, Budget, External, Need, NeedOn, Plan, Step};
+use crate::plan::{Brief, External, Need, NeedOn, Plan, Step};
 use crate::record::{FORMAT, decode, encode};
 use crate::refinery::{Candidate, Change, ChangeKind, Check, Gate};
 use crate::review::{Review, Reviewer};
@@ -92,6 +93,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Stuck,
         Outcome::Lost,
         Outcome::Killed,
+        Outcome::OverBudget,
         Outcome::RateLimited { until: Timestamp(1_790_000_000_000) },
         Outcome::DiskLow { until: Timestamp(1_790_000_000_000), reason: text() },
         Outcome::OutputLimit,
@@ -115,7 +117,7 @@ fn failures() -> Vec<FailReason> {
         FailReason::AgentError { message: text() },
         FailReason::Refused { message: text() },
         FailReason::OutputLimit,
-        FailReason::Budget,
+        FailReason::Budget { spent: spents()[0], then: Box::new(Next::Merge { request: request(7) }) },
         FailReason::Workspace { reason: text() },
         FailReason::Tampered { what: paths() },
         FailReason::NoArtifact,
@@ -130,6 +132,16 @@ fn failures() -> Vec<FailReason> {
         FailReason::Conflict { paths: paths() },
         FailReason::Check { log: text() },
         FailReason::Rewound,
+    ]
+}
+
+fn spents() -> Vec<Spent> {
+    let step = StepIx(0);
+    let spent = |of, unit, used| Spent { of, unit, used, limit: 1_000 };
+    vec![
+        spent(BudgetOf::Execution, Unit::MicroUsd, 500),
+        spent(BudgetOf::Step(step), Unit::Tokens, 950),
+        spent(BudgetOf::Run(step), Unit::Tokens, 1_200),
     ]
 }
 
@@ -201,6 +213,8 @@ fn submitted() -> Submitted {
             checkpoint: true,
             review: Some(Review::test_then_fix(Reviewer::command("cargo test"), 8.5, 2).into()),
             timeout: Some(Duration::from_millis(90_500)),
+            budget: Budget { tokens: Some(500_000), cost_micro_usd: None },
+            run_budget: Budget { tokens: None, cost_micro_usd: Some(750_000) },
             priority: Priority::Low,
             brief: Some(Box::new(brief)),
         },
@@ -266,9 +280,16 @@ fn execution_log() -> Vec<E> {
         events.extend([
             E::AttemptStarted { step: full, attempt, purpose, start },
             E::AttemptLive { step: full, attempt, session },
-            E::AttemptEnded { step: full, attempt, end: Box::new(end), next },
         ]);
+        let usage = Usage { input_tokens: 4, output_tokens: 2, cost_micro_usd: 1 };
+        if !events.iter().any(|event| matches!(event, E::AttemptSpent { .. })) {
+            events.push(E::AttemptSpent { step: full, attempt, usage });
+        }
+        events.push(E::AttemptEnded { step: full, attempt, end: Box::new(end), next });
     };
+    events.extend(spents().into_iter().map(|spent| E::BudgetWarned { percent: 50, spent }));
+    let limits = Budget { tokens: Some(2_000_000), cost_micro_usd: Some(5_000_000) };
+    events.extend(spents().iter().map(|spent| E::BudgetSet { of: spent.of, budget: limits }));
     let again = |n: usize| Next::Run {
         purpose: Purpose::Work,
         not_before: Timestamp(1_780_000_100_000),
@@ -596,6 +617,9 @@ fn golden_logs_hold_every_variant() {
             Triggered,
             AttemptStarted,
             AttemptLive,
+            AttemptSpent,
+            BudgetWarned,
+            BudgetSet,
             AttemptEnded,
             StepMerged,
             MergeRefused,
@@ -665,6 +689,7 @@ fn golden_logs_hold_every_variant() {
             Stuck,
             Lost,
             Killed,
+            OverBudget,
             RateLimited,
             DiskLow,
             OutputLimit,

@@ -2,8 +2,9 @@
 
 use crate::advice::Class;
 use crate::branch::Branch;
+use crate::budget::Budget;
 use crate::id::{CommitId, ExecutionId, StepId, StepIx};
-use crate::plan::{self, Budget, External, NeedOn};
+use crate::plan::{self, External, NeedOn};
 use crate::review::Review;
 use crate::role::RoleOutput;
 use crate::spec::{AfterWhen, Condition, Land};
@@ -99,6 +100,12 @@ pub struct Step<'a> {
     /// Limit on one attempt, in milliseconds; the default limit if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<u64>,
+    /// What all its attempts together may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    budget: Budget,
+    /// What each of them may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    run_budget: Budget,
     /// Which ready step starts first.
     #[serde(default, skip_serializing_if = "is_default")]
     priority: Priority,
@@ -243,6 +250,8 @@ impl<'a> From<&'a plan::Step> for Step<'a> {
             checkpoint: step.checkpoint,
             review: step.review.as_deref().map(Cow::Borrowed),
             timeout: step.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+            budget: step.budget,
+            run_budget: step.run_budget,
             priority: step.priority,
             brief: step.brief.as_deref().map(Brief::from),
         }
@@ -267,6 +276,8 @@ impl Step<'_> {
             checkpoint: self.checkpoint,
             review: self.review.map(|review| review.into_owned().into()),
             timeout: self.timeout.map(Duration::from_millis),
+            budget: self.budget,
+            run_budget: self.run_budget,
             priority: self.priority,
             brief: self.brief.map(|brief| Box::new(brief.into_brief())),
         })

@@ -1,9 +1,8 @@
 //! Model section 3.3: ends of attempts and what they are charged to.
 
-use super::{after, plain, reviewed, running, running_plan};
-use crate::world::{World, step};
-use enki_core::agent::Usage;
-use enki_core::execution::{Command, EndStatus, FailReason, HoldReason, Outcome, Report, RetryMode, Work};
+use super::{after, plain, reviewed, running};
+use crate::world::World;
+use enki_core::execution::{Command, EndStatus, FailReason, Outcome, Report, RetryMode, Work};
 use enki_core::id::ExecutionId;
 use enki_core::limits::Limits;
 use enki_core::time::Timestamp;
@@ -157,23 +156,6 @@ fn a_repeat_that_finds_its_work_captured_goes_on_with_it() {
         "what the first attempt left is reviewed"
     );
     world.done(id, "a");
-}
-
-#[test]
-fn a_budget_that_is_used_up_holds_and_is_asked_about_once() {
-    let (mut world, id) =
-        running_plan(json!({"budget": {"tokens": 100}, "steps": [plain("a"), step("b", json!({"needs": ["a"]}))]}));
-    let attempt = world.attempt(id, "a").unwrap();
-    let mut end = world.ending(Outcome::Changed, attempt);
-    end.usage = serde_json::from_value::<Usage>(json!({"output_tokens": 100})).unwrap();
-    let step = world.ix(id, "a");
-    world.ended(id, step, attempt, end).unwrap();
-    world.queues();
-    assert_eq!((world.of(id).status(), world.words(id)), ("held", vec!["done", "ready"]));
-    assert_eq!(world.of(id).holds().values().collect::<Vec<_>>(), [&HoldReason::Budget]);
-    world.command(id, Command::Resume(None)).unwrap();
-    world.drain();
-    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
 }
 
 #[test]

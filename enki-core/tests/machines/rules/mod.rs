@@ -2,6 +2,7 @@
 
 mod attempts;
 mod audit;
+mod budgets;
 mod commands;
 mod conflicts;
 mod landings;
