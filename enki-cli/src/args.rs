@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::budget::More;
 use crate::commands::keep::GcArgs;
 use crate::commands::memory::MemoryCommand;
 use crate::output::Color;
@@ -131,6 +132,20 @@ pub(crate) enum Command {
         /// Start from the beginning instead of from what it had
         #[arg(long)]
         fresh: bool,
+        /// What it may cost from now on.
+        #[command(flatten)]
+        more: More,
+    },
+    /// Take the work of a task as it is whose review escalated: a pass of yours, recorded. Its check still counts
+    Accept {
+        /// The task
+        id: String,
+        /// Why it is good enough
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+        /// Who says so; your user name if left out
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
     },
     /// Add the steps of a plan file to an execution
     Add {
@@ -264,6 +279,9 @@ pub(crate) struct Overrides {
     /// Hold when it has cost that much
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(crate) budget_usd: Option<String>,
+    /// Hold when it has used so many tokens
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) budget_tokens: Option<String>,
 }
 
 /// When merged work lands on the target.

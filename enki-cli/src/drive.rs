@@ -227,7 +227,11 @@ pub(crate) async fn summary(cx: &mut Context, state: &Execution, exit: Exit, git
         lines.push(format!("  {:width$}  {}: {reason}", step.id, paint.bad("failed")));
         // One of Enki's own has a hold, which says what to do.
         if !step.resolves_landing {
-            lines.push(format!("  {:width$}  try again with: enki retry {} && enki resume {}", "", step.task, view.id));
+            let retry = step.retry.as_deref().unwrap_or_default();
+            lines.push(format!("  {:width$}  try again with: {retry} && enki resume {}", "", view.id));
+            if let Some(accept) = &step.accept {
+                lines.push(format!("  {:width$}  or take it as it is: {accept} && enki resume {}", "", view.id));
+            }
         }
     }
     lines.extend(joined.as_ref().map(|joined| render::joined(joined, paint)).unwrap_or_default());

@@ -5,6 +5,7 @@
 //! your own can call it with agents of your own.
 
 mod args;
+mod budget;
 mod chains;
 mod commands;
 pub mod config;

@@ -82,6 +82,7 @@ impl Session {
         settings.timeout = Duration::from_secs(config.int("workers.timeout"));
         (settings.roles, settings.prompts) = (agents.words.roles.clone(), agents.words.prompts.clone());
         settings.chains = agents.words.chains.clone();
+        settings.reviews = agents.words.reviews.clone();
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let (orchestrator, driver) = driver::start(driven, settings).await?;
         let server = rpc::Server::start(&enki_dir, orchestrator.clone(), Arc::clone(&store))?;

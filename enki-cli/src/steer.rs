@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use crate::look;
 use crate::plan_file::Fault;
+use enki_core::budget::{Budget, BudgetOf};
 use enki_core::driver::Orchestrator;
 use enki_core::engine::Engine;
 use enki_core::execution::{Answer, Command, HoldNo, RetryMode, StepState};
@@ -20,11 +21,27 @@ pub(crate) enum Action {
     /// Start nothing new.
     Pause { id: Option<String> },
     /// Go on: clear the pause, answer the holds.
-    Resume { id: Option<String> },
+    Resume {
+        id: Option<String>,
+        /// What it may cost from now on.
+        #[serde(default)]
+        budget: Budget,
+    },
     /// Give up.
     Cancel { id: String },
     /// Try a failed step again; of an execution, all that failed.
-    Retry { id: String, mode: Option<RetryMode> },
+    Retry {
+        id: String,
+        mode: Option<RetryMode>,
+        /// What each may cost from now on, over all its attempts.
+        #[serde(default)]
+        budget: Budget,
+        /// And each of its attempts.
+        #[serde(default)]
+        run_budget: Budget,
+    },
+    /// Take the work of an escalated step as it is.
+    Accept { id: String, by: String, why: String },
     /// Add steps.
     Add { id: String, steps: Vec<StepSpec> },
     /// Answer one hold.
@@ -94,19 +111,33 @@ pub(crate) async fn perform(
             let named = look::find(store, id.as_deref()).await?;
             (named.execution, simple(Command::Pause(named.step)), "paused".into())
         }
-        Action::Resume { id } => {
+        Action::Resume { id, budget } => {
             let named = look::find(store, id.as_deref()).await?;
-            (named.execution, simple(Command::Resume(named.step)), "resumed".into())
+            let of = named.step.map_or(BudgetOf::Execution, BudgetOf::Step);
+            let more = (budget != Budget::default()).then_some(Command::Budget { of, budget });
+            let commands: Vec<Command> = more.into_iter().chain([Command::Resume(named.step)]).collect();
+            (named.execution, Box::new(move |_: &Engine| Ok(commands)), "resumed".into())
         }
         Action::Cancel { id } => {
             let named = look::find(store, Some(&id)).await?;
             let command = Command::Cancel { step: named.step, committing: Vec::new() };
             (named.execution, simple(command), "cancelled".into())
         }
-        Action::Retry { id, mode } => {
+        Action::Retry { id, mode, budget, run_budget } => {
             let named = look::find(store, Some(&id)).await?;
-            let make = move |engine: &Engine| retries(engine, named.execution, named.step, mode);
+            let make = move |engine: &Engine| {
+                let retries = retries(engine, named.execution, named.step, mode)?;
+                Ok(retries.into_iter().flat_map(|retry| with_more(retry, budget, run_budget)).collect())
+            };
             (named.execution, Box::new(make), "to be tried again".into())
+        }
+        Action::Accept { id, by, why } => {
+            let named = look::find(store, Some(&id)).await?;
+            let step = named.step.ok_or_else(|| {
+                CliError::usage(format!("{id:?} is an execution, and only a task is taken as it is"))
+                    .hint("`enki status ID` shows its tasks")
+            })?;
+            (named.execution, simple(Command::Accept { step, by, why }), "takes the step as it is".into())
         }
         Action::Add { id, steps } => {
             let named = look::find(store, Some(&id)).await?;
@@ -163,6 +194,14 @@ fn retries(
         return Err(CliError::usage(format!("no step of {id} has failed")).hint("`enki status ID` shows the steps"));
     }
     Ok(all)
+}
+
+/// A retry, after what its step may cost from now on.
+fn with_more(retry: Command, budget: Budget, run_budget: Budget) -> Vec<Command> {
+    let Command::Retry { step, .. } = retry else { return vec![retry] };
+    let given = [(BudgetOf::Step(step), budget), (BudgetOf::Run(step), run_budget)];
+    let given = given.into_iter().filter(|(_, budget)| *budget != Budget::default());
+    given.map(|(of, budget)| Command::Budget { of, budget }).chain([retry]).collect()
 }
 
 fn decided(engine: &Engine, id: ExecutionId, hold: Option<u32>, answer: Answer) -> Result<Vec<Command>, CliError> {

@@ -1,9 +1,10 @@
 //! What people and programs see of an execution: `enki.execution.v1`.
 
+use crate::budget::{self, BudgetView};
 use crate::graph::{Graph, GraphNode, NodeState};
 use crate::render::{money, time};
 use enki_core::branch::Branch;
-use enki_core::execution::{DoneKind, EndStatus, Execution, HoldReason, StepState};
+use enki_core::execution::{DoneKind, EndStatus, Execution, FailReason, HoldReason, StepState};
 use enki_core::id::StepIx;
 use enki_core::plan::NeedOn;
 use enki_core::role::RoleOutput;
@@ -33,6 +34,9 @@ pub(crate) struct ExecutionView {
     pub(crate) created: String,
     pub(crate) counts: Counts,
     pub(crate) cost: Cost,
+    /// How much of its budget is used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) budgets: Vec<BudgetView>,
     pub(crate) holds: Vec<HoldView>,
     pub(crate) waiting_for: Vec<String>,
     pub(crate) steps: Vec<StepView>,
@@ -68,6 +72,15 @@ pub(crate) struct StepView {
     pub(crate) status: &'static str,
     pub(crate) sub: Option<&'static str>,
     pub(crate) reason: Option<String>,
+    /// The command that tries it again, if it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<String>,
+    /// The command that takes it as it is, if a review escalated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accept: Option<String>,
+    /// How much of its budgets is used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) budgets: Vec<BudgetView>,
     /// Whether it is one of Enki's own, that solves the conflict of a landing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) resolves_landing: bool,
@@ -107,10 +120,7 @@ impl ExecutionView {
                 HoldReason::Checkpoint { step } => Some(execution.plan().step(*step).id.to_string()),
                 _ => None,
             },
-            answer: match reason {
-                HoldReason::Landing { command, .. } => command.clone(),
-                _ => format!("enki resume {id}"),
-            },
+            answer: budget::answer_to(execution, reason),
         };
         Self {
             id: id.to_string(),
@@ -135,6 +145,7 @@ impl ExecutionView {
                 usd: money(usage.cost_micro_usd),
                 tokens: usage.input_tokens.saturating_add(usage.output_tokens),
             },
+            budgets: budget::of_execution(execution),
             holds: execution.holds().iter().map(hold).collect(),
             waiting_for: execution.waiting_for(),
             steps: (0..execution.steps().len()).map(|n| step(execution, StepIx::at(n))).collect(),
@@ -220,6 +231,10 @@ fn step(execution: &Execution, ix: StepIx) -> StepView {
             StepState::Failed(reason) => Some(reason.to_string()),
             _ => None,
         },
+        retry: matches!(run.state, StepState::Failed(_)).then(|| budget::retry(execution, ix)),
+        accept: matches!(run.state, StepState::Failed(FailReason::Escalated(_)))
+            .then(|| format!("enki accept {} --why TEXT", execution.task(ix))),
+        budgets: budget::of_step(execution, ix),
         resolves_landing: run.landing.is_some(),
         attempts: run.attempts,
         commit: match &run.state {

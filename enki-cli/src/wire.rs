@@ -17,6 +17,7 @@ use enki_core::limits::Limits;
 use enki_core::recall::Recall;
 use enki_core::redact::{Redactor, looks_secret};
 use enki_core::refinery::Gate;
+use enki_core::review::{Review, ReviewDefaults};
 use enki_core::role::Role;
 use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
 use enki_core::tier::Tier;
@@ -107,7 +108,7 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 /// Makes the agents and sees that their programs are there, before anything is spent (bad input 76).
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
     let workspaces = workspaces(config, host, git)?;
-    let words = Words::load(host, Some(git.root()))?;
+    let words = Words::load(host, Some(git.root()))?.configured(config)?;
     let at = (git.root(), workspaces.root());
     let (worker, reviews_itself, name) = agent(backends, config, host, at, "agent")?;
     let command = config.text("agent.reviewer.command");
@@ -229,6 +230,30 @@ pub(crate) fn limits(config: &Config) -> Limits {
     limits
 }
 
+/// What reviews are like that a plan asks for without saying more.
+pub(crate) fn reviews(config: &Config) -> Result<ReviewDefaults, CliError> {
+    let int = |key: &str| u32::try_from(config.int(key)).unwrap_or(u32::MAX);
+    let mut reviews = ReviewDefaults::default();
+    #[expect(clippy::cast_possible_truncation, reason = "from 0 to 10")]
+    let min_score = config.number("review.min_score").map_or(reviews.min_score, |score| score as f32);
+    (reviews.min_score, reviews.reask) = (min_score, int("review.reask"));
+    reviews.max_fixes = config.get("review.max_fixes").map_or(reviews.max_fixes, |_| int("review.max_fixes"));
+    for kind in Review::KINDS {
+        let key = format!("review.max_transitions.{kind}");
+        if config.get(&key).is_some() {
+            reviews.max_moves.insert(kind.to_owned(), int(&key));
+        }
+        let fixes = if kind == "review_only" { 0 } else { reviews.max_fixes };
+        if let Err(set) = reviews.moves(kind, fixes) {
+            let from = config.origin(&key).map_or_else(String::new, |origin| format!(" ({origin})"));
+            let bound = Review::bound(fixes);
+            return Err(CliError::usage(format!("{key} = {set}{from} is too few: {fixes} fixes take up to {bound}"))
+                .hint(format!("set it to {bound} or more, or review.max_fixes to less")));
+        }
+    }
+    Ok(reviews)
+}
+
 /// What a merged tree must pass; seen to be startable now (bad input 33).
 pub(crate) fn gate(config: &Config, host: &Host, root: &Path) -> Result<Option<Gate>, CliError> {
     if config.get("refinery.check").is_none() {
@@ -313,11 +338,33 @@ pub(crate) fn record_folder(git: &GitProject, out: &mut Out) -> Result<(), CliEr
 
 /// Fills in the review of steps that do not say: by tier, and none where nothing can review. Tells whether that was
 /// the reason.
-pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, agents: &Agents) -> bool {
+///
+/// # Errors
+///
+/// A step has a role that must be reviewed, and nothing can.
+pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, agents: &Agents) -> Result<bool, CliError> {
     let mut left_out = false;
+    let named = |key: &str, role: Option<&str>| {
+        let list = config.list(key);
+        role.is_some_and(|role| list.iter().any(|name| name.eq_ignore_ascii_case(role)))
+    };
     let (tier, role, review) = (spec.defaults.tier, spec.defaults.role.clone(), spec.defaults.review.clone());
-    for step in spec.steps.iter_mut().filter(|step| step.review.is_none() && review.is_none()) {
-        let role = step.role.as_deref().or(role.as_deref()).and_then(|name| agents.words.roles.get(name));
+    let none = ReviewSpec::Word(ReviewWord::None);
+    for step in &mut spec.steps {
+        let name = step.role.as_deref().or(role.as_deref());
+        let role = name.and_then(|name| agents.words.roles.get(name));
+        let said = step.review.as_ref().or(review.as_ref());
+        if named("review.require_review", name) && said.is_none_or(|said| *said == none) {
+            if !agents.reviews {
+                let message = format!("step {:?} has to be reviewed (review.require_review), and nothing can", step.id);
+                return Err(CliError::usage(message).hint("configure agent.reviewer"));
+            }
+            step.review = Some(ReviewSpec::Word(ReviewWord::Code));
+            continue;
+        }
+        if said.is_some() || named("review.auto_complete", name) {
+            continue;
+        }
         let tier = step.tier.or(tier).or_else(|| role?.tier).unwrap_or_default();
         // What changes no source has no code to review.
         let code = role.is_none_or(Role::edits);
@@ -326,7 +373,7 @@ pub(crate) fn default_reviews(spec: &mut PlanSpec, config: &Config, agents: &Age
             step.review = agents.reviews.then_some(ReviewSpec::Word(ReviewWord::Code));
         }
     }
-    left_out
+    Ok(left_out)
 }
 
 /// Whether a plan that no person divided into steps waits for one.

@@ -6,7 +6,7 @@ mod transcript;
 pub use transcript::transcript;
 
 use crate::advice::assign::PROTOCOL_SKILLS;
-use crate::execution::{Event, Execution, Next, Outcome, StepState};
+use crate::execution::{Event, Execution, FailReason, Next, Outcome, StepState};
 use crate::id::StepIx;
 use crate::limits::Limits;
 use crate::tier::Purpose;
@@ -61,6 +61,27 @@ pub fn audit(events: &[Event], limits: &Limits) -> Vec<Answer> {
     seen.answers()
 }
 
+/// Where a person's word stood in for a review's, one line each: no breach of a rule, and nothing to overlook.
+#[must_use]
+pub fn overrides(events: &[Event]) -> Vec<String> {
+    let mut state: Option<Execution> = None;
+    let mut found = Vec::new();
+    for event in events {
+        match (&mut state, event) {
+            (None, Event::Submitted(submitted)) => state = Some(Execution::new(submitted)),
+            (None, _) => {}
+            (Some(state), event) => state.apply(event),
+        }
+        if let (Some(state), Event::StepAccepted { step, by, why, tree, .. }) = (&state, event)
+            && let Some(plan) = state.plan().steps().get(step.index())
+        {
+            let tree = tree.map_or_else(String::new, |tree| format!(" (tree {})", tree.short()));
+            found.push(format!("step {} was taken as it is{tree} by {by}: {why}", plan.id));
+        }
+    }
+    found
+}
+
 #[derive(Debug, Default)]
 struct Seen {
     breaches: BTreeMap<u8, Vec<String>>,
@@ -78,6 +99,14 @@ impl Seen {
     }
 
     fn before(&mut self, state: &Execution, event: &Event) {
+        if let Event::StepAccepted { step, by, .. } = event {
+            self.met.insert(7);
+            // A person's word stands in for a review's where a person was asked, and only there.
+            if !matches!(state.step(*step).state, StepState::Failed(FailReason::Escalated(_))) {
+                let id = &state.plan().step(*step).id;
+                self.breach(7, format!("step {id} was taken as it is by {by}, and had not escalated"));
+            }
+        }
         let Event::AttemptStarted { step, attempt, purpose, .. } = event else { return };
         let id = &state.plan().step(*step).id;
         self.met.insert(1);
@@ -130,7 +159,7 @@ impl Seen {
                     }
                 }
             }
-            Event::MergeRefused { step, next, .. } => self.next(*step, next),
+            Event::MergeRefused { step, next, .. } | Event::StepAccepted { step, next, .. } => self.next(*step, next),
             Event::StepRetried { step, .. } => match &state.step(*step).state {
                 // It goes on where a budget stopped it.
                 StepState::Running(running) => drop(self.wanted.insert(*step, running.purpose)),

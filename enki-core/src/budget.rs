@@ -134,6 +134,16 @@ impl Spent {
         self.used >= self.limit
     }
 
+    /// What is used and what may be, for people.
+    #[must_use]
+    pub fn amounts(&self) -> String {
+        let limit = self.unit.show(self.limit);
+        match self.unit {
+            Unit::Tokens => format!("{} of {limit}", self.used),
+            Unit::MicroUsd => format!("{} of {limit}", self.unit.show(self.used)),
+        }
+    }
+
     /// How much of it is used, in percent, rounded down.
     #[must_use]
     pub fn percent(&self) -> u64 {
@@ -151,8 +161,7 @@ impl Spent {
 
 impl fmt::Display for Spent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (used, limit) = (self.unit.show(self.used), self.unit.show(self.limit));
-        write!(f, "{used} of {limit} of the {}'s budget are used", self.of.as_str())
+        write!(f, "{} of the {}'s budget are used", self.amounts(), self.of.as_str())
     }
 }
 

@@ -25,14 +25,15 @@ pub(super) async fn validate(cx: &mut Context, id: Option<&str>, transcript: Opt
         let limits = wire::limits(&cx.config(project.as_ref())?);
         let text = read(cx, path)?;
         let about = json!({"transcript": path.display().to_string(), "approximate": true});
-        return answers(cx, &audit::transcript(&text, &limits), about, " (approximate)");
+        return answers(cx, &audit::transcript(&text, &limits), None, about, " (approximate)");
     }
     let (project, store) = store(cx)?;
     let named = look::find(store.as_ref(), id).await?;
     let limits = wire::limits(&cx.config(Some(&project))?);
     let events: Vec<_> =
         look::events(store.as_ref(), named.execution).await?.into_iter().map(|one| one.event).collect();
-    answers(cx, &audit::audit(&events, &limits), json!({"execution_id": named.execution.to_string()}), "")
+    let about = json!({"execution_id": named.execution.to_string()});
+    answers(cx, &audit::audit(&events, &limits), Some(audit::overrides(&events)), about, "")
 }
 
 /// A transcript as text, whatever bytes it has.
@@ -54,7 +55,14 @@ fn read(cx: &mut Context, path: &Path) -> Result<String, CliError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn answers(cx: &mut Context, answers: &[Answer], mut about: Value, note: &str) -> Result<Exit, CliError> {
+/// Prints the answers and, where a log tells them, what a person overruled.
+fn answers(
+    cx: &mut Context,
+    answers: &[Answer],
+    overrides: Option<Vec<String>>,
+    mut about: Value,
+    note: &str,
+) -> Result<Exit, CliError> {
     let broken = answers.iter().filter(|answer| matches!(answer.kept, Kept::No(_))).count();
     let exit = if broken == 0 { Exit::Ok } else { Exit::Failed };
     if cx.out.json {
@@ -69,6 +77,9 @@ fn answers(cx: &mut Context, answers: &[Answer], mut about: Value, note: &str) -
         about["schema"] = json!("enki.audit.v1");
         about["ok"] = json!(broken == 0);
         about["rules"] = answers.iter().map(one).collect();
+        if let Some(overrides) = overrides {
+            about["overrides"] = json!(overrides);
+        }
         cx.out.object(&about)?;
         return Ok(exit);
     }
@@ -83,6 +94,9 @@ fn answers(cx: &mut Context, answers: &[Answer], mut about: Value, note: &str) -
         for line in more {
             cx.out.line(&format!("          {}", crate::source::visible(&line)))?;
         }
+    }
+    for line in overrides.into_iter().flatten() {
+        cx.out.line(&format!("{}    {}", paint.wait("a person"), crate::source::visible(&line)))?;
     }
     Ok(exit)
 }

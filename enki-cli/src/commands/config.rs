@@ -38,8 +38,9 @@ pub(super) fn run(cx: &mut Context, command: &ConfigCommand) -> Result<Exit, Cli
         return Ok(Exit::Ok);
     }
     let shown = config.shown();
-    let width =
-        shown.iter().map(|(key, value, _)| key.len() + value.to_string().chars().count()).max().unwrap_or(0) + 3;
+    // One long value does not move all others apart.
+    let widths = shown.iter().map(|(key, value, _)| key.len() + value.to_string().chars().count());
+    let width = widths.filter(|width| *width <= 48).max().unwrap_or(0) + 3;
     for (key, value, from) in shown {
         let line = format!("{key} = {}", visible(&value.to_string()));
         cx.out.line(&if *origin { format!("{line:width$}  # {from}") } else { line })?;

@@ -16,6 +16,7 @@ mod see;
 mod steer;
 
 use crate::args::{Cli, Command, Global};
+use crate::budget;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -138,14 +139,23 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Graph { id, picture } => see::graph(cx, id.as_deref(), picture).await,
         Command::Pause { id } => steer::run(cx, Action::Pause { id: Some(id) }).await,
         Command::Cancel { id } => steer::run(cx, Action::Cancel { id }).await,
-        Command::Retry { id, fresh } => {
+        Command::Retry { id, fresh, more } => {
             let mode = fresh.then_some(RetryMode::Fresh);
-            steer::run(cx, Action::Retry { id, mode }).await
+            let (budget, run_budget) = more.read()?;
+            steer::run(cx, Action::Retry { id, mode, budget, run_budget }).await
+        }
+        Command::Accept { id, why, by } => {
+            let user = || ["USER", "LOGNAME"].iter().find_map(|name| cx.host.var(name).map(str::to_owned));
+            let by = by.or_else(user).unwrap_or_else(|| "a person".to_owned());
+            steer::run(cx, Action::Accept { id, by, why }).await
         }
         Command::Add { id, file } => {
             let file = cx.plan_file(&file)?;
             steer::only_steps(&file.spec)?;
-            let steps = file.spec.steps.clone();
+            let mut steps = file.spec.steps.clone();
+            let project = Project::require(&cx.start_dir()?)?;
+            let config = cx.config(Some(&project))?;
+            budget::fill_in_steps(&mut steps, &config);
             let done = steer::run(cx, Action::Add { id, steps }).await;
             done.map_err(|error| if error.faults.is_empty() { error } else { placed(&file, &error) })
         }

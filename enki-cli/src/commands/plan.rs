@@ -166,9 +166,10 @@ fn config(cx: &mut Context) -> Result<Config, CliError> {
 
 /// Checks a plan by itself: names of tasks outside it are taken as known, since no store is asked. Then shapes it by
 /// its recipe.
-fn build(cx: &Context, file: &PlanFile, root: &Path) -> Result<(Shaped, Plan, Words), CliError> {
+fn build(cx: &mut Context, file: &PlanFile, root: &Path) -> Result<(Shaped, Plan, Words), CliError> {
     let project = Project::find(&cx.start_dir()?);
     let words = Words::load(&cx.host, project.as_ref().map(|project| project.root.as_path()))?;
+    let words = words.configured(&config(cx)?)?;
     let outside = External { execution: ExecutionId::new(0), step: None };
     let externals: HashMap<String, External> =
         file.spec.external_names().map(|name| (name.to_owned(), outside)).collect();

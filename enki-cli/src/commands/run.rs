@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::args::{Overrides, RunArgs};
+use crate::budget;
 use crate::config::Config;
 use crate::drive::{self, Answers};
 use crate::error::CliError;
@@ -18,6 +19,7 @@ use crate::wire;
 use enki_core::advice::approval::{self, Author};
 use enki_core::advice::{classify_plan, recipe};
 use enki_core::branch::Branch;
+use enki_core::budget::{Budget, BudgetOf};
 use enki_core::driver::Submission;
 use enki_core::execution::Command;
 use enki_core::execution::ProjectKind;
@@ -60,7 +62,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     spec = shaped.spec;
     let plan = checked(None, &spec, store.as_ref(), &agents.words.plan_limits()).await?;
     drop(store);
-    if wire::default_reviews(&mut spec, &config, &agents) {
+    if wire::default_reviews(&mut spec, &config, &agents)? {
         cx.out.note(
             "no reviewer is configured for this agent (agent.reviewer), so steps that do not ask for a review get none",
         );
@@ -80,6 +82,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     for warning in &git.facts().warnings {
         cx.out.note(&format!("warning: {warning}"));
     }
+    budget::fill_in(&mut spec, &config);
     let mut submission = Submission::new(spec, target);
     submission.gate = gate;
     submission.start_at = start_time(&plan);
@@ -109,8 +112,10 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
 pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Overrides) -> Result<Exit, CliError> {
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let enki_dir = git.enki_dir();
+    let more = budget::limits(of_flags(overrides)?);
     if let Some(mut client) = Client::connect(&enki_dir).await? {
-        let done = client.call("steer", serde_json::to_value(Action::Resume { id }).unwrap_or_default()).await?;
+        let action = Action::Resume { id, budget: more };
+        let done = client.call("steer", serde_json::to_value(action).unwrap_or_default()).await?;
         return super::steer::say(cx, &serde_json::from_value::<Done>(done).map_err(internal)?, true);
     }
     let store = open_to_read(&enki_dir)?;
@@ -128,6 +133,10 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     let waits = move |engine: &enki_core::engine::Engine| {
         engine.execution(named.execution).is_some_and(|e| e.ended().is_some() || e.is_paused() || !e.holds().is_empty())
     };
+    if more != Budget::default() {
+        let of = named.step.map_or(BudgetOf::Execution, BudgetOf::Step);
+        orchestrator.command(named.execution, Command::Budget { of, budget: more }).await?;
+    }
     if named.step.is_some() || orchestrator.query(waits).await? {
         orchestrator.command(named.execution, Command::Resume(named.step)).await?;
     }
@@ -204,14 +213,15 @@ fn override_plan(spec: &mut PlanSpec, overrides: &Overrides) -> Result<(), CliEr
     if let Some(land) = overrides.land {
         spec.land = Some(if land == crate::args::LandWhen::End { Land::End } else { Land::Each });
     }
-    if let Some(text) = &overrides.budget_usd {
-        let usd: Option<f64> = text.parse().ok().filter(|usd: &f64| usd.is_finite() && (0.0..=1e6).contains(usd));
-        let usd = usd.ok_or_else(|| {
-            CliError::usage(format!("invalid value {text:?} for --budget-usd")).hint("use a number from 0 to 1000000")
-        })?;
-        spec.budget = Some(BudgetSpec { cost_usd: Some(usd), ..spec.budget.unwrap_or_default() });
+    let budget = of_flags(overrides)?;
+    if budget != BudgetSpec::default() {
+        spec.budget = Some(budget.or(spec.budget.unwrap_or_default()));
     }
     Ok(())
+}
+
+fn of_flags(overrides: &Overrides) -> Result<BudgetSpec, CliError> {
+    budget::flags("--budget", overrides.budget_usd.as_deref(), overrides.budget_tokens.as_deref())
 }
 
 /// The branch on which the work lands (bad inputs 4 to 6).

@@ -44,8 +44,8 @@ pub(super) async fn run(cx: &mut Context, action: Action) -> Result<Exit, CliErr
     };
     let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(&config))?);
     let limits = wire::limits(&config);
-    let words = Words::load(&cx.host, Some(&project.root))?;
-    let plan_limits = PlanLimits { max_steps: limits.max_steps, roles: words.roles, chains: words.chains };
+    let words = Words::load(&cx.host, Some(&project.root))?.configured(&config)?;
+    let plan_limits = PlanLimits { max_steps: limits.max_steps, ..words.plan_limits() };
     let mut offline = Offline::open(Arc::clone(&store), &lock.holder, limits, cx.host.clock).await?;
     let done = steer::perform(&mut offline, store.as_ref(), action, plan_limits).await;
     offline.close().await?;

@@ -93,8 +93,8 @@ impl Walk<'_> {
             let below = format!("{name}.");
             if let Some(known) = keys::find(&name) {
                 self.value(known, node, key.span.clone());
-            } else if let Some(rounds) = rounds(&name) {
-                self.rounds(rounds, node);
+            } else if name == "review.max_rounds" {
+                self.rounds(node, key.span.clone());
             } else if LATER.iter().any(|later| name == *later || below.starts_with(&format!("{later}."))) {
                 let problem = Problem::new(key.span.clone(), format!("{name} has no effect in this version"));
                 self.warnings.push(problem.warning());
@@ -117,6 +117,7 @@ impl Walk<'_> {
                     "workers",
                     "models",
                     "review",
+                    "budget",
                     "refinery",
                     "workspace",
                     "agent",
@@ -166,10 +167,6 @@ impl Walk<'_> {
                 keys::line(text).map(|text| json!(text))
             }
             (Kind::Switch, Value::Bool(on)) => Ok(json!(on)),
-            (Kind::Int(..), Value::Int(n)) => {
-                i64::try_from(*n).map_err(|_| keys::expected(key.kind)).and_then(|n| keys::int(key.kind, n))
-            }
-            (Kind::Word(_), Value::Text(text)) => keys::word(key.kind, text),
             (Kind::List, Value::List(items)) => {
                 let text = |item: &Node| if let Value::Text(text) = &item.value { Some(text.clone()) } else { None };
                 let texts: Option<Vec<String>> = items.iter().map(text).collect();
@@ -178,10 +175,15 @@ impl Walk<'_> {
                 }
                 texts.map(|texts| json!(texts)).ok_or_else(|| keys::expected(key.kind))
             }
-            _ => Err(keys::expected(key.kind)),
+            _ => keys::from_node(key, node),
         };
         match value {
             Ok(value) => self.push(key.name.to_owned(), value, node),
+            // A number of chains that is none means the usual one.
+            Err(expected) if key.name == "review.max_chains" => {
+                let problem = Problem::new(node.span.clone(), "review.max_chains has no such value, ignored");
+                self.warnings.push(problem.help(expected).warning());
+            }
             Err(expected) => {
                 self.errors
                     .push(Problem::new(node.span.clone(), format!("{} has no such value", key.name)).help(expected));
@@ -189,18 +191,11 @@ impl Walk<'_> {
         }
     }
 
-    fn rounds(&mut self, name: &str, node: &Node) {
-        let wrong = Problem::new(node.span.clone(), format!("{name} has no such value"));
-        match node.value {
-            Value::Int(1..=101) => {
-                let help = "set `review = {max_fixes = ..}` in a plan's `defaults`";
-                self.warnings.push(
-                    Problem::new(node.span.clone(), format!("{name} has no effect in this version"))
-                        .help(help)
-                        .warning(),
-                );
-            }
-            _ => self.errors.push(wrong.help("expected a whole number from 1 to 101")),
+    /// The older way to limit fixes: reviews, one more than fixes.
+    fn rounds(&mut self, node: &Node, at: std::ops::Range<usize>) {
+        match keys::rounds(&node.value) {
+            Ok(fixes) => self.push("review.max_fixes".to_owned(), fixes, node),
+            Err(expected) => self.errors.push(Problem::new(at, "review.max_rounds has no such value").help(expected)),
         }
     }
 
@@ -217,11 +212,6 @@ impl Walk<'_> {
             self.warnings.push(problem.help(help).warning());
         }
     }
-}
-
-/// The older way to limit fixes.
-fn rounds(name: &str) -> Option<&'static str> {
-    ["review.max_rounds", "review.max_fixes"].into_iter().find(|known| *known == name)
 }
 
 fn bad_variable(name: &str) -> Option<&'static str> {

@@ -1,5 +1,6 @@
 //! The keys of the configuration, their types and defaults. `enki config show` prints this table.
 
+use crate::source::{Node, Value as Parsed};
 use serde_json::{Value, json};
 
 /// One key.
@@ -28,6 +29,8 @@ pub enum Kind {
     Switch,
     /// A whole number in that range.
     Int(i64, i64),
+    /// A number in that range, with decimals if need be.
+    Number(i64, i64),
     /// One of these words; the second of each pair is what it means.
     Word(&'static [(&'static str, &'static str)]),
     /// Texts in order.
@@ -64,6 +67,9 @@ const fn rare(name: &'static str, kind: Kind, about: &'static str) -> Key {
 
 const GATED: Kind = Kind::Word(&[("none", "none"), ("code", "code")]);
 const LIMIT: Kind = Kind::Int(1, 1000);
+const MOVES: Kind = Kind::Int(1, 1000);
+const TOKENS: Kind = Kind::Int(1, 1 << 53);
+const DOLLARS: Kind = Kind::Number(0, 1_000_000);
 const PRESET: Kind = Kind::Word(&[
     ("interactive", "interactive"),
     ("autonomous", "autonomous"),
@@ -89,8 +95,28 @@ pub const KEYS: &[Key] = &[
     key("review.light", GATED, "\"none\"", "review of light steps that do not say"),
     key("review.standard", GATED, "\"code\"", "review of standard steps that do not say"),
     key("review.heavy", GATED, "\"code\"", "review of heavy steps that do not say"),
+    key("review.min_score", Kind::Number(0, 10), "9.5", "scores below this are at best a revise"),
+    key("review.max_fixes", Kind::Int(0, 100), "3", "fixes before you are asked; 0 means review only"),
+    key("review.reask", Kind::Int(0, 10), "0", "times a review is asked again whose answer cannot be read"),
+    key(
+        "review.auto_complete",
+        Kind::List,
+        r#"["Explore", "Plan", "Bash", "general-purpose", "reviewer"]"#,
+        "roles whose steps are not reviewed unless they ask for it; so are roles that change no source",
+    ),
+    key("review.require_review", Kind::List, "[]", "roles whose steps are reviewed whatever the plan says"),
+    rare("review.max_transitions.wrfc_loop", MOVES, "moves of such a chain before you are asked; by default 20"),
+    rare("review.max_transitions.review_only", MOVES, "moves of such a chain before you are asked; by default 10"),
+    rare("review.max_transitions.test_then_fix", MOVES, "moves of such a chain before you are asked; by default 15"),
+    rare("review.max_transitions.fix_loop", MOVES, "moves of such a chain before you are asked; by default 30"),
     key("review.max_chains", LIMIT, "6", "reviewed steps at work at once"),
     trust("review.nonce", Kind::Switch, "true", "reviewers of outside coordinators must quote their directive's nonce"),
+    rare("budget.tokens", TOKENS, "tokens an execution may use, read and written; then it is held"),
+    rare("budget.cost_usd", DOLLARS, "US dollars an execution may cost; then it is held"),
+    rare("budget.step.tokens", TOKENS, "tokens one step may use, over all its attempts, reviews and fixes"),
+    rare("budget.step.cost_usd", DOLLARS, "US dollars one step may cost, over all its attempts, reviews and fixes"),
+    rare("budget.run.tokens", TOKENS, "tokens one attempt may use"),
+    rare("budget.run.cost_usd", DOLLARS, "US dollars one attempt may cost"),
     key("refinery.check", Kind::Line, "", "command that must pass on the exact merged tree"),
     key("refinery.check_timeout", Kind::Int(1, 604_800), "1800", "seconds the check may take"),
     key("refinery.max_batch", Kind::Int(1, 20), "1", "most changes checked and published together"),
@@ -198,9 +224,6 @@ pub(super) const LATER: &[&str] = &[
     "agent.coordinator",
     "agent.worker",
     "agent.sidecar",
-    "review.reask",
-    "review.auto_complete",
-    "review.require_review",
     "workflows.custom",
     "approval.plan",
     "approval.question",
@@ -230,6 +253,9 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
             _ => Err("expected true or false".into()),
         },
         Kind::Int(..) => text.trim().parse::<i64>().map_err(|_| expected(key.kind)).and_then(|n| int(key.kind, n)),
+        Kind::Number(..) => {
+            text.trim().parse::<f64>().map_err(|_| expected(key.kind)).and_then(|n| number(key.kind, n))
+        }
         Kind::Word(_) => word(key.kind, text),
         Kind::List if text.trim_start().starts_with('[') => {
             let list: Vec<String> =
@@ -241,6 +267,34 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
     }
 }
 
+/// Reads a number or word from a value of a file.
+///
+/// # Errors
+///
+/// What would be right.
+pub(super) fn from_node(key: &Key, node: &Node) -> Result<Value, String> {
+    match (key.kind, &node.value) {
+        (Kind::Int(..), Parsed::Int(n)) => {
+            i64::try_from(*n).map_err(|_| expected(key.kind)).and_then(|n| int(key.kind, n))
+        }
+        (Kind::Number(..), Parsed::Int(n)) => number(key.kind, *n as f64),
+        (Kind::Number(..), Parsed::Float(n)) => number(key.kind, *n),
+        (Kind::Word(_), Parsed::Text(text)) => word(key.kind, text),
+        _ => Err(expected(key.kind)),
+    }
+}
+
+/// The fixes that so many reviews leave room for.
+///
+/// # Errors
+///
+/// What would be right.
+pub(super) fn rounds(rounds: &Parsed) -> Result<Value, String> {
+    let number = if let Parsed::Int(n) = rounds { i64::try_from(*n).ok() } else { None };
+    let rounds = number.filter(|rounds| (1..=101).contains(rounds));
+    rounds.map(|rounds| json!(rounds - 1)).ok_or_else(|| expected(Kind::Int(1, 101)))
+}
+
 /// One line of text.
 pub(super) fn line(text: &str) -> Result<&str, String> {
     if text.contains(['\n', '\r', '\0']) { Err("expected one line of text".into()) } else { Ok(text) }
@@ -249,6 +303,13 @@ pub(super) fn line(text: &str) -> Result<&str, String> {
 pub(super) fn int(kind: Kind, value: i64) -> Result<Value, String> {
     match kind {
         Kind::Int(min, max) if (min..=max).contains(&value) => Ok(value.into()),
+        _ => Err(expected(kind)),
+    }
+}
+
+pub(super) fn number(kind: Kind, value: f64) -> Result<Value, String> {
+    match kind {
+        Kind::Number(min, max) if (min as f64..=max as f64).contains(&value) => Ok(json!(value)),
         _ => Err(expected(kind)),
     }
 }
@@ -271,6 +332,7 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Line => "expected one line of text".into(),
         Kind::Switch => "expected true or false".into(),
         Kind::Int(min, max) => format!("expected a whole number from {min} to {max}"),
+        Kind::Number(min, max) => format!("expected a number from {min} to {max}"),
         Kind::Word(words) => {
             format!("expected one of {}", words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "))
         }

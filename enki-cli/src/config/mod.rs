@@ -2,6 +2,7 @@
 
 mod check_command;
 mod file;
+mod goodvibes;
 mod keys;
 mod secret;
 
@@ -98,10 +99,14 @@ impl Config {
                 config.set("refinery.check", command.into(), Origin::Found(script));
             }
         }
+        if let Some(home) = host.dir("HOME") {
+            config.goodvibes(&home.join(goodvibes::FILE), None)?;
+        }
         for path in person_files(host)? {
             config.file(&path, Owner::Person, None)?;
         }
         if let Some(project) = project {
+            config.goodvibes(&project.root.join(goodvibes::FILE), Some(&project.root))?;
             for path in [project.root.join("enki.toml"), project.state_dir().join("enki.toml")] {
                 config.file(&path, Owner::Project, Some(&project.root))?;
             }
@@ -156,6 +161,12 @@ impl Config {
         self.get(name).and_then(Value::as_u64).unwrap_or(0)
     }
 
+    /// A number, if it is set.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.get(name).and_then(Value::as_f64)
+    }
+
     /// Whether a switch is on.
     #[must_use]
     pub fn on(&self, name: &str) -> bool {
@@ -202,16 +213,30 @@ impl Config {
         self.entries.insert(name.to_owned(), Entry { value, origin });
     }
 
+    /// What a `goodvibes.json` sets. It is not listed unless it is there: few have one.
+    fn goodvibes(&mut self, path: &Path, inside: Option<&Path>) -> Result<(), CliError> {
+        let Some(bytes) = file::read(path, inside)? else { return Ok(()) };
+        self.files.push((path.to_owned(), true));
+        let read = goodvibes::layer(path, bytes)
+            .map_err(|problems| CliError::problems(problems, "fix the file, or move it away"))?;
+        self.take(path, read);
+        Ok(())
+    }
+
+    fn take(&mut self, path: &Path, read: file::Layer) {
+        for (name, value, line) in read.values {
+            self.set(&name, value, Origin::File { path: path.to_owned(), line });
+        }
+        self.warnings.extend(read.warnings);
+    }
+
     fn file(&mut self, path: &Path, owner: Owner, inside: Option<&Path>) -> Result<(), CliError> {
         let text = file::read(path, inside)?;
         self.files.push((path.to_owned(), text.is_some()));
         let Some(bytes) = text else { return Ok(()) };
         let read = file::layer(path, bytes, owner)
             .map_err(|problems| CliError::problems(problems, "fix the file; `enki config show` lists the keys"))?;
-        for (name, value, line) in read.values {
-            self.set(&name, value, Origin::File { path: path.to_owned(), line });
-        }
-        self.warnings.extend(read.warnings);
+        self.take(path, read);
         Ok(())
     }
 }

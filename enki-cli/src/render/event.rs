@@ -1,7 +1,9 @@
 //! One line for each event that people want to see, and the JSON of every event.
 
 use super::Paint;
+use crate::budget;
 use crate::source::visible;
+use enki_core::budget::{BudgetOf, WARNINGS};
 use enki_core::engine::Event as Any;
 use enki_core::execution::{AttemptEnd, DoneKind, EndStatus, Event, Execution, Next, Outcome, Refusal, RetryMode};
 use enki_core::id::StepIx;
@@ -36,6 +38,22 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
             let lines: Vec<String> = notices.chain(ended(step(*ix), end, next, at, paint)).collect();
             return (!lines.is_empty()).then(|| lines.join("\n         "));
         }
+        Event::BudgetWarned { percent, spent } => {
+            // Of several that are reached at once, the last says it all.
+            let last = WARNINGS.into_iter().filter(|share| spent.percent() >= u64::from(*share)).max();
+            if last != Some(*percent) {
+                return None;
+            }
+            let whose = spent.of.step().map_or_else(String::new, |ix| format!("{} ", step(ix)));
+            let word = paint.wait(&format!("{whose}budget {percent} %:"));
+            format!("{word} {spent}")
+        }
+        Event::BudgetSet { of, .. } => {
+            let whose = of.step().map_or("the execution", step);
+            let limits: Vec<String> = execution.spent(*of).map(|spent| spent.unit.show(spent.limit)).collect();
+            let each = if matches!(of, BudgetOf::Run(_)) { "each run of " } else { "" };
+            format!("{each}{whose} may use {} now", limits.join(" and "))
+        }
         Event::StepMerged { step: ix, commit } => {
             let title = visible(&execution.plan().step(*ix).title);
             format!("{} merged as {}  {}", paint.good(step(*ix)), commit.short(), paint.dim(&title))
@@ -68,7 +86,7 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         Event::HoldOpened { hold, reason } => {
             let answer = match reason {
                 enki_core::execution::HoldReason::Landing { .. } => String::new(),
-                _ => format!("; go on with: enki resume {}", execution.id()),
+                _ => format!("; go on with: {}", budget::answer_to(execution, reason)),
             };
             format!("{} {}: {}{answer}", paint.wait("held"), hold.0, visible(&execution.describe(reason)))
         }
@@ -88,6 +106,9 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         Event::StepRetried { step: ix, mode } => {
             let from = if *mode == RetryMode::Fresh { "from the start" } else { "from what it had" };
             format!("{} is tried again {from}", step(*ix))
+        }
+        Event::StepAccepted { step: ix, by, why, .. } => {
+            format!("{} is taken as it is by {}: {}", paint.wait(step(*ix)), visible(by), visible(why))
         }
         Event::Ended { status } => match status {
             EndStatus::Done => paint.good("done"),
@@ -120,6 +141,7 @@ fn ended(step: &str, end: &AttemptEnd, next: &Next, at: Timestamp, paint: Paint)
         Outcome::Stuck => "gave no sign of life".to_owned(),
         Outcome::Lost => "was lost".to_owned(),
         Outcome::Killed => "was stopped".to_owned(),
+        Outcome::OverBudget => "was stopped: its budget is used up".to_owned(),
         Outcome::RateLimited { until } => format!("has to wait until {}", super::clock(*until)),
         Outcome::DiskLow { reason, .. } => format!("has to wait: {}", visible(reason)),
         Outcome::OutputLimit => "put out too much".to_owned(),
@@ -176,20 +198,7 @@ fn refusal(reason: &Refusal) -> String {
 pub(crate) fn to_json(execution: &Execution, event: &Event, at: Timestamp) -> Value {
     let body = record::encode(&Any::Execution(event.clone()));
     let body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
-    let ix = match event {
-        Event::AttemptStarted { step, .. }
-        | Event::AttemptLive { step, .. }
-        | Event::AttemptEnded { step, .. }
-        | Event::StepMerged { step, .. }
-        | Event::MergeRefused { step, .. }
-        | Event::MergeRequested { step, .. }
-        | Event::StepCancelled { step }
-        | Event::AttemptStopped { step, .. }
-        | Event::StepRetried { step, .. } => Some(*step),
-        Event::Paused { step } | Event::Resumed { step } => *step,
-        _ => None,
-    };
-    let step = ix.and_then(|ix| execution.plan().steps().get(ix.index())).map(|step| step.id.as_str());
+    let step = event.step().and_then(|ix| execution.plan().steps().get(ix.index())).map(|step| step.id.as_str());
     json!({"schema": "enki.event.v1", "execution_id": execution.id().to_string(), "at": super::time(at), "step": step,
         "event": body})
 }

@@ -81,6 +81,10 @@ pub(crate) fn execution(view: &ExecutionView, paint: Paint) -> String {
     if view.cost.usd > 0.0 || view.cost.tokens > 0 {
         let _ = writeln!(out, "  cost      ${:.2}, {} tokens", view.cost.usd, view.cost.tokens);
     }
+    for budget in &view.budgets {
+        let text = budget.text();
+        let _ = writeln!(out, "  budget    {}", if budget.matters() { paint.wait(&text) } else { text });
+    }
     for hold in &view.holds {
         let _ = writeln!(out, "  {}      {} [{}]: {}", paint.wait("hold"), hold.hold, hold.kind, visible(&hold.reason));
         let _ = writeln!(out, "            answer: {}", visible(&hold.answer));
@@ -119,6 +123,8 @@ fn more(step: &StepView) -> String {
     parts.extend(step.artifact.clone());
     parts.extend(step.reason.as_deref().map(visible));
     parts.extend(step.activity.as_deref().map(visible));
+    let share = step.budgets.iter().filter(|_| matches!(step.status, "running" | "merging")).map(|b| b.percent).max();
+    parts.extend(share.filter(|share| *share >= 50).map(|share| format!("{share} % of its budget")));
     if step.attempts > 1 {
         parts.push(format!("{} attempts", step.attempts));
     }
@@ -145,7 +151,15 @@ pub(crate) fn step(view: &ExecutionView, step: &StepView, logs: &[String], paint
     }
     if let Some(reason) = &step.reason {
         let _ = writeln!(out, "  {}    {}", paint.bad("failed"), visible(reason));
-        let _ = writeln!(out, "            answer: enki retry {}", step.task);
+        let retry = step.retry.clone().unwrap_or_else(|| format!("enki retry {}", step.task));
+        let _ = writeln!(out, "            answer: {retry}");
+        if let Some(accept) = &step.accept {
+            let _ = writeln!(out, "            or as it is: {accept}");
+        }
+    }
+    for budget in &step.budgets {
+        let text = budget.text();
+        let _ = writeln!(out, "  budget    {}", if budget.matters() { paint.wait(&text) } else { text });
     }
     if let Some(commit) = &step.commit {
         let _ = writeln!(out, "  commit    {commit}{}", if step.landed { ", landed" } else { ", not landed yet" });

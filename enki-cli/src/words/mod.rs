@@ -7,6 +7,7 @@
 
 mod files;
 
+use crate::config::Config;
 use crate::error::CliError;
 use crate::host::Host;
 use crate::project::Project;
@@ -15,7 +16,7 @@ use crate::wire;
 use enki_core::id::StepId;
 use enki_core::plan::{PlanLimits, nearest};
 use enki_core::prompt::{PromptName, Prompts};
-use enki_core::review::{Chains, CustomSpec, Does, Review, Reviewer};
+use enki_core::review::{Chains, CustomSpec, Does, Review, ReviewDefaults, Reviewer};
 use enki_core::role::{Role, RoleOrigin, RoleProblem, Roles};
 use files::{Folder, Found};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(crate) struct Words {
     pub(crate) roles: Roles,
     pub(crate) prompts: Prompts,
     pub(crate) chains: Chains,
+    /// What reviews are like that say no more; from the configuration.
+    pub(crate) reviews: ReviewDefaults,
 }
 
 /// Whose a folder is.
@@ -72,9 +75,20 @@ impl Words {
         Ok(words)
     }
 
+    /// The same with what the configuration says of reviews.
+    pub(crate) fn configured(mut self, config: &Config) -> Result<Self, CliError> {
+        self.reviews = wire::reviews(config)?;
+        Ok(self)
+    }
+
     /// What plans are held against.
     pub(crate) fn plan_limits(&self) -> PlanLimits {
-        PlanLimits { roles: self.roles.clone(), chains: self.chains.clone(), ..PlanLimits::default() }
+        PlanLimits {
+            roles: self.roles.clone(),
+            chains: self.chains.clone(),
+            reviews: self.reviews.clone(),
+            ..PlanLimits::default()
+        }
     }
 
     fn add_roles(&mut self, files: Vec<Found>, owner: Owner) -> Result<(), CliError> {

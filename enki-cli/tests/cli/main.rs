@@ -5,6 +5,7 @@
 mod ahead;
 mod bad_calls;
 mod bad_plans;
+mod budgets;
 mod chains;
 mod claude;
 mod common;

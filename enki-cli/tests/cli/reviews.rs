@@ -123,6 +123,33 @@ fn what_never_passes_escalates_with_its_history_and_its_work_pinned() {
 }
 
 #[test]
+fn a_person_takes_as_it_is_what_a_review_escalated() {
+    let place = place();
+    let output = place.enki(&["run", &plan(&place, &json!([step("never", &json!({"max_fixes": 0}))]))]);
+    let (id, text) = (place.newest(), both(&output));
+    let task = place.json(&["status", &id])["steps"][0]["task"].as_str().unwrap().to_owned();
+    let way = format!("enki accept {task} --why TEXT");
+    assert!(code(&output) == 7 && text.contains(&way), "{text}");
+    assert!(both(&place.enki(&["show", &task])).contains(&way));
+    assert_eq!(code(&place.enki(&["accept", &task])), 2, "a reason is asked for");
+    let whole = place.enki(&["accept", &id, "--why", "x"]);
+    assert!(code(&whole) == 2 && both(&whole).contains("only a task"), "{}", both(&whole));
+    let taken = place.enki(&["accept", &task, "--why", "a matter of taste", "--by", "Ada"]);
+    assert_eq!(code(&taken), 0, "{}", both(&taken));
+    assert!(!place.root.join("never.sh").exists(), "it is merged by whoever drives");
+    let resumed = place.enki(&["resume", &id]);
+    assert_eq!(code(&resumed), 0, "{}", both(&resumed));
+    assert!(place.root.join("never.sh").exists());
+    assert!(both(&place.enki(&["log", &id])).contains("never is taken as it is by Ada: a matter of taste"));
+    let rules = place.enki(&["validate", &id]);
+    let said = both(&rules);
+    assert!(code(&rules) == 0 && said.contains("a person    step never was taken as it is (tree "), "{said}");
+    assert!(both(&place.enki(&["directives", &id])).contains("\"action\":\"complete\""));
+    let again = place.enki(&["accept", &task, "--why", "x"]);
+    assert!(code(&again) != 0 && both(&again).contains("did not escalate"), "{}", both(&again));
+}
+
+#[test]
 fn a_command_reviews_first_and_its_output_leads_to_the_fix() {
     let place = place();
     let cargo = Path::new(env!("CARGO"));
@@ -181,4 +208,77 @@ fn a_chain_of_ones_own_is_checked_field_by_field_and_walked() {
         "{}",
         both(&refused)
     );
+}
+
+/// The value of a key, as it is in force.
+fn value(place: &Place, key: &str) -> Value {
+    let shown = place.json(&["config", "show", "--origin"]);
+    let entry = shown["values"].as_array().unwrap().iter().find(|entry| entry["key"] == key);
+    entry.unwrap_or_else(|| panic!("{key} is not set: {shown}"))["value"].clone()
+}
+
+#[test]
+fn settings_of_the_review_loop_come_from_goodvibes_files_below_our_own_of_the_same_owner() {
+    let place = Place::new();
+    let home = place.dir.path().join("home");
+    let write = |folder: &std::path::Path, text: &str| {
+        fs::create_dir_all(folder.join(".goodvibes")).unwrap();
+        fs::write(folder.join(".goodvibes/goodvibes.json"), text).unwrap();
+    };
+    write(&home, r#"{"mode": "justvibes", "wrfc": {"min_review_score": 8, "max_fix_attempts": 7}, "theirs": [1]}"#);
+    assert_eq!(value(&place, "review.min_score"), 8.0);
+    assert_eq!((value(&place, "review.max_fixes"), value(&place, "approval.preset")), (json!(7), json!("autonomous")));
+    fs::create_dir_all(home.join(".config/enki")).unwrap();
+    fs::write(home.join(".config/enki/config.toml"), "[review]\nmin_score = 8.5\nmax_fixes = 6\n").unwrap();
+    assert_eq!((value(&place, "review.min_score"), value(&place, "review.max_fixes")), (json!(8.5), json!(6)));
+    write(
+        &place.root,
+        r#"{"score_threshold": 9, "max_rounds": 3, "max_parallel_agent_chains": "many", "token_budget": 500}"#,
+    );
+    assert_eq!((value(&place, "review.min_score"), value(&place, "review.max_fixes")), (json!(9.0), json!(2)));
+    assert_eq!((value(&place, "review.max_chains"), value(&place, "budget.tokens")), (json!(6), json!(500)));
+    let warned = both(&place.enki(&["config", "show"]));
+    assert!(warned.contains("max_parallel_agent_chains has no such value, ignored"), "{warned}");
+    place.settings("[review]\nmax_fixes = 1\nmax_chains = 0\n");
+    assert_eq!((value(&place, "review.min_score"), value(&place, "review.max_fixes")), (json!(9.0), json!(1)));
+    let warned = both(&place.enki(&["config", "show"]));
+    assert!(warned.contains("review.max_chains has no such value, ignored"), "{warned}");
+    assert_eq!(value(&place, "review.max_chains"), 6, "the usual number");
+    write(&place.root, "{\"score_threshold\": ");
+    let broken = place.enki(&["config", "show"]);
+    assert!(code(&broken) == 2 && both(&broken).contains("goodvibes.json:1:"), "{}", both(&broken));
+}
+
+#[test]
+fn fewer_moves_than_the_fixes_take_are_a_mistake_of_the_configuration() {
+    let place = Place::new();
+    place.settings("[review]\nmax_fixes = 4\n[review.max_transitions]\ntest_then_fix = 9\n");
+    let output = place.enki(&["run", "--task", "T"]);
+    let text = both(&output);
+    assert!(code(&output) == 2 && text.contains("review.max_transitions.test_then_fix = 9"), "{text}");
+    assert!(text.contains("4 fixes take up to 10"), "{text}");
+}
+
+#[test]
+fn some_roles_are_reviewed_always_and_some_only_where_it_is_asked_for() {
+    let place = Place::new();
+    place.settings("[review]\nrequire_review = [\"Engineer\"]\nauto_complete = [\"bug_fixer\"]\n[agent.reviewer]\ncommand = \"sh\"\n");
+    let step = |id: &str, role: &str, review: Option<&str>| {
+        let mut step = json!({"id": id, "title": format!("Step {id}"), "description": "do it", "role": role});
+        review.map(|review| step["review"] = json!(review));
+        step
+    };
+    let steps = json!([
+        step("forced", "engineer", Some("none")),
+        step("free", "bug_fixer", None),
+        step("asked", "bug_fixer", Some("code")),
+        step("usual", "tester", None)
+    ]);
+    fs::write(place.root.join("p.json"), json!({"steps": steps}).to_string()).unwrap();
+    drop(place.enki(&["run", "p.json"]));
+    let events = both(&place.enki(&["log", &place.newest(), "--json"]));
+    let submitted: Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    let steps = submitted["event"]["submitted"]["plan"]["steps"].as_array().unwrap().clone();
+    let gated: Vec<bool> = steps.iter().map(|step| !step["review"].is_null()).collect();
+    assert_eq!(gated, [true, false, true, true], "{submitted}");
 }

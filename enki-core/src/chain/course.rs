@@ -23,6 +23,8 @@ pub struct Course {
     pub spawns: u32,
     /// Attempts that changed source and may not, in a row.
     pub voids: u32,
+    /// Times that the present review was asked again, because its answer could not be read.
+    pub reasks: u32,
     /// Attempts to resolve a clash with a change that landed first.
     pub resolutions: u32,
     /// Moves from state to state since the chain, or the one that follows a refused merge, began.
@@ -150,6 +152,8 @@ pub enum Charge {
     Void,
     /// A clash with a change that landed first.
     Resolution,
+    /// A review that is asked again, because its answer could not be read.
+    Reask,
 }
 
 impl Course {
@@ -209,6 +213,9 @@ impl Course {
 
     fn reviewed(&self, review: &Review, verdict: &Verdict) -> Then {
         let decision = verdict.decide(review.min_score);
+        if decision == Decision::Unparsable && self.reasks < review.reask {
+            return Then::Run { purpose: Purpose::Review, at: self.at, charge: Charge::Reask };
+        }
         if decision == Decision::Unparsable {
             return Then::Escalate(Escalation::Unparsable);
         }
@@ -263,6 +270,10 @@ impl Course {
     /// Takes in a verdict on exactly that tree.
     pub fn note_verdict(&mut self, attempt: AttemptNo, tree: Option<TreeId>, verdict: &Verdict) {
         self.rounds.push(Round { attempt, tree, gate: verdict.gate, score: verdict.score });
+        // What could not be read found nothing, and the next review does not repeat it.
+        if verdict.gate.is_none() && verdict.score.is_none() {
+            return;
+        }
         let round = u32::try_from(self.rounds.len()).unwrap_or(u32::MAX);
         for finding in &verdict.findings {
             let at = self.known.iter().position(|known| known.finding.id == finding.id);
@@ -292,9 +303,10 @@ impl Course {
             Charge::Spawn => self.spawns += 1,
             Charge::Void => self.voids += 1,
             Charge::Resolution => self.resolutions += 1,
+            Charge::Reask => self.reasks += 1,
         }
         if matches!(charge, Charge::Nothing | Charge::Fix) {
-            (self.infra, self.spawns, self.at) = (0, 0, at);
+            (self.infra, self.spawns, self.reasks, self.at) = (0, 0, 0, at);
             self.moves += 1;
         }
         if charge == Charge::Nothing && purpose == Purpose::Review {

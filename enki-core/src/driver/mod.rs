@@ -29,7 +29,7 @@ use crate::prompt::Prompts;
 use crate::recall::Recall;
 use crate::record;
 use crate::refinery::Refinery;
-use crate::review::Chains;
+use crate::review::{Chains, ReviewDefaults};
 use crate::role::Roles;
 use crate::store::{Append, Holder, Lease, TaskStore};
 use crate::time::Timestamp;
@@ -104,6 +104,8 @@ pub struct Settings {
     pub prompts: Prompts,
     /// Review chains of people's own.
     pub chains: Chains,
+    /// What reviews are like that a plan asks for without saying more.
+    pub reviews: ReviewDefaults,
 }
 
 impl Settings {
@@ -121,6 +123,7 @@ impl Settings {
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
             chains: Chains::default(),
+            reviews: ReviewDefaults::default(),
         }
     }
 }
@@ -145,7 +148,8 @@ pub async fn start(
         engine: Engine::new(settings.limits.clone())
             .on_boot(settings.boot.clone())
             .with_words(settings.roles.clone(), settings.prompts.clone())
-            .with_chains(settings.chains.clone()),
+            .with_chains(settings.chains.clone())
+            .with_reviews(settings.reviews.clone()),
         perform: perform::Context {
             backends: backends.clone(),
             settings,

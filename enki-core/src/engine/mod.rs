@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::merge_queue::{self, EffectKind, LineNo, MergeQueue};
 use crate::plan::PlanLimits;
 use crate::prompt::Prompts;
-use crate::review::Chains;
+use crate::review::{Chains, ReviewDefaults};
 use crate::role::Roles;
 use crate::store::{LogId, LogKind, Version};
 use crate::tier::Tier;
@@ -180,6 +180,7 @@ pub struct Engine {
     roles: Roles,
     prompts: Prompts,
     chains: Chains,
+    reviews: ReviewDefaults,
 }
 
 #[derive(Debug)]
@@ -230,6 +231,7 @@ impl Engine {
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
             chains: Chains::default(),
+            reviews: ReviewDefaults::default(),
         }
     }
 
@@ -244,13 +246,25 @@ impl Engine {
     /// What new plans and steps are held against.
     #[must_use]
     pub fn plan_limits(&self) -> PlanLimits {
-        PlanLimits { max_steps: self.limits.max_steps, roles: self.roles.clone(), chains: self.chains.clone() }
+        PlanLimits {
+            max_steps: self.limits.max_steps,
+            roles: self.roles.clone(),
+            chains: self.chains.clone(),
+            reviews: self.reviews.clone(),
+        }
     }
 
     /// The same with those review chains of people's own.
     #[must_use]
     pub fn with_chains(mut self, chains: Chains) -> Self {
         self.chains = chains;
+        self
+    }
+
+    /// The same, where reviews of new steps that say no more are like that.
+    #[must_use]
+    pub fn with_reviews(mut self, reviews: ReviewDefaults) -> Self {
+        self.reviews = reviews;
         self
     }
 

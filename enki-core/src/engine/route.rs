@@ -116,7 +116,8 @@ impl Engine {
     ) -> Vec<Route> {
         match event {
             execution::Event::Opened { base } => vec![Route::Open(*base)],
-            execution::Event::AttemptEnded { step, next: Next::Merge { request }, .. } => {
+            execution::Event::AttemptEnded { step, next: Next::Merge { request }, .. }
+            | execution::Event::StepAccepted { step, next: Next::Merge { request }, .. } => {
                 self.requests.insert(*request, id);
                 vec![Route::Merge(*step, *request)]
             }

@@ -244,6 +244,16 @@ impl Execution {
                     };
                 });
             }
+            Event::StepAccepted { step, by, why, tree, next } => {
+                if matches!(self.ended, Some(EndStatus::Failed)) {
+                    (self.ended, touched.all) = (None, true);
+                }
+                self.change(*step, touched, |s| {
+                    s.accepted = *tree;
+                    s.notice([format!("taken as it is by {by}: {why}").as_str()]);
+                });
+                self.proceed(*step, next, touched);
+            }
             Event::Ended { status } => {
                 (self.ended, touched.all) = (Some(*status), true);
                 self.landing.asked = false;

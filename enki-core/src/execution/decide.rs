@@ -384,6 +384,7 @@ impl Execution {
             Command::Cancel { step: None, committing } => Ok(self.cancel_all(committing)),
             Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
             Command::Retry { step, mode } => self.retry(*step, *mode),
+            Command::Accept { step, by, why } => self.accept(*step, by, why),
             Command::Decide { hold, answer, committing } => self.answer(*hold, answer, committing),
             Command::Budget { of, budget } => self.set_budget(*of, *budget),
             Command::Stop => {
@@ -536,6 +537,31 @@ impl Execution {
         );
         let mode = mode.unwrap_or(if continues { RetryMode::Continue } else { RetryMode::Fresh });
         Ok(vec![Event::StepRetried { step: ix, mode }])
+    }
+
+    /// A person's word in place of the review's. Only where a review had its say, and a person was asked.
+    fn accept(&self, ix: StepIx, by: &str, why: &str) -> Result<Vec<Event>, Rejected> {
+        let step = self.known(ix)?;
+        let (id, plan) = (&self.plan.step(ix).id, self.plan.step(ix));
+        let state = |text: String| Rejected::InvalidState { action: "take the step as it is", state: text };
+        if !matches!(step.state, StepState::Failed(FailReason::Escalated(_))) {
+            return Err(state(format!("step {id} is {}, and did not escalate", self.word(ix))));
+        }
+        if self.cancelling || self.is_final() {
+            return Err(state(format!("the execution is {}", self.status())));
+        }
+        if step.dead > 0 {
+            return Err(state(format!("step {id} needs {}; retry that first", self.dead_needs(ix).join(", "))));
+        }
+        if by.trim().is_empty() || why.trim().is_empty() {
+            return Err(state("it is not said who takes it, and why".to_owned()));
+        }
+        let (next, tree) = match &step.work {
+            Some(work) => (self.merge(ix), Some(work.tree)),
+            None if plan.output == RoleOutput::Artifact => (Next::Done(DoneKind::Artifact), None),
+            None => return Err(state(format!("step {id} captured nothing; retry it"))),
+        };
+        Ok(vec![Event::StepAccepted { step: ix, by: by.trim().to_owned(), why: why.trim().to_owned(), tree, next }])
     }
 
     fn dead_needs(&self, ix: StepIx) -> Vec<String> {

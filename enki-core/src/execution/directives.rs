@@ -21,6 +21,7 @@ impl Execution {
                 self.of_next(*step, next, judged)
             }
             Event::MergeRefused { step, reason, next } => self.of_next(*step, next, matches!(reason, Refusal::Empty)),
+            Event::StepAccepted { step, next, .. } => self.of_next(*step, next, true),
             // It goes on where a budget stopped it.
             Event::StepRetried { step, .. } => match &self.steps.get(step.index())?.state {
                 StepState::Running(running) => self.of_run(*step, running.purpose),

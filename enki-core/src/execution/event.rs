@@ -6,7 +6,7 @@ use crate::agent::Usage;
 use crate::branch::Branch;
 use crate::budget::{Budget, BudgetOf, Spent};
 use crate::chain::Charge;
-use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
+use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
 use crate::plan::{Plan, Step};
 use crate::refinery::Gate;
 use crate::review::StateIx;
@@ -51,6 +51,15 @@ pub enum Command {
         step: StepIx,
         /// From where.
         mode: Option<RetryMode>,
+    },
+    /// Take what an escalated step captured as it is: a person's pass in place of the review's.
+    Accept {
+        /// Which.
+        step: StepIx,
+        /// Who says so.
+        by: String,
+        /// And why.
+        why: String,
     },
     /// Answer one hold.
     Decide {
@@ -476,6 +485,19 @@ pub enum Event {
         /// From where.
         mode: RetryMode,
     },
+    /// A person took what an escalated step captured as it is. It is merged as what passed is: its check still counts.
+    StepAccepted {
+        /// Which.
+        step: StepIx,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+        /// Exactly this tree; none if it puts out an artifact.
+        tree: Option<TreeId>,
+        /// What follows.
+        next: Next,
+    },
     /// It is over.
     Ended {
         /// How.
@@ -497,7 +519,8 @@ impl Event {
             | Self::MergeRefused { step, .. }
             | Self::MergeRequested { step, .. }
             | Self::StepCancelled { step }
-            | Self::StepRetried { step, .. } => Some(*step),
+            | Self::StepRetried { step, .. }
+            | Self::StepAccepted { step, .. } => Some(*step),
             Self::Paused { step } | Self::Resumed { step } => *step,
             Self::BudgetWarned { spent: Spent { of, .. }, .. } | Self::BudgetSet { of, .. } => of.step(),
             Self::Submitted(_)

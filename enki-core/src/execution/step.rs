@@ -5,7 +5,7 @@ use super::outcome::Work;
 use crate::agent::Usage;
 use crate::budget::Spent;
 use crate::chain::{Course, Escalation};
-use crate::id::{AttemptNo, CommitId, RequestId};
+use crate::id::{AttemptNo, CommitId, RequestId, TreeId};
 use crate::spec::Condition;
 use crate::tier::Purpose;
 use crate::time::Timestamp;
@@ -230,6 +230,8 @@ pub struct StepRun {
     pub landing: Option<Box<LandingMerge>>,
     /// What a person should know of its attempts, the newest last, at most 50.
     pub notices: Vec<Box<str>>,
+    /// The tree that a person took as it is, in place of a review that passed.
+    pub accepted: Option<TreeId>,
     /// What all its attempts used, those of before a retry too.
     pub usage: Usage,
     /// What of that its last attempt used, up to now if it lives.

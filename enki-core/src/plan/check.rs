@@ -1,11 +1,11 @@
 //! Checking a plan: every problem that is found, each with its place.
 
 use super::problem::{PathPart, PlanProblem};
-use super::{Brief, External, Need, NeedOn, Plan, Step};
+use super::{Brief, External, Need, NeedOn, Plan, PlanLimits, Step};
 use crate::budget::Budget;
 use crate::id::{StepId, StepIx};
-use crate::review::{COMMAND_TIMEOUT, Chains, Review, Reviewer};
-use crate::role::{Role, RoleOutput, Roles};
+use crate::review::{COMMAND_TIMEOUT, Review, Reviewer};
+use crate::role::{Role, RoleOutput};
 use crate::spec::{BudgetSpec, Condition, NeedSpec, PlanSpec, ReviewSpec, ReviewTable, ReviewWord, StepSpec};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +20,7 @@ pub(super) use at;
 pub(super) struct Check<'a> {
     pub(super) problems: Vec<PlanProblem>,
     pub(super) externals: &'a HashMap<String, External>,
-    pub(super) roles: &'a Roles,
-    pub(super) chains: &'a Chains,
+    pub(super) limits: &'a PlanLimits,
 }
 
 impl<'a> Check<'a> {
@@ -184,7 +183,7 @@ impl<'a> Check<'a> {
     }
 
     fn role(&mut self, path: Vec<PathPart>, name: &str) -> Option<&'a Role> {
-        let (roles, found) = (self.roles, self.roles.get(name));
+        let (roles, found) = (&self.limits.roles, self.limits.roles.get(name));
         if found.is_none() {
             let all = || roles.names().collect::<Vec<_>>().join(", ");
             let help = nearest(name, roles.names())
@@ -200,7 +199,7 @@ impl<'a> Check<'a> {
             ReviewSpec::Word(ReviewWord::Code) => &ReviewTable::default(),
             ReviewSpec::Table(table) => table,
         };
-        let default = Review::default();
+        let default = &self.limits.reviews;
         let (min_score, max_fixes) =
             (table.min_score.unwrap_or(default.min_score), table.max_fixes.unwrap_or(default.max_fixes));
         self.text(at!["steps", n, "review", "min_score"], (0.0..=10.0).contains(&min_score), || {
@@ -226,7 +225,7 @@ impl<'a> Check<'a> {
         if let Some(name) = &table.reviewer {
             self.role(at!["steps", n, "review", "reviewer"], name);
         }
-        if let Some(own) = table.kind.as_deref().and_then(|kind| self.chains.get(kind)) {
+        if let Some(own) = table.kind.as_deref().and_then(|kind| self.limits.chains.get(kind)) {
             return Some(self.own_chain(n, table, own));
         }
         let role = |usual: Option<&str>| Reviewer::Agent { role: table.reviewer.as_deref().or(usual).map(Into::into) };
@@ -248,7 +247,7 @@ impl<'a> Check<'a> {
             "test_then_fix" => Review::test_then_fix(reviewer(Some("tester")), min_score, max_fixes),
             "fix_loop" => Review::fix_loop(reviewer(Some("tester")), min_score, max_fixes),
             kind => {
-                let known: Vec<&str> = Review::KINDS.into_iter().chain(self.chains.names()).collect();
+                let known: Vec<&str> = Review::KINDS.into_iter().chain(self.limits.chains.names()).collect();
                 let near = super::nearest(kind, known.iter().copied());
                 let hint = near.map_or_else(
                     || format!("use one of {}", known.join(", ")),
@@ -258,7 +257,27 @@ impl<'a> Check<'a> {
                 return None;
             }
         };
-        Some(Arc::new(review))
+        Some(Arc::new(self.with_defaults(n, review)))
+    }
+
+    /// What a step cannot say itself of a built-in kind.
+    fn with_defaults(&mut self, n: usize, mut review: Review) -> Review {
+        let defaults = &self.limits.reviews;
+        review.reask = defaults.reask;
+        match defaults.moves(&review.kind, review.max_fixes) {
+            Ok(moves) => review.max_moves = moves,
+            Err(set) => {
+                let bound = Review::bound(review.max_fixes);
+                let message = format!(
+                    "{} fixes take up to {bound} moves, and review.max_transitions allows {set}",
+                    review.max_fixes
+                );
+                let help =
+                    format!("allow fewer fixes, or set review.max_transitions.{} to {bound} or more", review.kind);
+                self.problem(at!["steps", n, "review", "max_fixes"], message, help);
+            }
+        }
+        review
     }
 
     /// A chain of somebody's own says all but the limits, which a step may set for itself.
@@ -267,6 +286,9 @@ impl<'a> Check<'a> {
             (format!("the chain {:?} says itself who reviews", own.kind), "leave `reviewer` and `command` out".into())
         });
         let mut review = Arc::clone(own);
+        if self.limits.reviews.reask > 0 {
+            Arc::make_mut(&mut review).reask = self.limits.reviews.reask;
+        }
         if table.min_score.is_some() || table.max_fixes.is_some() {
             let made = Arc::make_mut(&mut review);
             made.min_score = table.min_score.unwrap_or(made.min_score);

@@ -12,7 +12,7 @@ use crate::advice::{Class, classify_plan};
 use crate::branch::Branch;
 use crate::budget::{Budget, BudgetOf};
 use crate::id::{ExecutionId, StepId, StepIx};
-use crate::review::{Chains, Does, Review, Reviewer, StateIx};
+use crate::review::{Chains, Does, Review, ReviewDefaults, Reviewer, StateIx};
 use crate::role::{RoleOutput, Roles};
 use crate::spec::{AfterWhen, Condition, Land, PlanSpec, RECIPES, StepSpec};
 use crate::tier::{Priority, Purpose, Tier};
@@ -166,11 +166,18 @@ pub struct PlanLimits {
     pub roles: Roles,
     /// Review chains of people's own, beside the built-in kinds. The one that a step names is copied into it.
     pub chains: Chains,
+    /// What reviews are like that say no more.
+    pub reviews: ReviewDefaults,
 }
 
 impl Default for PlanLimits {
     fn default() -> Self {
-        Self { max_steps: 1000, roles: Roles::built_in(), chains: Chains::default() }
+        Self {
+            max_steps: 1000,
+            roles: Roles::built_in(),
+            chains: Chains::default(),
+            reviews: ReviewDefaults::default(),
+        }
     }
 }
 
@@ -185,7 +192,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Self, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles, chains: &limits.chains };
+        let mut check = Check { problems: Vec::new(), externals, limits };
         check.text(at!["schema"], spec.schema.as_deref().is_none_or(|s| s == "enki.plan.v1"), || {
             (
                 format!("schema {:?} is not known here", spec.schema.as_deref().unwrap_or("")),
@@ -265,7 +272,7 @@ impl Plan {
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
     ) -> Result<Vec<Step>, PlanProblems> {
-        let mut check = Check { problems: Vec::new(), externals, roles: &limits.roles, chains: &limits.chains };
+        let mut check = Check { problems: Vec::new(), externals, limits };
         if specs.is_empty() {
             check.problem(at!["steps"], "no steps were given", "add at least one step");
         }

@@ -291,6 +291,7 @@ impl Of<'_> {
             }
             Next::Run { charge: Charge::Infra, .. } => ("run it again", "what failed may be no fault of the work"),
             Next::Run { charge: Charge::Spawn, .. } => ("start it again", "its agent could not be started"),
+            Next::Run { charge: Charge::Reask, .. } => ("ask the reviewer again", "its answer could not be read"),
             Next::Run { charge: Charge::Void, .. } => ("run it again", "it changed files and may change none"),
             Next::Fail(FailReason::Escalated(_)) => ("ask a person", "its review loop came to no end by itself"),
             Next::Run { charge: Charge::Nothing | Charge::Repeat, .. }

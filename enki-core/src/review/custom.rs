@@ -124,7 +124,7 @@ impl CustomSpec {
         if !check.problems.is_empty() {
             return Err(check.problems);
         }
-        Ok(Review { kind: name.into(), min_score, max_fixes, max_moves: self.max_moves, states })
+        Ok(Review { kind: name.into(), min_score, max_fixes, max_moves: self.max_moves, reask: 0, states })
     }
 }
 

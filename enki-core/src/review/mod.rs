@@ -2,9 +2,11 @@
 //! [`crate::chain`] walks it.
 
 mod custom;
+mod defaults;
 mod guard;
 
 pub use custom::{CustomSpec, Problem, StateSpec, WaySpec};
+pub use defaults::ReviewDefaults;
 pub use guard::{Facts, Guard};
 
 use crate::tier::Purpose;
@@ -27,8 +29,16 @@ pub struct Review {
     pub max_fixes: u32,
     /// Most moves from state to state; the chain escalates before one more.
     pub max_moves: u32,
+    /// Times in a row that a review is asked again whose answer cannot be read, before a person is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reask: u32,
     /// Its states; the first is where it starts.
     states: Vec<State>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// Position of a state in its [`Review`].
@@ -178,8 +188,13 @@ impl Review {
     }
 
     fn of(kind: &str, states: Vec<State>, min_score: f32, max_fixes: u32) -> Self {
-        let max_moves = max_fixes.saturating_mul(2).saturating_add(2);
-        Self { kind: kind.into(), min_score, max_fixes, max_moves, states }
+        Self { kind: kind.into(), min_score, max_fixes, max_moves: Self::bound(max_fixes), reask: 0, states }
+    }
+
+    /// Most moves that a chain of a built-in kind with so many fixes can take.
+    #[must_use]
+    pub const fn bound(max_fixes: u32) -> u32 {
+        max_fixes.saturating_mul(2).saturating_add(2)
     }
 
     /// Names of the built-in kinds.

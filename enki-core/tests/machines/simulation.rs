@@ -35,6 +35,7 @@ enum Op {
     Cancel(u8, Option<u8>),
     Retry(u8, u8, u8),
     Decide(u8, u8),
+    Accept(u8, u8),
     Stop(u8),
     Land(u8),
     Add(u8, u8),
@@ -59,6 +60,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (byte(), step()).prop_map(|(a, b)| Op::Cancel(a, b)),
         5 => (byte(), byte(), byte()).prop_map(|(a, b, c)| Op::Retry(a, b, c)),
         2 => (byte(), byte()).prop_map(|(a, b)| Op::Decide(a, b)),
+        4 => (byte(), byte()).prop_map(|(a, b)| Op::Accept(a, b)),
         1 => byte().prop_map(Op::Stop),
         2 => byte().prop_map(Op::Land),
         2 => (byte(), byte()).prop_map(|(a, b)| Op::Add(a, b)),
@@ -202,6 +204,11 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
                 let answered = world.command(id, Command::Decide { hold, answer, committing: vec![] });
                 assert_eq!(answered.is_err(), money, "only more of a budget answers its hold: {answered:?}");
             }
+        }
+        Op::Accept(n, step) => {
+            let id = execution(n);
+            let (step, by, why) = (at(world, id, step), "somebody".to_owned(), "it will do".to_owned());
+            let _ = world.command(id, Command::Accept { step, by, why });
         }
         Op::Stop(n) => {
             let _ = world.command(execution(n), Command::Stop);

@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// What was warned of: whose budget, which attempt if it is that of a run, and the share of which limit.
     warned: HashSet<(ExecutionId, String, u64, u8)>,
     shadow_queues: BTreeMap<LogId, MergeQueue>,
+    /// What plans are held against.
+    pub(crate) plan_limits: PlanLimits,
     ids: u64,
     executions: u128,
 }
@@ -64,6 +66,7 @@ impl World {
             shadows: BTreeMap::new(),
             warned: HashSet::new(),
             shadow_queues: BTreeMap::new(),
+            plan_limits: PlanLimits::default(),
             ids: 0,
             executions: 0,
         };
@@ -94,7 +97,7 @@ impl World {
     pub(crate) fn submission(&mut self, spec: serde_json::Value, externals: &[(&str, External)]) -> Submitted {
         let externals: HashMap<String, External> = externals.iter().map(|(n, e)| ((*n).to_owned(), *e)).collect();
         let spec: PlanSpec = serde_json::from_value(spec).unwrap();
-        let plan = Plan::build(&spec, &PlanLimits::default(), &externals).unwrap_or_else(|e| panic!("{e}"));
+        let plan = Plan::build(&spec, &self.plan_limits, &externals).unwrap_or_else(|e| panic!("{e}"));
         self.executions += 1;
         Submitted {
             id: ExecutionId::new(self.executions),

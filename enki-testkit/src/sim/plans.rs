@@ -128,10 +128,14 @@ pub(super) fn command(rng: &mut Rng, engine: &Engine, limits: &Limits) -> Option
             let failed = (0..execution.steps().len()).map(StepIx::at).find(|ix| execution.word(*ix) == "failed");
             Command::Retry { step: failed.unwrap_or(any), mode }
         }
-        80..88 => {
+        80..86 => {
             let holds: Vec<_> = execution.holds().keys().copied().collect();
             let answer = if rng.chance(900) { Answer::Approve } else { Answer::Reject };
             Command::Decide { hold: *holds.get(rng.index(holds.len()))?, answer, committing: Vec::new() }
+        }
+        86..88 => {
+            let failed = (0..execution.steps().len()).map(StepIx::at).find(|ix| execution.word(*ix) == "failed");
+            Command::Accept { step: failed?, by: "somebody".to_owned(), why: "it will do".to_owned() }
         }
         88..92 => Command::Stop,
         92..94 => Command::Land,

@@ -32,7 +32,7 @@ pub(super) async fn drive(cx: &mut Context, name: &str) -> Result<Exit, CliError
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let config = cx.config(Some(&Project { root: git.root().to_owned() }))?;
     let (words, limits) = (Words::load(&cx.host, Some(git.root()))?, wire::limits(&config));
-    let plan_limits = PlanLimits { max_steps: limits.max_steps, roles: words.roles, chains: words.chains };
+    let plan_limits = PlanLimits { max_steps: limits.max_steps, ..words.plan_limits() };
     let enki_dir = git.ensure_enki_dir()?;
     let folder = book::folder(&enki_dir).join(name);
     std::fs::create_dir_all(&folder).map_err(|error| {

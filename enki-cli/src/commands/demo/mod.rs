@@ -55,7 +55,7 @@ pub(super) async fn run(cx: &mut Context, dir: Option<&Path>) -> Result<Exit, Cl
     config.flag("store.any_file_system", "demo", "true")?;
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let mut spec = file.spec.clone();
-    wire::default_reviews(&mut spec, &config, &agents);
+    wire::default_reviews(&mut spec, &config, &agents)?;
     let main: Branch =
         "main".parse().map_err(|e: enki_core::id::InvalidId| CliError::new(Exit::Internal, e.to_string()))?;
     let mut submission = Submission::new(spec, main);

@@ -8,7 +8,7 @@ use crate::execution::{
     Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, ProjectKind, Refusal, RetryMode,
     Submitted,
 };
-use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
+use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
 use crate::refinery::Gate;
 use crate::spec::Land;
 use crate::tier::Purpose;
@@ -243,6 +243,20 @@ pub enum ExecutionEvent<'a> {
         /// From where.
         mode: RetryMode,
     },
+    /// A person took what an escalated step captured as it is.
+    StepAccepted {
+        /// Which.
+        step: StepIx,
+        /// Who.
+        by: Cow<'a, str>,
+        /// Why.
+        why: Cow<'a, str>,
+        /// Exactly this tree.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tree: Option<TreeId>,
+        /// What follows.
+        next: Cow<'a, Next>,
+    },
     /// It is over.
     Ended {
         /// How.
@@ -306,6 +320,13 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::LandingAsked => Self::LandingAsked,
             Event::AttemptStopped { step, attempt } => Self::AttemptStopped { step: *step, attempt: *attempt },
             Event::StepRetried { step, mode } => Self::StepRetried { step: *step, mode: *mode },
+            Event::StepAccepted { step, by, why, tree, next } => Self::StepAccepted {
+                step: *step,
+                by: Cow::Borrowed(by),
+                why: Cow::Borrowed(why),
+                tree: *tree,
+                next: Cow::Borrowed(next),
+            },
             Event::Ended { status } => Self::Ended { status: *status },
         }
     }
@@ -391,6 +412,9 @@ impl<'a> ExecutionEvent<'a> {
             Self::LandingAsked => Event::LandingAsked,
             Self::AttemptStopped { step, attempt } => Event::AttemptStopped { step, attempt },
             Self::StepRetried { step, mode } => Event::StepRetried { step, mode },
+            Self::StepAccepted { step, by, why, tree, next } => {
+                Event::StepAccepted { step, by: by.into_owned(), why: why.into_owned(), tree, next: next.into_owned() }
+            }
             Self::Ended { status } => Event::Ended { status },
         })
     }

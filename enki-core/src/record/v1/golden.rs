@@ -160,8 +160,8 @@ fn refusals() -> Vec<Refusal> {
 }
 
 fn charges() -> Vec<Charge> {
-    use Charge::{Fix, Infra, Nothing, Repeat, Resolution, Spawn, Void};
-    vec![Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution]
+    use Charge::{Fix, Infra, Nothing, Reask, Repeat, Resolution, Spawn, Void};
+    vec![Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution, Reask]
 }
 
 fn holds() -> Vec<HoldReason> {
@@ -317,6 +317,10 @@ fn execution_log() -> Vec<E> {
         run(&mut events, AttemptEnd::new(Outcome::Lost), Next::Fail(reason));
         events.push(E::StepRetried { step: full, mode });
     }
+    run(&mut events, AttemptEnd::new(Outcome::Lost), Next::Fail(FailReason::Escalated(Escalation::Replan)));
+    let (next, tree) = (Next::Merge { request: request(90) }, Some(tree(90)));
+    events.push(E::StepAccepted { step: full, by: "somebody".to_owned(), why: text(), tree, next });
+    events.push(E::MergeRefused { step: full, reason: Refusal::Withdrawn, next: again(0) });
     for (n, reason) in refusals().into_iter().enumerate() {
         let request = request(u32::try_from(n).unwrap());
         run(&mut events, AttemptEnd::new(Outcome::Changed), Next::Merge { request });
@@ -638,6 +642,7 @@ fn golden_logs_hold_every_variant() {
             CancelRequested,
             AttemptStopped,
             StepRetried,
+            StepAccepted,
             Ended,
         }
     );
@@ -733,7 +738,7 @@ fn golden_logs_hold_every_variant() {
         refusals(),
         Refusal { Check, Conflict, Interaction, Empty, Policy, Moved, Blocked, Rewound, Withdrawn }
     );
-    assert_all!(charges(), Charge { Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution });
+    assert_all!(charges(), Charge { Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution, Reask });
     assert_all!(holds(), HoldReason { Checkpoint, Approval, Budget, Rewound, Landing, Trouble });
     assert_all!(checks(), Check { Passed, Failed, TimedOut, Unknown });
     assert_all!(pauses(), QueuePause { Person, BaseRed, Infrastructure, TargetGone, Rewound });

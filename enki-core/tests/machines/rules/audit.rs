@@ -2,9 +2,9 @@
 
 use super::{reviewed, running};
 use crate::world::World;
-use enki_core::audit::{Kept, audit};
-use enki_core::execution::{Event, Outcome};
-use enki_core::id::ExecutionId;
+use enki_core::audit::{Kept, audit, overrides};
+use enki_core::execution::{Command, Event, Outcome};
+use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::tier::Purpose;
 use enki_core::verdict::Gate;
@@ -77,4 +77,31 @@ fn each_forgery_is_found() {
     few.chains = 0;
     let answers = audit(&log, &few);
     assert!(matches!(answers[3].kept, Kept::No(_)), "more chains than may be");
+}
+
+#[test]
+fn a_persons_pass_is_told_apart_from_a_reviews_and_one_that_nobody_was_asked_for_is_found() {
+    let (mut world, id) = running(&[reviewed("a", 0)]);
+    world.end(id, "a", Outcome::Changed);
+    world.reviewed(id, "a", Gate::Revise);
+    let accept = Command::Accept { step: StepIx(0), by: "Ada".to_owned(), why: "a matter of taste".to_owned() };
+    world.command(id, accept).unwrap();
+    world.drain();
+    let log = world.log(id);
+    assert_eq!(broken(&log), [5], "but for the outputs, all is well");
+    let told = overrides(&log);
+    assert!(
+        told.len() == 1 && told[0].ends_with("by Ada: a matter of taste") && told[0].contains("(tree "),
+        "{told:?}"
+    );
+    let (other, other_id) = reviewed_once();
+    assert!(overrides(&other.log(other_id)).is_empty());
+    let unasked: Vec<Event> = log
+        .iter()
+        .filter(
+            |event| !matches!(event, Event::AttemptEnded { end, .. } if matches!(end.outcome, Outcome::Reviewed(_))),
+        )
+        .cloned()
+        .collect();
+    assert!(broken(&unasked).contains(&7), "{:?}", broken(&unasked));
 }

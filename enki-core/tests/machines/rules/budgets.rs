@@ -97,7 +97,7 @@ fn a_run_that_uses_up_its_budget_is_stopped_and_its_work_is_gone_on_with() {
         (BudgetOf::Run(ix), 140, 100),
         "also what it used since it was asked"
     );
-    assert_eq!(spent.to_string(), "140 tokens of 100 tokens of the run's budget are used");
+    assert_eq!(spent.to_string(), "140 of 100 tokens of the run's budget are used");
     assert_eq!(world.of(id).step(ix).work.as_ref().unwrap().commit, work, "nothing is lost");
     world.done(id, "b");
 
@@ -147,7 +147,7 @@ fn the_budget_of_a_step_is_over_all_its_attempts_and_more_of_it_lets_it_go_on() 
     assert_eq!(world.word(id, "b"), "blocked");
     let retry = |mode| Command::Retry { step: a, mode };
     let refused = world.command(id, retry(None)).unwrap_err().to_string();
-    assert!(refused.contains("300 tokens of 300 tokens of the step's budget are used"), "{refused}");
+    assert!(refused.contains("300 of 300 tokens of the step's budget are used"), "{refused}");
     let set = |limit| Command::Budget { of: BudgetOf::Step(a), budget: tokens(limit) };
     assert!(world.command(id, set(300)).is_err(), "that leaves nothing");
     world.command(id, set(1000)).unwrap();
@@ -179,10 +179,7 @@ fn an_execution_that_used_up_its_budget_is_held_until_there_is_more() {
     assert_eq!(world.words(id), ["running", "running", "pending"]);
     assert!(world.flying.is_empty() && world.of(id).outstanding().next().is_none());
     let hold = HoldNo(1);
-    assert_eq!(
-        world.of(id).describe(&HoldReason::Budget),
-        "105 tokens of 100 tokens of the execution's budget are used"
-    );
+    assert_eq!(world.of(id).describe(&HoldReason::Budget), "105 of 100 tokens of the execution's budget are used");
     world.command(id, Command::Resume(None)).unwrap();
     let answer = Answer::Approve;
     let refused = world.command(id, Command::Decide { hold, answer, committing: vec![] }).unwrap_err();

@@ -4,6 +4,8 @@ use super::{reviewed, running};
 use crate::world::{World, step};
 use enki_core::execution::{Command, EndStatus, Escalation, FailReason, Outcome, RetryMode, Standing};
 use enki_core::id::ExecutionId;
+use enki_core::limits::Limits;
+use enki_core::plan::Plan;
 use enki_core::tier::Purpose;
 use enki_core::verdict::{Gate, Verdict};
 use enki_core::workspace::Start;
@@ -54,6 +56,64 @@ fn a_review_that_says_nothing_escalates() {
     world.end(id, "a", Outcome::Changed);
     world.end(id, "a", Outcome::Reviewed(Verdict::default()));
     assert_eq!(*world.failure(id, "a"), FailReason::Escalated(Escalation::Unparsable));
+}
+
+#[test]
+fn a_review_that_says_nothing_is_asked_again_as_often_as_is_configured() {
+    let mut world = World::new(Limits::default());
+    world.plan_limits.reviews.reask = 2;
+    let id = world.start(json!({"steps": [reviewed("a", 3)]}));
+    world.plan_limits.reviews.reask = 0;
+    world.end(id, "a", Outcome::Changed);
+    let a = world.ix(id, "a");
+    for asked in 1..=2 {
+        world.end(id, "a", Outcome::Reviewed(Verdict::default()));
+        assert_eq!((world.purpose(id, "a"), world.of(id).step(a).course.reasks), (Some(Purpose::Review), asked));
+        world.crash();
+    }
+    world.reviewed(id, "a", Gate::Revise);
+    world.end(id, "a", Outcome::Changed);
+    assert_eq!(world.of(id).step(a).course.reasks, 0, "the next review begins anew");
+    world.end(id, "a", Outcome::Reviewed(Verdict::default()));
+    world.reviewed(id, "a", Gate::Revise);
+    assert_eq!(world.purpose(id, "a"), Some(Purpose::Fix), "what could not be read is no review that found the same");
+    world.end(id, "a", Outcome::Changed);
+    for _ in 0..3 {
+        world.end(id, "a", Outcome::Reviewed(Verdict::default()));
+    }
+    assert_eq!(*world.failure(id, "a"), FailReason::Escalated(Escalation::Unparsable));
+    assert_eq!(world.of(id).step(a).course.fixes, 2, "it cost no fix");
+}
+
+#[test]
+fn what_a_plan_leaves_open_is_copied_from_the_defaults_when_it_is_submitted() {
+    let mut world = World::new(Limits::default());
+    let defaults = &mut world.plan_limits.reviews;
+    (defaults.min_score, defaults.max_fixes) = (7.0, 1);
+    defaults.max_moves.insert("fix_loop".to_owned(), 12);
+    let steps = json!([
+        step("code", json!({"review": "code"})),
+        step("own", json!({"review": {"min_score": 9.0, "max_fixes": 2}})),
+        step("loop", json!({"review": {"kind": "fix_loop", "max_fixes": 5}})),
+        step("many", json!({"review": {"max_fixes": 50}})),
+    ]);
+    let id = world.start(json!({"steps": steps}));
+    let of = |step: &str| {
+        let review = world.of(id).plan().step(world.ix(id, step)).review.as_ref().unwrap();
+        (review.min_score, review.max_fixes, review.max_moves)
+    };
+    assert_eq!(of("code"), (7.0, 1, 20));
+    assert_eq!(of("own"), (9.0, 2, 20), "what the plan says counts");
+    assert_eq!(of("loop"), (7.0, 5, 12), "exactly what its fixes may take");
+    assert_eq!(of("many"), (7.0, 50, 102), "where nothing is set the usual makes room for all fixes");
+    let spec = serde_json::from_value(
+        json!({"steps": [step("loop", json!({"review": {"kind": "fix_loop", "max_fixes": 6}}))]}),
+    );
+    let refused = Plan::build(&spec.unwrap(), &world.plan_limits, &std::collections::HashMap::new()).unwrap_err();
+    assert!(
+        refused.to_string().contains("6 fixes take up to 14 moves, and review.max_transitions allows 12"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -151,4 +211,70 @@ fn chains_are_told_while_they_are_open_and_joined_in_plan_order_once_the_last_ha
 
     world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None }).unwrap();
     assert_eq!(world.of(id).joined_chains(), None, "a retry opens it again");
+}
+
+fn accepted(world: &mut World, id: ExecutionId, step: &str) -> Result<(), enki_core::engine::Rejected> {
+    let step = world.ix(id, step);
+    let (by, why) = ("somebody".to_owned(), "it is good enough".to_owned());
+    world.command(id, Command::Accept { step, by, why })
+}
+
+#[test]
+fn a_person_takes_what_escalated_as_it_is_and_its_check_still_counts() {
+    let (mut world, id) = running(&[reviewed("a", 1), step("b", json!({"needs": ["a"]}))]);
+    assert!(accepted(&mut world, id, "a").is_err(), "it is at work");
+    never_content(&mut world, id);
+    assert_eq!((world.of(id).ended(), world.word(id, "b")), (Some(EndStatus::Failed), "blocked"));
+    let a = world.ix(id, "a");
+    let tree = world.of(id).step(a).work.as_ref().unwrap().tree;
+    let nobody = Command::Accept { step: a, by: " ".to_owned(), why: "x".to_owned() };
+    assert!(world.command(id, nobody).is_err(), "somebody has to answer for it");
+    accepted(&mut world, id, "a").unwrap();
+    assert_eq!((world.words(id), world.of(id).ended()), (vec!["merging", "pending"], None));
+    let run = world.of(id).step(a);
+    assert_eq!((run.accepted, run.attempts), (Some(tree), 4), "exactly what was captured, and no attempt more");
+    assert_eq!(run.notices.last().map(|notice| &**notice), Some("taken as it is by somebody: it is good enough"));
+    world.crash();
+    world.drain();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+    assert!(accepted(&mut world, id, "a").is_err(), "it is done");
+
+    let (mut world, id) = running(&[reviewed("a", 0)]);
+    never_content(&mut world, id);
+    accepted(&mut world, id, "a").unwrap();
+    let failed = enki_core::refinery::Check::Failed { log: "red".to_owned() };
+    world.checks = vec![failed.clone(), failed];
+    world.drain();
+    assert!(matches!(world.failure(id, "a"), FailReason::Check { .. }), "{:?}", world.failure(id, "a"));
+}
+
+#[test]
+fn what_no_review_saw_may_be_taken_too_and_what_comes_after_it_is_reviewed_again() {
+    let (mut world, id) = running(&[reviewed("a", 2)]);
+    world.end(id, "a", Outcome::Changed);
+    world.reviewed(id, "a", Gate::Revise);
+    world.end(id, "a", Outcome::Changed);
+    world.reviewed(id, "a", Gate::Fail);
+    let a = world.ix(id, "a");
+    accepted(&mut world, id, "a").unwrap();
+    let failed = enki_core::refinery::Check::Failed { log: "red".to_owned() };
+    world.checks = vec![failed.clone(), failed];
+    world.queues();
+    assert_eq!(world.purpose(id, "a"), Some(Purpose::Fix), "the check gives it back as any other");
+    world.end(id, "a", Outcome::Changed);
+    assert_eq!(world.purpose(id, "a"), Some(Purpose::Review), "the word was about that tree only");
+    world.drain();
+    assert_eq!((world.of(id).ended(), world.of(id).step(a).course.fixes), (Some(EndStatus::Done), 2));
+}
+
+#[test]
+fn only_an_escalation_is_a_persons_to_overrule() {
+    let (mut world, id) = running(&[step("a", json!({}))]);
+    world.end(id, "a", Outcome::AgentError { message: "no".to_owned(), transient: false });
+    let refused = accepted(&mut world, id, "a").unwrap_err().to_string();
+    assert!(refused.contains("did not escalate"), "{refused}");
+    let (mut world, id) = running(&[reviewed("a", 2)]);
+    world.end(id, "a", Outcome::Asks { question: "which?".to_owned() });
+    let refused = accepted(&mut world, id, "a").unwrap_err().to_string();
+    assert!(refused.contains("captured nothing"), "{refused}");
 }
