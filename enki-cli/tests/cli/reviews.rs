@@ -265,7 +265,9 @@ fn some_roles_are_reviewed_always_and_some_only_where_it_is_asked_for() {
     place.settings("[review]\nrequire_review = [\"Engineer\"]\nauto_complete = [\"bug_fixer\"]\n[agent.reviewer]\ncommand = \"sh\"\n");
     let step = |id: &str, role: &str, review: Option<&str>| {
         let mut step = json!({"id": id, "title": format!("Step {id}"), "description": "do it", "role": role});
-        review.map(|review| step["review"] = json!(review));
+        if let Some(review) = review {
+            step["review"] = json!(review);
+        }
         step
     };
     let steps = json!([
