@@ -181,7 +181,14 @@ impl Oracle {
         }
         let known = self.executions.entry(id).or_default();
         if known.ended
-            && !matches!(event, E::StepRetried { .. } | E::CancelRequested | E::LandingAsked | E::StepCancelled { .. })
+            && !matches!(
+                event,
+                E::StepRetried { .. }
+                    | E::StepAccepted { .. }
+                    | E::CancelRequested
+                    | E::LandingAsked
+                    | E::StepCancelled { .. }
+            )
         {
             let revived = matches!(event, E::Ended { .. });
             if !revived && !known.news_after_the_end(event) {
@@ -284,6 +291,11 @@ impl Oracle {
                 known.resolving = known.resolving.filter(|of| of != step || *mode == execution::RetryMode::Continue);
                 let step = known.step(*step);
                 (step.dead, step.level, step.running) = (false, 0, false);
+            }
+            E::StepAccepted { step, next, .. } => {
+                (known.ended, known.status) = (false, None);
+                known.step(*step).dead = false;
+                known.proceed(*step, next, due);
             }
             E::Ended { status } => {
                 known.ended = true;
