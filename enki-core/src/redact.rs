@@ -30,17 +30,34 @@ const STARTS: &[&str] = &[
 /// Whether a value looks like a secret, by its name or by its form. A reference to a variable is none.
 #[must_use]
 pub fn looks_secret(name: &str, value: &str) -> bool {
-    if value.len() < SHORTEST || value.starts_with('$') {
+    if value.len() < SHORTEST || is_reference(value) {
         return false;
     }
     // Sizes and limits are named after tokens too, but are numbers.
     let named = is_secret_name(name) && value.parse::<f64>().is_err();
-    named || (value.len() >= 16 && !is_task(value) && STARTS.iter().any(|start| value.contains(start)))
+    named || (value.len() >= 16 && STARTS.iter().any(|start| without_tasks(value).contains(start)))
 }
 
-/// The id of a task, which has `sk-` in it.
-fn is_task(value: &str) -> bool {
-    value.strip_prefix("task-").is_some_and(|hex| hex.len() == 12 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+/// `$NAME` or `${NAME}`.
+fn is_reference(value: &str) -> bool {
+    let name =
+        value.strip_prefix('$').map(|name| name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).unwrap_or(name));
+    name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+}
+
+/// The text without ids of tasks, which have `sk-` in them.
+fn without_tasks(value: &str) -> String {
+    const TASK: &str = "task-";
+    let (mut out, mut rest) = (String::new(), value);
+    while let Some(at) = rest.find(TASK) {
+        let (before, after) = (&rest[..at], &rest[at + TASK.len()..]);
+        let digits = after.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let whole = digits == 12 && !before.ends_with(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if whole { " " } else { TASK });
+        rest = &after[if whole { digits } else { 0 }..];
+    }
+    out + rest
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -173,11 +190,16 @@ mod tests {
         assert!(looks_secret("agent.env.GITHUB_TOKEN", "0123456789abcdef"));
         assert!(looks_secret("agent.env.X", "sk-ant-api03-0123456789"));
         assert!(looks_secret("", "--key=ghp_0123456789abcdef0123"));
+        assert!(looks_secret("", "$sk-ant-0123456789ab"));
+        assert!(looks_secret("", "task-0a1b2c3d4e5f/sk-ant-0123456789ab"));
+        assert!(looks_secret("", "task-0a1b2c3d4e5f6789"));
         for (name, value) in [
             ("agent.env.MAX_TOKENS", "100000000"),
             ("agent.env.TOKEN", "$TOKEN_OF_MINE"),
             ("agent.env.LANG", "en_US.UTF-8"),
             ("", "task-0a1b2c3d4e5f"),
+            ("", ".enki/copies/task-0a1b2c3d4e5f/src"),
+            ("agent.env.TOKEN", "${TOKEN_OF_MINE}"),
         ] {
             assert!(!looks_secret(name, value), "{name}");
         }
