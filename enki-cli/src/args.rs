@@ -132,6 +132,9 @@ pub(crate) enum Command {
         /// Start from the beginning instead of from what it had
         #[arg(long)]
         fresh: bool,
+        /// What its agents and reviewers are told from now on, as your own words
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
         /// What it may cost from now on.
         #[command(flatten)]
         more: More,

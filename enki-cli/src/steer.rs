@@ -39,6 +39,9 @@ pub(crate) enum Action {
         /// And each of its attempts.
         #[serde(default)]
         run_budget: Budget,
+        /// What is told from now on.
+        #[serde(default)]
+        note: Option<String>,
     },
     /// Take the work of an escalated step as it is.
     Accept { id: String, by: String, why: String },
@@ -123,10 +126,10 @@ pub(crate) async fn perform(
             let command = Command::Cancel { step: named.step, committing: Vec::new() };
             (named.execution, simple(command), "cancelled".into())
         }
-        Action::Retry { id, mode, budget, run_budget } => {
+        Action::Retry { id, mode, budget, run_budget, note } => {
             let named = look::find(store, Some(&id)).await?;
             let make = move |engine: &Engine| {
-                let retries = retries(engine, named.execution, named.step, mode)?;
+                let retries = retries(engine, named.execution, named.step, mode, note.as_deref())?;
                 Ok(retries.into_iter().flat_map(|retry| with_more(retry, budget, run_budget)).collect())
             };
             (named.execution, Box::new(make), "to be tried again".into())
@@ -181,15 +184,17 @@ fn retries(
     id: ExecutionId,
     step: Option<StepIx>,
     mode: Option<RetryMode>,
+    note: Option<&str>,
 ) -> Result<Vec<Command>, CliError> {
+    let retry = |step| Command::Retry { step, mode, note: note.map(str::to_owned) };
     if let Some(step) = step {
-        return Ok(vec![Command::Retry { step, mode }]);
+        return Ok(vec![retry(step)]);
     }
     let Some(execution) = engine.execution(id) else { return Ok(Vec::new()) };
     // A step of Enki's own is tried again by a landing.
     let failed = execution.steps().iter().enumerate();
     let failed = failed.filter(|(_, s)| matches!(s.state, StepState::Failed(_)) && s.landing.is_none());
-    let all: Vec<Command> = failed.map(|(n, _)| Command::Retry { step: StepIx::at(n), mode }).collect();
+    let all: Vec<Command> = failed.map(|(n, _)| retry(StepIx::at(n))).collect();
     if all.is_empty() {
         return Err(CliError::usage(format!("no step of {id} has failed")).hint("`enki status ID` shows the steps"));
     }

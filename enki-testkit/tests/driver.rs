@@ -225,7 +225,7 @@ async fn a_failed_step_blocks_its_dependents_and_a_retry_frees_them() {
     assert_eq!(states[1], StepState::Failed(FailReason::AgentError { message: "boom".into() }));
     assert!(matches!(states[2], StepState::Done(DoneKind::Merged { .. })), "an independent branch goes on");
     assert_eq!(states[3], StepState::Pending);
-    enki.command(id, Command::Retry { step: StepIx(1), mode: Some(RetryMode::Fresh) }).await.unwrap();
+    enki.command(id, Command::Retry { step: StepIx(1), mode: Some(RetryMode::Fresh), note: None }).await.unwrap();
     enki.rest(id).await.unwrap();
     assert_eq!(status(&enki, id).await, "done");
 }
@@ -267,7 +267,7 @@ async fn an_agent_that_uses_up_its_budget_is_stopped_while_it_runs_and_the_next_
     assert_eq!((spent.of, spent.used, spent.limit), (BudgetOf::Run(StepIx(0)), 120, 100));
     assert!(!world.agents.lives(world.agents.started()[0].id));
     assert_eq!(world.agents.started()[0].budget.tokens, Some(100));
-    enki.command(id, Command::Retry { step: StepIx(0), mode: None }).await.unwrap();
+    enki.command(id, Command::Retry { step: StepIx(0), mode: None, note: None }).await.unwrap();
     enki.rest(id).await.unwrap();
     assert_eq!(status(&enki, id).await, "done");
     let files = world.repository.files(world.repository.head(&main()).unwrap()).unwrap();
@@ -414,7 +414,7 @@ async fn what_failed_and_what_passed_is_remembered_and_told_to_the_next_attempt(
     assert_eq!(passed, ["step a: Make A"], "the one that failed did not pass");
 
     let (enki, task) = world.start().await;
-    enki.command(id, Command::Retry { step: StepIx(1), mode: None }).await.unwrap();
+    enki.command(id, Command::Retry { step: StepIx(1), mode: None, note: None }).await.unwrap();
     enki.rest(id).await.unwrap();
     enki.shut_down(Shutdown::Drain);
     task.await.unwrap().unwrap();

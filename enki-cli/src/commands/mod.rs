@@ -139,10 +139,10 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Graph { id, picture } => see::graph(cx, id.as_deref(), picture).await,
         Command::Pause { id } => steer::run(cx, Action::Pause { id: Some(id) }).await,
         Command::Cancel { id } => steer::run(cx, Action::Cancel { id }).await,
-        Command::Retry { id, fresh, more } => {
+        Command::Retry { id, fresh, note, more } => {
             let mode = fresh.then_some(RetryMode::Fresh);
             let (budget, run_budget) = more.read()?;
-            steer::run(cx, Action::Retry { id, mode, budget, run_budget }).await
+            steer::run(cx, Action::Retry { id, mode, budget, run_budget, note }).await
         }
         Command::Accept { id, why, by } => {
             let user = || ["USER", "LOGNAME"].iter().find_map(|name| cx.host.var(name).map(str::to_owned));

@@ -103,9 +103,10 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         Event::LandingAsked => paint.wait("to land as it is"),
         Event::CancelRequested => paint.wait("cancelling"),
         Event::AttemptStopped { step: ix, .. } => format!("{} stopped, to be run again", step(*ix)),
-        Event::StepRetried { step: ix, mode } => {
+        Event::StepRetried { step: ix, mode, note } => {
             let from = if *mode == RetryMode::Fresh { "from the start" } else { "from what it had" };
-            format!("{} is tried again {from}", step(*ix))
+            let note = note.as_ref().map(|note| format!(": {}", visible(note)));
+            format!("{} is tried again {from}{}", step(*ix), note.unwrap_or_default())
         }
         Event::StepAccepted { step: ix, by, why, .. } => {
             format!("{} is taken as it is by {}: {}", paint.wait(step(*ix)), visible(by), visible(why))

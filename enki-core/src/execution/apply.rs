@@ -208,7 +208,10 @@ impl Execution {
                 self.landing.resolver = None;
             }
             Event::StepCancelled { step } => self.change(*step, touched, |s| s.state = StepState::Cancelled),
-            Event::StepRetried { step, mode } => {
+            Event::StepRetried { step, mode, note } => {
+                if let Some(note) = note {
+                    self.change(*step, touched, |s| s.note = Some(note.as_str().into()));
+                }
                 if matches!(self.ended, Some(EndStatus::Failed)) {
                     self.ended = None;
                     touched.all = true;
@@ -232,6 +235,7 @@ impl Execution {
                         requests: s.requests,
                         paused: s.paused,
                         findings: s.findings.take().filter(|_| work.is_some()),
+                        note: s.note.take(),
                         clash: s.clash.take().filter(|_| work.is_some()),
                         files: std::mem::take(&mut s.files),
                         has_artifact: s.has_artifact,

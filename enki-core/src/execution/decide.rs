@@ -383,7 +383,7 @@ impl Execution {
             Command::Land => self.land_what_waits(),
             Command::Cancel { step: None, committing } => Ok(self.cancel_all(committing)),
             Command::Cancel { step: Some(ix), committing } => self.cancel_step(*ix, committing),
-            Command::Retry { step, mode } => self.retry(*step, *mode),
+            Command::Retry { step, mode, note } => self.retry(*step, *mode, note.as_deref()),
             Command::Accept { step, by, why } => self.accept(*step, by, why),
             Command::Decide { hold, answer, committing } => self.answer(*hold, answer, committing),
             Command::Budget { of, budget } => self.set_budget(*of, *budget),
@@ -506,7 +506,7 @@ impl Execution {
         Ok(events)
     }
 
-    fn retry(&self, ix: StepIx, mode: Option<RetryMode>) -> Result<Vec<Event>, Rejected> {
+    fn retry(&self, ix: StepIx, mode: Option<RetryMode>, note: Option<&str>) -> Result<Vec<Event>, Rejected> {
         let step = self.known(ix)?;
         let state = |text: String| Rejected::InvalidState { action: "retry the step", state: text };
         let id = &self.plan.step(ix).id;
@@ -536,7 +536,8 @@ impl Execution {
                 | FailReason::Budget { .. }
         );
         let mode = mode.unwrap_or(if continues { RetryMode::Continue } else { RetryMode::Fresh });
-        Ok(vec![Event::StepRetried { step: ix, mode }])
+        let note = note.map(str::trim).filter(|note| !note.is_empty()).map(str::to_owned);
+        Ok(vec![Event::StepRetried { step: ix, mode, note }])
     }
 
     /// A person's word in place of the review's. Only where a review had its say, and a person was asked.

@@ -51,6 +51,8 @@ pub enum Command {
         step: StepIx,
         /// From where.
         mode: Option<RetryMode>,
+        /// What a person has to say to whoever works on it from now on.
+        note: Option<String>,
     },
     /// Take what an escalated step captured as it is: a person's pass in place of the review's.
     Accept {
@@ -484,6 +486,8 @@ pub enum Event {
         step: StepIx,
         /// From where.
         mode: RetryMode,
+        /// What a person said to it.
+        note: Option<String>,
     },
     /// A person took what an escalated step captured as it is. It is merged as what passed is: its check still counts.
     StepAccepted {

@@ -224,6 +224,8 @@ pub struct StepRun {
     pub session: Option<Box<str>>,
     /// What the next attempt is told.
     pub findings: Option<Box<str>>,
+    /// What a person said when they had it tried again. It is told to all that come after.
+    pub note: Option<Box<str>>,
     /// What its change clashes with.
     pub clash: Option<Box<Clash>>,
     /// What it merges, if it is a step of Enki's own that resolves the conflict of a landing. It is in no count.

@@ -17,6 +17,10 @@ pub(super) fn append(text: &mut String, execution: &Execution, ix: StepIx, attem
     let step = execution.plan().step(ix);
     needs(text, execution, ix);
     promises(text, step);
+    if let Some(note) = &execution.step(ix).note {
+        // A person's word is no data of other agents: it is meant to be followed.
+        let _ = write!(text, "\n## What a person adds\n\n{}\n", cap(note, OUTPUT_CAP));
+    }
     match purpose {
         Purpose::Work => {}
         Purpose::Fix => sources(text, view::fix_number(execution, ix)),

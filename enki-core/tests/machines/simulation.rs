@@ -189,7 +189,7 @@ fn perform(world: &mut World, ids: &[ExecutionId], op: Op) {
             let id = execution(n);
             let step = at(world, id, step);
             let mode = [None, Some(RetryMode::Continue), Some(RetryMode::Fresh)][usize::from(mode) % 3];
-            let _ = world.command(id, Command::Retry { step, mode });
+            let _ = world.command(id, Command::Retry { step, mode, note: None });
         }
         Op::Decide(n, how) => {
             let id = execution(n);

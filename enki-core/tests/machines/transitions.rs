@@ -237,7 +237,7 @@ fn step_inputs() -> Vec<(String, Happening)> {
         ("resume step", |x, _| Command::Resume(Some(x))),
         ("cancel step", |x, _| Command::Cancel { step: Some(x), committing: vec![] }),
         ("cancel step, being committed", |x, r| Command::Cancel { step: Some(x), committing: vec![r] }),
-        ("retry step", |step, _| Command::Retry { step, mode: None }),
+        ("retry step", |step, _| Command::Retry { step, mode: None, note: None }),
         ("cancel execution", |_, _| Command::Cancel { step: None, committing: vec![] }),
         ("stop", |_, _| Command::Stop),
     ];

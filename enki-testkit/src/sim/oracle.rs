@@ -285,7 +285,7 @@ impl Oracle {
                 (known.gave_up, known.unanswered) = (known.gave_up || gives_up, known.unanswered || gives_up);
                 due.clear();
             }
-            E::StepRetried { step, mode } => {
+            E::StepRetried { step, mode, .. } => {
                 (known.ended, known.status) = (false, None);
                 // Begun afresh, it is in nobody's way any more.
                 known.resolving = known.resolving.filter(|of| of != step || *mode == execution::RetryMode::Continue);

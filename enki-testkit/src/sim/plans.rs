@@ -126,7 +126,7 @@ pub(super) fn command(rng: &mut Rng, engine: &Engine, limits: &Limits) -> Option
         62..80 => {
             let mode = rng.pick(&[None, Some(RetryMode::Continue), Some(RetryMode::Fresh)]);
             let failed = (0..execution.steps().len()).map(StepIx::at).find(|ix| execution.word(*ix) == "failed");
-            Command::Retry { step: failed.unwrap_or(any), mode }
+            Command::Retry { step: failed.unwrap_or(any), mode, note: None }
         }
         80..86 => {
             let holds: Vec<_> = execution.holds().keys().copied().collect();

@@ -242,6 +242,9 @@ pub enum ExecutionEvent<'a> {
         step: StepIx,
         /// From where.
         mode: RetryMode,
+        /// What a person said to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// A person took what an escalated step captured as it is.
     StepAccepted {
@@ -319,7 +322,9 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::CancelRequested => Self::CancelRequested,
             Event::LandingAsked => Self::LandingAsked,
             Event::AttemptStopped { step, attempt } => Self::AttemptStopped { step: *step, attempt: *attempt },
-            Event::StepRetried { step, mode } => Self::StepRetried { step: *step, mode: *mode },
+            Event::StepRetried { step, mode, note } => {
+                Self::StepRetried { step: *step, mode: *mode, note: note.clone() }
+            }
             Event::StepAccepted { step, by, why, tree, next } => Self::StepAccepted {
                 step: *step,
                 by: Cow::Borrowed(by),
@@ -411,7 +416,7 @@ impl<'a> ExecutionEvent<'a> {
             Self::CancelRequested => Event::CancelRequested,
             Self::LandingAsked => Event::LandingAsked,
             Self::AttemptStopped { step, attempt } => Event::AttemptStopped { step, attempt },
-            Self::StepRetried { step, mode } => Event::StepRetried { step, mode },
+            Self::StepRetried { step, mode, note } => Event::StepRetried { step, mode, note },
             Self::StepAccepted { step, by, why, tree, next } => {
                 Event::StepAccepted { step, by: by.into_owned(), why: why.into_owned(), tree, next: next.into_owned() }
             }

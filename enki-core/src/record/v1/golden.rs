@@ -315,7 +315,8 @@ fn execution_log() -> Vec<E> {
     for (n, reason) in failures().into_iter().enumerate() {
         let mode = if n % 2 == 0 { RetryMode::Continue } else { RetryMode::Fresh };
         run(&mut events, AttemptEnd::new(Outcome::Lost), Next::Fail(reason));
-        events.push(E::StepRetried { step: full, mode });
+        let note = (n == 0).then(text);
+        events.push(E::StepRetried { step: full, mode, note });
     }
     run(&mut events, AttemptEnd::new(Outcome::Lost), Next::Fail(FailReason::Escalated(Escalation::Replan)));
     let (next, tree) = (Next::Merge { request: request(90) }, Some(tree(90)));

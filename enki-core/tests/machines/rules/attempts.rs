@@ -216,7 +216,7 @@ fn an_attempt_beside_which_the_repository_was_changed_is_not_merged_and_waits_fo
     assert_eq!(world.of(id).step(world.ix(id, "a")).work.as_ref().map(|work| work.commit), Some(commit));
 
     let step = world.ix(id, "a");
-    world.command(id, Command::Retry { step, mode: Some(RetryMode::Continue) }).unwrap();
+    world.command(id, Command::Retry { step, mode: Some(RetryMode::Continue), note: None }).unwrap();
     world.turn();
     let run = world.of(id).step(step);
     assert_eq!(run.work.as_ref().map(|work| work.commit), Some(commit));

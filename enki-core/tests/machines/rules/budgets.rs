@@ -102,7 +102,7 @@ fn a_run_that_uses_up_its_budget_is_stopped_and_its_work_is_gone_on_with() {
     world.done(id, "b");
 
     world.command(id, Command::Budget { of: BudgetOf::Run(ix), budget: tokens(500) }).unwrap();
-    world.command(id, Command::Retry { step: ix, mode: None }).unwrap();
+    world.command(id, Command::Retry { step: ix, mode: None, note: None }).unwrap();
     let start = world.log(id).into_iter().rev().find_map(|event| match event {
         Event::AttemptStarted { step, start, .. } if step == ix => Some(start),
         _ => None,
@@ -123,7 +123,7 @@ fn an_agent_that_tells_only_at_its_end_is_judged_there() {
     assert_eq!(world.word(id, "b"), "merging", "what takes no attempt more is done");
     assert_eq!(told(&world, id).len(), 6);
     let a = world.ix(id, "a");
-    world.command(id, Command::Retry { step: a, mode: None }).unwrap();
+    world.command(id, Command::Retry { step: a, mode: None, note: None }).unwrap();
     assert_eq!(world.purpose(id, "a"), Some(Purpose::Review), "it goes on with what it was about to do");
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
@@ -145,7 +145,7 @@ fn the_budget_of_a_step_is_over_all_its_attempts_and_more_of_it_lets_it_go_on() 
     let FailReason::Budget { spent, .. } = world.failure(id, "a") else { panic!("{:?}", world.failure(id, "a")) };
     assert_eq!((spent.of, spent.used), (BudgetOf::Step(a), 300));
     assert_eq!(world.word(id, "b"), "blocked");
-    let retry = |mode| Command::Retry { step: a, mode };
+    let retry = |mode| Command::Retry { step: a, mode, note: None };
     let refused = world.command(id, retry(None)).unwrap_err().to_string();
     assert!(refused.contains("300 of 300 tokens of the step's budget are used"), "{refused}");
     let set = |limit| Command::Budget { of: BudgetOf::Step(a), budget: tokens(limit) };

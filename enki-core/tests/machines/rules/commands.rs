@@ -16,7 +16,7 @@ fn cancel(world: &mut World, id: ExecutionId, step: Option<&str>) -> Result<(), 
 
 fn retry(world: &mut World, id: ExecutionId, step: &str) -> Result<(), Rejected> {
     let step = world.ix(id, step);
-    world.command(id, Command::Retry { step, mode: None })
+    world.command(id, Command::Retry { step, mode: None, note: None })
 }
 
 fn declined() -> Outcome {

@@ -186,7 +186,7 @@ fn retrying_a_conflict_continues_with_its_resolution_or_begins_afresh() {
         let change = world.of(id).step(world.ix(id, "a")).work.as_ref().unwrap().commit;
         world.end(id, "a", Outcome::Unresolved { paths: conflict() });
         let step = world.ix(id, "a");
-        world.command(id, Command::Retry { step, mode }).unwrap();
+        world.command(id, Command::Retry { step, mode, note: None }).unwrap();
         let onto = head(&world, id);
         let expected = if mode.is_none() { Start::Resolve { onto, change } } else { Start::Fresh { base: onto } };
         assert_eq!(start(&world, id, "a"), expected);
@@ -203,7 +203,7 @@ fn retrying_a_conflict_asks_the_queue_first_if_the_head_has_moved() {
     world.work(id, "b");
     own_queue(&mut world, id);
     let step = world.ix(id, "a");
-    world.command(id, Command::Retry { step, mode: None }).unwrap();
+    world.command(id, Command::Retry { step, mode: None, note: None }).unwrap();
     own_queue(&mut world, id);
     assert_eq!(world.words(id), ["done", "done", "running"]);
     assert_eq!(world.of(id).step(step).attempts, 2, "no agent was needed");
@@ -256,7 +256,7 @@ fn interactions_are_bounded_and_end_in_a_failed_check() {
     interacts(&mut world, id, "a");
     assert_eq!(*world.failure(id, "a"), FailReason::Check { log: "2 tests failed".to_owned() });
     let step = world.ix(id, "a");
-    world.command(id, Command::Retry { step, mode: None }).unwrap();
+    world.command(id, Command::Retry { step, mode: None, note: None }).unwrap();
     assert!(matches!(start(&world, id, "a"), Start::Resolve { .. }), "a retry goes on where it was");
 }
 

@@ -205,7 +205,7 @@ fn a_resolver_that_a_person_gives_up_is_asked_about_and_cannot_be_retried() {
     assert!(hold(&world, id).0.ends_with("step land-1, which was to solve that, was given up"));
     let (mut world, id) = clashed(one());
     world.end(id, "land-1", Outcome::NoChange);
-    let refused = world.command(id, Command::Retry { step, mode: None }).unwrap_err().to_string();
+    let refused = world.command(id, Command::Retry { step, mode: None, note: None }).unwrap_err().to_string();
     assert!(refused.contains(&format!("run enki land {id}")), "{refused}");
 }
 

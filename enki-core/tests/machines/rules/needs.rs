@@ -96,7 +96,7 @@ fn a_failure_elsewhere_blocks_and_a_retry_there_unblocks() {
     assert_eq!(world.words(second), ["blocked", "blocked"]);
     assert_eq!((world.of(second).status(), world.of(second).waiting_for().len()), ("running", 1));
     let step = world.ix(first, "a");
-    world.command(first, Command::Retry { step, mode: None }).unwrap();
+    world.command(first, Command::Retry { step, mode: None, note: None }).unwrap();
     assert_eq!(world.words(second), ["pending", "pending"]);
     world.drain();
     assert_eq!(world.of(second).ended(), Some(EndStatus::Done));

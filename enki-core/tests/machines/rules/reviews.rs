@@ -160,12 +160,22 @@ fn a_retry_after_an_escalation_continues_from_the_captured_change() {
     let attempts = never_content(&mut world, id);
     let step = world.ix(id, "a");
     let captured = world.of(id).step(step).work.clone().unwrap();
-    world.command(id, Command::Retry { step, mode: None }).unwrap();
+    let note = Some(" keep the old name\n".to_owned());
+    world.command(id, Command::Retry { step, mode: None, note }).unwrap();
     assert_eq!(world.attempt(id, "a").unwrap().0, attempts + 1, "numbers go on");
+    let prompt = |world: &World| {
+        let place = enki_core::dispatcher::Place { execution: id, step };
+        world.engine.attempt_job(place, world.attempt(id, "a").unwrap()).unwrap().agent.prompt
+    };
+    let told = "## What a person adds\n\nkeep the old name\n";
+    assert!(prompt(&world).contains(told), "{}", prompt(&world));
     let job =
         world.engine.attempt_job(enki_core::dispatcher::Place { execution: id, step }, world.attempt(id, "a").unwrap());
     assert_eq!(job.unwrap().workspace.start, Start::Continue { base: captured.base, head: captured.commit });
     assert_eq!(world.of(id).step(step).course.fixes, 0, "and budgets begin anew");
+    world.end(id, "a", Outcome::Changed);
+    assert_eq!(world.purpose(id, "a"), Some(Purpose::Review));
+    assert!(prompt(&world).contains(told), "whoever reviews it knows what was asked for");
 }
 
 #[test]
@@ -173,7 +183,7 @@ fn a_fresh_retry_starts_from_the_head() {
     let (mut world, id) = running(&[reviewed("a", 0)]);
     never_content(&mut world, id);
     let step = world.ix(id, "a");
-    world.command(id, Command::Retry { step, mode: Some(RetryMode::Fresh) }).unwrap();
+    world.command(id, Command::Retry { step, mode: Some(RetryMode::Fresh), note: None }).unwrap();
     let place = enki_core::dispatcher::Place { execution: id, step };
     let job = world.engine.attempt_job(place, world.attempt(id, "a").unwrap()).unwrap();
     assert_eq!(job.workspace.start, Start::Fresh { base: world.of(id).head().unwrap() });
@@ -209,7 +219,7 @@ fn chains_are_told_while_they_are_open_and_joined_in_plan_order_once_the_last_ha
     assert_eq!(joined[0].1.scores, [Some(7.5), None]);
     assert_eq!(joined[1].1.standing, Standing::Escalated(Escalation::Replan));
 
-    world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None }).unwrap();
+    world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None, note: None }).unwrap();
     assert_eq!(world.of(id).joined_chains(), None, "a retry opens it again");
 }
 

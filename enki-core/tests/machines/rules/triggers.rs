@@ -56,7 +56,7 @@ fn after_success_waits_is_blocked_by_a_failure_and_unblocked_by_a_retry() {
     world.end(first, "a", declined());
     assert_eq!(world.of(second).status(), "blocked");
     let step = world.ix(first, "a");
-    world.command(first, Command::Retry { step, mode: None }).unwrap();
+    world.command(first, Command::Retry { step, mode: None, note: None }).unwrap();
     assert_eq!(world.of(second).status(), "scheduled");
     world.done(first, "a");
     assert_eq!(world.of(second).status(), "running");
