@@ -8,4 +8,5 @@ pub mod merges;
 pub mod overlays;
 pub mod plans;
 pub mod repository;
+pub mod verdicts;
 pub mod workspaces;

@@ -1,5 +1,5 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
-//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V10` after `--` for one group. `V5` runs only
+//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V11` after `--` for one group. `V5` runs only
 //! alone: it is the peak of the whole process. So does `BIG`, which is no ratio: twenty steps on a repository of 30,000
 //! files and 270 MB, with the time of each phase.
 
@@ -10,7 +10,7 @@ use enki_benches::life::{self, Agents};
 use enki_benches::merges::{Captured, median};
 use enki_benches::plans::{Shape, plan, spec};
 use enki_benches::repository::Repository;
-use enki_benches::{baseline, landing, overlays, plans, workspaces};
+use enki_benches::{baseline, landing, overlays, plans, verdicts, workspaces};
 use enki_core::driver::{Shutdown, Submission};
 use enki_core::store::{LogId, TaskStore, Version};
 use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -44,6 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if wanted("V10") {
         landings()?;
+    }
+    if wanted("V11") {
+        verdict_to_fix()?;
     }
     if only.as_deref() == Some("V5") {
         memory()?;
@@ -179,6 +182,17 @@ fn durable_runs() -> Result<(), Box<dyn std::error::Error>> {
 fn nanoseconds() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn verdict_to_fix() -> Result<(), Box<dyn std::error::Error>> {
+    let (runtime, folder) = (runtime()?, tempfile::tempdir()?);
+    let store = Arc::new(SqliteStore::open(folder.path().join("enki.db"), &OpenOptions::default())?);
+    let waits = runtime.block_on(verdicts::waits(store, nanoseconds));
+    let mut waits: Vec<f64> = waits.into_iter().map(|wait| wait as f64 / 1e6).collect();
+    waits.sort_by(f64::total_cmp);
+    row("V11 verdict to the next start, p50 (ms), against 3 ms", waits[waits.len() / 2], 3.0, "<= 1.0");
+    row("V11 verdict to the next start, p99 (ms), against 15 ms", waits[waits.len() * 99 / 100], 15.0, "<= 1.0");
+    Ok(())
 }
 
 fn submit_to_start() -> Result<(), Box<dyn std::error::Error>> {
