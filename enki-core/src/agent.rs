@@ -87,6 +87,9 @@ pub struct AgentSpec {
     pub prompt: String,
     /// Working directory. For the attempts of one step it stays the same over its fixes.
     pub workspace: PathBuf,
+    /// A file that names the servers of tools which this attempt alone may use, as `{"mcpServers": {..}}`; none if there
+    /// are none. What is in it is secret and lasts as long as the attempt: a runner hands over the path.
+    pub tool_servers: Option<PathBuf>,
     /// Where the runner writes what the agent put out, capped.
     pub log: PathBuf,
     /// JSON Schema of the object that the final answer should be, for a runner with such a channel; others ignore it, and
@@ -122,6 +125,7 @@ impl AgentSpec {
             model: None,
             prompt: String::new(),
             workspace: PathBuf::new(),
+            tool_servers: None,
             log: PathBuf::new(),
             answer_schema: None,
             resume: None,

@@ -15,11 +15,13 @@ mod recover;
 mod remember;
 mod submit;
 mod tidy;
+mod tools;
 
 pub use clock::{Clock, SystemClock};
 pub use error::DriverError;
 pub use orchestrator::{Notice, NoticeKind, Orchestrator, Shutdown};
 pub use submit::{Accepted, Submission};
+pub use tools::AttemptTools;
 
 use crate::agent::AgentRunner;
 use crate::crash_point;
@@ -62,6 +64,8 @@ pub struct Backends {
     /// What is remembered of earlier work, if anything is: told to agents as data, and added to as facts are recorded.
     /// Nothing waits for it, and nothing fails by it.
     pub recall: Option<Arc<dyn Recall>>,
+    /// What gives the agent of an attempt tools of Enki's, if anything does.
+    pub tools: Option<Arc<dyn AttemptTools>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -75,7 +79,16 @@ impl Backends {
         refinery: Arc<dyn Refinery>,
         worker: Arc<dyn AgentRunner>,
     ) -> Self {
-        Self { store, workspaces, refinery, worker, reviewer: None, recall: None, clock: Arc::new(SystemClock) }
+        Self {
+            store,
+            workspaces,
+            refinery,
+            worker,
+            reviewer: None,
+            recall: None,
+            tools: None,
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
@@ -357,6 +370,9 @@ impl Driver {
             Message::Load(id, reply) => {
                 let result = if self.engine.holds_execution(id) { Ok(()) } else { self.load(id).await };
                 let _ = reply.send(result);
+            }
+            Message::Find(id, reply) => {
+                let _ = reply.send(self.backends.store.find(&id).await.map_err(DriverError::from));
             }
             Message::Tidied => self.tidy.done(),
             Message::Query(look) => self.looks.get_mut().unwrap_or_else(PoisonError::into_inner).push(look),

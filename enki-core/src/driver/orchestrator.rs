@@ -5,7 +5,7 @@ use crate::dispatcher::Place;
 use crate::engine::{Effect, Engine, Event, Input};
 use crate::execution::Command;
 use crate::id::{AttemptNo, ExecutionId};
-use crate::store::LogId;
+use crate::store::{Found, LogId};
 use crate::time::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -68,6 +68,7 @@ pub(super) enum Message {
     Activity(Place, AttemptNo, String),
     Submit(Box<Submission>, oneshot::Sender<Result<Accepted, DriverError>>),
     Load(ExecutionId, Reply),
+    Find(String, oneshot::Sender<Result<Vec<Found>, DriverError>>),
     Query(Box<dyn FnOnce(&Engine) + Send>),
     /// The removal of a workspace came to its end.
     Tidied,
@@ -129,6 +130,26 @@ impl Orchestrator {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Load(execution, reply))?;
         answer.await.map_err(|_| DriverError::Stopped)?
+    }
+
+    /// What an id that somebody typed may mean, whatever became of it: see [`crate::store::IdPrefix`].
+    ///
+    /// # Errors
+    ///
+    /// The store's; of [`crate::store::StoreErrorKind::Invalid`] if the text can be no id.
+    pub async fn find(&self, id: &str) -> Result<Vec<Found>, DriverError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Find(id.to_owned(), reply))?;
+        answer.await.map_err(|_| DriverError::Stopped)?
+    }
+
+    /// Tells watchers what an agent does now, in its own words. Not stored.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverError::Stopped`].
+    pub fn tell_activity(&self, place: Place, attempt: AttemptNo, text: String) -> Result<(), DriverError> {
+        self.send(Message::Activity(place, attempt, text))
     }
 
     /// Everything that happens from now on. A watcher that falls 4,096 notices behind loses the oldest, and is told.

@@ -2,6 +2,7 @@
 
 use super::orchestrator::Message;
 use super::remember::Memory;
+use super::tools::Opened;
 use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
 use crate::branch::Branch;
@@ -150,6 +151,7 @@ impl Context {
             return self.review_by_command(job, &review, stop).await;
         }
         let runner = Arc::clone(self.runner(job.workspace.purpose));
+        let mut tools = None;
         let session = if recovered {
             match runner.attach(job.agent.clone()).await {
                 Ok(Some(session)) => session,
@@ -172,6 +174,7 @@ impl Context {
                 memory.tell(about, &mut job.agent).await;
             }
             job.agent.workspace = workspace.path;
+            tools = self.backends.tools.as_ref().map(|tools| Opened::new(tools, &mut job.agent));
             match runner.start(job.agent.clone()).await {
                 Ok(session) => session,
                 Err(error) => return AttemptEnd::new(Outcome::NotStarted { reason: error.to_string() }),
@@ -180,6 +183,7 @@ impl Context {
         crash_point!("workspace.spawn");
         self.progress(job, None);
         let end = self.follow(job, session, stop).await;
+        drop(tools);
         self.capture(job, end).await
     }
 

@@ -338,13 +338,17 @@ impl Engine {
         };
         let busy_queue = execution.open_requests().any(|(_, request)| goes_on(request));
         let waits = |place: Place| {
-            self.stopping.contains_key(&place)
-                || self.in_flight.contains_key(&Subject::Step(place))
-                || matches!(execution.demand(place.step, now), execution::Demand::Wants { .. })
+            self.has_agent(place) || matches!(execution.demand(place.step, now), execution::Demand::Wants { .. })
         };
         let busy = execution.candidates().any(|step| waits(Place { execution: id, step }));
         let open = self.in_flight.contains_key(&Subject::Open(id)) || queues.iter().any(|queue| self.inspects(*queue));
         !(busy_queue || busy || open || execution.next_of_steps(now).is_some())
+    }
+
+    /// Whether an agent works for a step, or is being stopped.
+    #[must_use]
+    pub fn has_agent(&self, place: Place) -> bool {
+        self.stopping.contains_key(&place) || self.in_flight.contains_key(&Subject::Step(place))
     }
 
     /// Whether a queue first has to look at what was merged last. One that is stopped does so when it goes on.
