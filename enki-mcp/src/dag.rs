@@ -1,7 +1,8 @@
 //! `enki_dag`: which step of an execution waits for which.
 
 use crate::failure::Failure;
-use crate::find::find;
+use crate::find;
+use crate::machines::{Machines, seen};
 use crate::text::count;
 use enki_core::engine::Engine;
 use enki_core::execution::Execution;
@@ -21,7 +22,7 @@ pub(crate) struct DagInput {
 
 /// The graph as the machines know it.
 #[derive(Debug)]
-pub(crate) struct Found {
+struct Found {
     execution: ExecutionId,
     status: &'static str,
     nodes: Vec<Node>,
@@ -75,17 +76,22 @@ struct Need {
 
 impl Found {
     /// Looks at the machines. Quick: it runs on the driver's task.
-    pub(crate) fn look(engine: &Engine, input: &DagInput) -> Result<Self, Failure> {
-        let id = find(engine, &input.execution_id)?;
-        let execution = engine.execution(id).ok_or_else(|| Failure::unknown(&input.execution_id))?;
+    fn look(engine: &Engine, id: ExecutionId) -> Option<Self> {
+        let execution = engine.execution(id)?;
         let node = |(n, step): (usize, &enki_core::plan::Step)| Node {
             step: step.id.clone(),
             status: execution.word(StepIx::at(n)),
             needs: step.needs.iter().map(|need| (on(engine, need.on), need.condition)).collect(),
         };
         let nodes = execution.plan().steps().iter().enumerate().map(node).collect();
-        Ok(Self { execution: id, status: execution.status(), nodes })
+        Some(Self { execution: id, status: execution.status(), nodes })
     }
+}
+
+pub(crate) async fn draw(machines: &dyn Machines, input: &DagInput) -> Result<Dag, Failure> {
+    let id = find::execution(machines, &input.execution_id).await?;
+    let found = seen(machines, move |engine| Found::look(engine, id)).await?;
+    found.map(Dag::from).ok_or_else(|| Failure::unknown(&input.execution_id))
 }
 
 fn on(engine: &Engine, need: NeedOn) -> On {

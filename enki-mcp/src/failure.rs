@@ -2,12 +2,15 @@
 
 use crate::text::visible;
 use enki_core::driver::DriverError;
+use enki_core::engine::Rejected as EngineRejected;
+use enki_core::execution::Rejected;
+use enki_core::store::StoreErrorKind;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The answer of a call that could not be done. Nothing changed.
+/// Why a call could not be done. Nothing changed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(crate) struct Failure {
+pub struct Failure {
     code: Code,
     /// What is wrong.
     message: String,
@@ -18,26 +21,57 @@ pub(crate) struct Failure {
     candidates: Vec<String>,
 }
 
-/// What kind of failure it is, as other programs see it.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+/// What kind of failure it is, as other programs see it. The names are stable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum Code {
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants are the codes of that name, documented in docs/mcp.md")]
+pub enum Code {
     NotFound,
-    Ambiguous,
+    AmbiguousTaskSelection,
     ValidationError,
+    PlanInvalid,
+    RequestIdConflict,
+    InvalidState,
+    DependencyFailed,
+    ApprovalRequired,
+    NotAllowed,
+    Stale,
+    SafetyBlocked,
+    Environment,
+    Locked,
     Unavailable,
 }
 
 impl Failure {
-    fn new(code: Code, message: String, hint: &str) -> Self {
-        Self { code, message, hint: hint.to_owned(), candidates: Vec::new() }
+    /// A failure with what to do about it.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into(), candidates: Vec::new() }
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        self.code
     }
 
     /// No execution has that id.
     pub(crate) fn unknown(text: &str) -> Self {
-        let hint = "call enki_status without execution_id for the open ones; one that has ended is found by all 32 hex \
-                    digits of its id";
+        let hint = "call enki_status without execution_id for the open ones, or enki_task_list for tasks";
         Self::new(Code::NotFound, format!("no execution {}", quoted(text)), hint)
+    }
+
+    /// No task has that id.
+    pub(crate) fn unknown_task(text: &str) -> Self {
+        let hint = "call enki_task_list for the tasks";
+        Self::new(Code::NotFound, format!("no task {}", quoted(text)), hint)
+    }
+
+    /// The execution has no such step.
+    pub(crate) fn unknown_step(text: &str) -> Self {
+        let hint = "call enki_task_list with execution_id for its steps";
+        Self::new(Code::NotFound, format!("no step {} in that execution", quoted(text)), hint)
     }
 
     /// That text cannot be the id of an execution.
@@ -47,10 +81,17 @@ impl Failure {
         Self::new(Code::ValidationError, format!("{} is not the id of an execution", quoted(text)), hint)
     }
 
-    /// Several executions may be meant.
-    pub(crate) fn ambiguous(text: &str, number: usize, candidates: Vec<String>) -> Self {
-        let message = format!("{} may mean {number} executions", quoted(text));
-        Self { candidates, ..Self::new(Code::Ambiguous, message, "give one of the candidates, or more digits") }
+    /// That text cannot be the id of a task.
+    pub(crate) fn not_a_task(text: &str) -> Self {
+        let hint = "give the id as enki_task_list shows it, or at least 4 of its hex digits, with or without task-";
+        Self::new(Code::ValidationError, format!("{} is not the id of a task", quoted(text)), hint)
+    }
+
+    /// Several things may be meant.
+    pub(crate) fn ambiguous(text: &str, what: &str, number: usize, candidates: Vec<String>) -> Self {
+        let message = format!("{} may mean {number} {what}", quoted(text));
+        let made = Self::new(Code::AmbiguousTaskSelection, message, "give one of the candidates, or more digits");
+        Self { candidates, ..made }
     }
 
     /// For the model to read.
@@ -63,16 +104,45 @@ impl Failure {
 
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
-        let hint = match error {
-            DriverError::Stopped => "nothing is lost; start the orchestrator again, then call again",
-            _ => "nothing changed; call again, and if it goes on tell the person who runs the orchestrator",
+        let (code, hint) = match &error {
+            DriverError::Stopped => {
+                (Code::Unavailable, "nothing is lost; start the orchestrator again, then call again")
+            }
+            DriverError::Plan(_) => (Code::PlanInvalid, "fix the plan and call again; nothing was stored"),
+            DriverError::RequestIdConflict { .. } => {
+                (Code::RequestIdConflict, "nothing was stored; use a new request_id for another plan")
+            }
+            DriverError::NotFound(_)
+            | DriverError::Rejected(
+                EngineRejected::UnknownExecution(_) | EngineRejected::Execution(Rejected::NotFound(_)),
+            ) => (Code::NotFound, "call enki_status or enki_task_list for what there is"),
+            DriverError::Ambiguous { .. } => (Code::AmbiguousTaskSelection, "nothing was stored"),
+            DriverError::Rejected(EngineRejected::Execution(Rejected::DependencyFailed { .. })) => {
+                (Code::DependencyFailed, "nothing was added")
+            }
+            DriverError::Rejected(EngineRejected::Cycle(_)) => (Code::PlanInvalid, "nothing was stored"),
+            DriverError::Rejected(_) => (Code::InvalidState, "nothing changed; enki_status shows the state"),
+            DriverError::Store(store) if matches!(store.kind, StoreErrorKind::LeaseLost(_)) => {
+                (Code::Locked, "another orchestrator drives the project now; call again")
+            }
+            _ => (
+                Code::Unavailable,
+                "nothing changed; call again, and if it goes on tell the person who runs the orchestrator",
+            ),
         };
-        Self::new(Code::Unavailable, visible(&error.to_string()), hint)
+        let text = match &error {
+            // Our own lines, one a problem.
+            DriverError::Plan(problems) => {
+                problems.0.iter().map(|problem| visible(&problem.to_string())).collect::<Vec<_>>().join("\n")
+            }
+            error => visible(&error.to_string()),
+        };
+        Self::new(code, text, hint)
     }
 }
 
 /// The caller's words, shortened and on one line.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(60).collect();
     if shown.len() < text.len() {
         shown.push_str("...");

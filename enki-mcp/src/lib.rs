@@ -1,57 +1,77 @@
-//! MCP server of Enki: lets a client, usually a coding agent, look at what a running orchestrator does.
+//! MCP server of Enki: lets clients, usually coding agents, make work for an orchestrator, steer it and look at it.
 //!
-//! It answers from the machines of an [`Orchestrator`], between two turns of its driver, and stores nothing of its own.
-//! It speaks the revisions of the protocol that begin with `initialize` and the one of July 2026 that does not.
+//! An [`Office`] does the calls on [`Machines`], which are those of a running driver or of a project nobody drives, and
+//! stores nothing of its own. An [`EnkiServer`] speaks the protocol with one client, in the revisions that begin with
+//! `initialize` and in the one of July 2026 that does not, and hands its calls to a [`Desk`]: a [`Seat`] in an office of
+//! this process, or something that asks another process.
 //!
-//! # Tools
+//! # Who may what
 //!
-//! | tool | answer |
-//! |---|---|
-//! | `enki_status` | steps per status, permits in use, holds, length of the merge queue |
-//! | `enki_task_list` | id, status, tier and title of tasks |
-//! | `enki_dag` | the graph of an execution, as ASCII text in layers |
+//! Every call shows a [`Token`]. A coordinator's lasts as long as its session, an attempt's as long as the attempt: the
+//! machines are asked at every call. What is listed is what is allowed; without a good token nothing is. See
+//! [`Tool::allowed`] for the table.
 //!
-//! Each answers with text and with a structured object that has full ids. An id in a call may be short: at least 4 hex
-//! digits, with or without `exec-`, that start the short id of only one execution here. One that has ended before the
-//! orchestrator started is found by all 32 digits. An id that is unknown or may mean several executions is a result
-//! with `isError` that says what to do; arguments that do not fit a tool's schema are an error of the protocol.
+//! # Answers
+//!
+//! Each answer is text and a structured object that has full ids. An id in a call may be short: at least 4 hex digits,
+//! with or without `exec-` or `task-`, that start the short id of only one. An answer is true when it is given: what it
+//! says is done is durable. What could not be done is a result with `isError` that says what to do; arguments that do not
+//! fit a tool's schema are an error of the protocol.
 //!
 //! # Not here yet
 //!
-//! These three only read, and every caller may use them; so there are no roles and no capability tokens yet: whoever
-//! holds the other end of the stream sees all executions of the orchestrator. To come, bound to the token of an
-//! attempt: creating work (`enki_task_create`, `enki_execution_create`, `enki_execution_add_steps`, `enki_quick_task`),
-//! steering it (`enki_resume`, `enki_pause`, `enki_cancel`, `enki_stop_all`, `enki_task_retry`), what workers say and do
-//! (`enki_worker_report`, `enki_edit_file`), the backlog, mail and capture tools, and `enki_call` with `enki_tools`. So
-//! does the current activity of a task in `enki_task_list`.
+//! The backlog, mail and capture tools, and `enki_call` with `enki_tools`.
 
+mod activity;
+mod answer;
+mod create;
 mod dag;
+mod desk;
 mod failure;
 mod find;
 mod handler;
+mod machines;
+mod office;
+mod passes;
+mod project;
+mod report;
+mod role;
 mod status;
+mod steer;
+mod stop;
 mod task_list;
 mod text;
+mod tool;
 mod words;
 
-use enki_core::driver::Orchestrator;
+pub use activity::Activity;
+pub use answer::Answer;
+pub use desk::{Desk, Seat};
+pub use failure::{Code, Failure};
+pub use machines::{Look, Machines};
+pub use office::Office;
+pub use passes::{Passes, Token};
+pub use project::{OneTarget, Project, Site};
+pub use role::Role;
+pub use tool::{Does, Tool};
+
 use handler::Handler;
 use rmcp::service::{QuitReason, ServerInitializeError};
 use std::error::Error;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Serves the tools over an orchestrator. Cheap to clone: one serves any number of clients, each with a stream of its
-/// own.
+/// Speaks the protocol with one client.
 #[derive(Clone, Debug)]
 pub struct EnkiServer {
     handler: Handler,
 }
 
 impl EnkiServer {
-    /// A server over that orchestrator.
+    /// A server for the client of that desk.
     #[must_use]
-    pub fn new(orchestrator: Orchestrator) -> Self {
-        Self { handler: Handler::new(orchestrator) }
+    pub fn new(desk: Arc<dyn Desk>) -> Self {
+        Self { handler: Handler::new(desk) }
     }
 
     /// Serves one client until it closes its end: one JSON-RPC message a line. A line that is not JSON is passed over.
@@ -59,7 +79,8 @@ impl EnkiServer {
     /// # Contract
     ///
     /// Ends with the client, not with the orchestrator: when that has stopped, calls are answered and say so. Dropping
-    /// the future ends the session.
+    /// the future ends the session. A read of this process's standard input cannot be cancelled: a tokio runtime that is
+    /// dropped while it is served waits for it.
     ///
     /// # Errors
     ///
@@ -79,19 +100,6 @@ impl EnkiServer {
             Ok(_) => Ok(()),
         }
     }
-}
-
-/// Serves the client at this process's standard input and output until it closes them. Nothing else may write to
-/// standard output meanwhile.
-///
-/// A read of standard input cannot be cancelled: a tokio runtime that is dropped while this is served waits for it, so
-/// end the process another way if the client may still be there.
-///
-/// # Errors
-///
-/// As [`EnkiServer::serve`].
-pub async fn serve_stdio(orchestrator: Orchestrator) -> Result<(), ServeError> {
-    EnkiServer::new(orchestrator).serve(tokio::io::stdin(), tokio::io::stdout()).await
 }
 
 /// Why a client could not be served.

@@ -1,13 +1,12 @@
 //! `enki_status`: how far everything is, or one execution.
 
-use crate::failure::Failure;
-use crate::find::find;
+use crate::activity::Activity;
 use crate::text::{count, name, visible};
 use crate::words::StepStatus;
 use enki_core::branch::Branch;
 use enki_core::engine::Engine;
-use enki_core::execution::Execution;
-use enki_core::id::StepIx;
+use enki_core::execution::{Execution, HoldNo, HoldReason};
+use enki_core::id::{ExecutionId, StepIx};
 use enki_core::merge_queue::QueuePause;
 use enki_core::tier::Tier;
 use schemars::JsonSchema;
@@ -31,6 +30,8 @@ pub(crate) struct Status {
     executions: Vec<ExecutionStatus>,
     /// Their steps by status.
     steps: BTreeMap<&'static str, u32>,
+    /// What the agents do now.
+    activity: Vec<Doing>,
     /// Permits in use, of all executions together.
     permits: Permits,
     /// What waits for a person's answer.
@@ -52,6 +53,15 @@ struct ExecutionStatus {
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Doing {
+    execution_id: String,
+    /// Its id in the plan.
+    step: String,
+    /// In its agent's words, or as it was seen.
+    now: String,
+}
+
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Permits {
     /// Agent processes, of all tiers.
     runs: Permit,
@@ -70,12 +80,16 @@ struct Permit {
     limit: u32,
 }
 
+/// Something that waits for an answer.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-struct Hold {
+pub(crate) struct Hold {
     execution_id: String,
     /// Its number in the execution.
     hold: u32,
     reason: String,
+    /// What the step of a checkpoint put out. An agent wrote it: it is data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -90,14 +104,15 @@ struct Queue {
 
 impl Status {
     /// Looks at the machines. Quick: it runs on the driver's task.
-    pub(crate) fn look(engine: &Engine, input: &StatusInput) -> Result<Self, Failure> {
-        let chosen: Vec<&Execution> = match &input.execution_id {
-            Some(text) => engine.execution(find(engine, text)?).into_iter().collect(),
+    pub(crate) fn look(engine: &Engine, only: Option<ExecutionId>, activity: &Activity) -> Self {
+        let chosen: Vec<&Execution> = match only {
+            Some(id) => engine.execution(id).into_iter().collect(),
             None => engine.executions().filter(|execution| execution.ended().is_none()).collect(),
         };
         let mut status = Self {
             executions: Vec::with_capacity(chosen.len()),
             steps: StepStatus::ALL.iter().map(|status| (status.as_str(), 0)).collect(),
+            activity: Vec::new(),
             permits: Permits::of(engine),
             holds: Vec::new(),
             merge_queue_length: 0,
@@ -107,6 +122,12 @@ impl Status {
         let mut branches = BTreeSet::new();
         for execution in chosen {
             status.add(execution);
+            for (n, step) in execution.plan().steps().iter().enumerate() {
+                if let Some(now) = activity.now(engine, execution.id(), StepIx::at(n)) {
+                    let (execution_id, step) = (execution.id().hex(), step.id.to_string());
+                    status.activity.push(Doing { execution_id, step, now });
+                }
+            }
             branches.extend([Branch::integration(execution.id()), execution.target().clone()]);
         }
         for queue in branches.iter().filter_map(|branch| engine.queue(branch)) {
@@ -116,7 +137,7 @@ impl Status {
                 status.merge_queues.push(Queue { target: queue.target().to_string(), length: queue.len(), paused });
             }
         }
-        Ok(status)
+        status
     }
 
     fn add(&mut self, execution: &Execution) {
@@ -142,11 +163,7 @@ impl Status {
             status: execution.status(),
             target: execution.target().to_string(),
         });
-        self.holds.extend(execution.holds().iter().map(|(no, reason)| Hold {
-            execution_id: execution.id().hex(),
-            hold: no.0,
-            reason: execution.describe(reason),
-        }));
+        self.holds.extend(Hold::of(execution));
     }
 
     /// For the model to read.
@@ -154,6 +171,9 @@ impl Status {
         let mut lines = self.lines.clone();
         if lines.is_empty() {
             lines.push("no execution is open; one that has ended is found by its full id".to_owned());
+        }
+        for Doing { step, now, .. } in &self.activity {
+            lines.push(format!("{step} now: {}", visible(now)));
         }
         let Permits { runs, light, standard, heavy, chains, waiting } = &self.permits;
         let shown = |permit: &Permit| format!("{}/{}", permit.used, permit.limit);
@@ -174,10 +194,34 @@ impl Status {
         if self.holds.is_empty() {
             lines.push("holds: none".to_owned());
         }
-        for hold in &self.holds {
-            lines.push(format!("hold {} of {}: {}", hold.hold, hold.execution_id, visible(&hold.reason)));
-        }
+        lines.extend(self.holds.iter().map(Hold::text));
         lines.join("\n")
+    }
+}
+
+impl Hold {
+    /// Those of an execution.
+    pub(crate) fn of(execution: &Execution) -> Vec<Self> {
+        let one = |(no, reason): (&HoldNo, &HoldReason)| Self {
+            execution_id: execution.id().hex(),
+            hold: no.0,
+            reason: execution.describe(reason),
+            output: match reason {
+                HoldReason::Checkpoint { step } => execution.step(*step).output.as_deref().map(str::to_owned),
+                _ => None,
+            },
+        };
+        execution.holds().iter().map(one).collect()
+    }
+
+    /// For the model to read.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("hold {} of {}: {}", self.hold, self.execution_id, visible(&self.reason));
+        if let Some(output) = &self.output {
+            // What an agent wrote: data, each line behind a bar.
+            output.lines().for_each(|line| text.push_str(&format!("\n  | {}", visible(line))));
+        }
+        text
     }
 }
 

@@ -1,7 +1,6 @@
 //! `enki_task_list`: the tasks, which are the steps of all executions.
 
-use crate::failure::Failure;
-use crate::find::find;
+use crate::activity::Activity;
 use crate::text::{count, visible};
 use crate::words::StepStatus;
 use enki_core::engine::Engine;
@@ -45,6 +44,7 @@ struct Row {
     status: &'static str,
     tier: &'static str,
     title: Box<str>,
+    activity: Option<String>,
 }
 
 /// The tasks.
@@ -65,13 +65,16 @@ struct Task {
     status: &'static str,
     tier: &'static str,
     title: String,
+    /// What its agent does now, in its own words or as it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<String>,
 }
 
 impl Found {
     /// Looks at the machines. Quick: it runs on the driver's task.
-    pub(crate) fn look(engine: &Engine, input: &TaskListInput) -> Result<Self, Failure> {
-        let mut chosen: Vec<&Execution> = match &input.execution_id {
-            Some(text) => engine.execution(find(engine, text)?).into_iter().collect(),
+    pub(crate) fn look(engine: &Engine, only: Option<ExecutionId>, input: &TaskListInput, activity: &Activity) -> Self {
+        let mut chosen: Vec<&Execution> = match only {
+            Some(id) => engine.execution(id).into_iter().collect(),
             None => engine.executions().collect(),
         };
         chosen.reverse();
@@ -91,11 +94,12 @@ impl Found {
                         status: word,
                         tier: step.tier.as_str(),
                         title: step.title.clone(),
+                        activity: activity.now(engine, execution.id(), StepIx::at(n)),
                     });
                 }
             }
         }
-        Ok(found)
+        found
     }
 }
 
@@ -108,6 +112,7 @@ impl From<Found> for TaskList {
             status: row.status,
             tier: row.tier,
             title: row.title.into(),
+            activity: row.activity,
         };
         Self { tasks: found.rows.into_iter().map(task).collect(), total: found.total }
     }
@@ -128,8 +133,9 @@ impl TaskList {
                 of = &task.execution_id;
                 lines.push(format!("execution {of}"));
             }
-            let Task { task_id, step, status, tier, title, .. } = task;
-            lines.push(format!("  {task_id}  {status:9}  {tier:8}  {step}  {}", visible(title)));
+            let Task { task_id, step, status, tier, title, activity, .. } = task;
+            let now = activity.as_ref().map_or_else(String::new, |now| format!("  now: {}", visible(now)));
+            lines.push(format!("  {task_id}  {status:9}  {tier:8}  {step}  {}{now}", visible(title)));
         }
         lines.join("\n")
     }

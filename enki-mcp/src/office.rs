@@ -1,0 +1,218 @@
+//! Where calls are done: who calls, whether they may, and the tool itself.
+
+use crate::activity::Activity;
+use crate::answer::Answer;
+use crate::create;
+use crate::dag::{self, Dag};
+use crate::failure::{Code, Failure};
+use crate::find;
+use crate::machines::{Machines, seen};
+use crate::passes::{Alive, Attempt, Pass, Passes, Token};
+use crate::project::Project;
+use crate::report;
+use crate::role::Role;
+use crate::status::{Status, StatusInput};
+use crate::steer;
+use crate::stop;
+use crate::task_list::{self, TaskList, TaskListInput};
+use crate::tool::Tool;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Does the calls of all clients of one project. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Office {
+    pub(crate) machines: Arc<dyn Machines>,
+    pub(crate) project: Arc<dyn Project>,
+    activity: Activity,
+    passes: Passes,
+    /// Held from the check of steps that are added until they are.
+    pub(crate) adding: Arc<Mutex<()>>,
+}
+
+/// Who calls, as far as that is known.
+#[derive(Debug)]
+enum Caller {
+    Coordinator,
+    Attempt(Box<Attempt>, Alive),
+}
+
+impl Caller {
+    const fn role(&self) -> Role {
+        match self {
+            Self::Coordinator => Role::Coordinator,
+            Self::Attempt(_, alive) => alive.role,
+        }
+    }
+}
+
+impl Office {
+    /// An office over those machines, for plans of that project. Tokens are admitted to `passes`.
+    #[must_use]
+    pub fn new(machines: Arc<dyn Machines>, project: Arc<dyn Project>, activity: Activity, passes: Passes) -> Self {
+        Self { machines, project, activity, passes, adding: Arc::default() }
+    }
+
+    /// The tools that whoever holds that token may call now.
+    ///
+    /// # Errors
+    ///
+    /// If the machines cannot be asked. A token that is worth nothing has no tools, which is no error.
+    pub async fn tools(&self, token: &Token) -> Result<Vec<Tool>, Failure> {
+        match self.caller(token).await {
+            Ok(caller) => Ok(Tool::ALL.into_iter().filter(|tool| tool.allowed(caller.role())).collect()),
+            Err(failure) if matches!(failure.code(), Code::NotAllowed | Code::Stale) => Ok(Vec::new()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Does a call, if whoever holds that token may. The answer is true when it is given: what it says is done is
+    /// durable.
+    pub async fn call(&self, token: &Token, name: &str, arguments: Map<String, Value>) -> Answer {
+        let caller = match self.caller(token).await {
+            Ok(caller) => caller,
+            Err(failure) => {
+                tracing::warn!(tool = name, code = ?failure.code(), "a call was refused: its token gives no rights");
+                return failure.into();
+            }
+        };
+        let role = caller.role();
+        let Some(tool) = Tool::named(name) else {
+            let known: Vec<&str> = Tool::ALL.into_iter().filter(|tool| tool.allowed(role)).map(Tool::name).collect();
+            let shown: String = name.chars().take(60).collect();
+            return Answer::Invalid { text: format!("no tool {shown:?}; there are {}", known.join(", ")) };
+        };
+        if !tool.allowed(role) {
+            tracing::warn!(tool = name, role = role.as_str(), ?caller, "a call was refused: the role has no such tool");
+            let message = format!("{} is not for a {}", tool.name(), role.as_str());
+            return Failure::new(Code::NotAllowed, message, "use the tools that are listed").into();
+        }
+        self.perform(caller, tool, arguments).await.unwrap_or_else(|text| Answer::Invalid { text })
+    }
+
+    /// Who holds a token. Attempts are looked at in the machines: what they may ends with them.
+    async fn caller(&self, token: &Token) -> Result<Caller, Failure> {
+        match self.passes.of(token) {
+            Some(Pass::Coordinator) => Ok(Caller::Coordinator),
+            Some(Pass::Attempt(attempt)) => {
+                let asked = attempt.clone();
+                match seen(self.machines.as_ref(), move |engine| asked.alive(engine)).await? {
+                    Some(alive) => Ok(Caller::Attempt(attempt, alive)),
+                    None => Err(Failure::new(
+                        Code::Stale,
+                        format!("attempt {} of {} is over", attempt.number, attempt.task),
+                        "nothing is to be done any more; what was captured of it is kept",
+                    )),
+                }
+            }
+            None => Err(Failure::new(
+                Code::NotAllowed,
+                "this session has no rights: what it was opened for has ended, or its token is wrong",
+                "an agent needs nothing more; a person starts the server anew",
+            )),
+        }
+    }
+
+    async fn perform(&self, caller: Caller, tool: Tool, arguments: Map<String, Value>) -> Result<Answer, String> {
+        let machines = self.machines.as_ref();
+        Ok(match tool {
+            Tool::Status => {
+                let input: StatusInput = parse(tool, arguments)?;
+                Answer::of(self.status(input).await, Status::text)
+            }
+            Tool::TaskList => {
+                let input: TaskListInput = parse(tool, arguments)?;
+                Answer::of(self.task_list(input).await, TaskList::text)
+            }
+            Tool::Dag => {
+                let input = parse(tool, arguments)?;
+                Answer::of(dag::draw(machines, &input).await, Dag::text)
+            }
+            Tool::TaskCreate => {
+                let input = parse(tool, arguments)?;
+                Answer::of(create::task(self, input).await, create::CreatedTask::text)
+            }
+            Tool::ExecutionCreate => {
+                let input = parse(tool, arguments)?;
+                Answer::of(create::execution(self, input).await, create::Created::text)
+            }
+            Tool::AddSteps => {
+                let input = parse(tool, arguments)?;
+                Answer::of(create::add_steps(self, input).await, create::Added::text)
+            }
+            Tool::QuickTask => {
+                let input = parse(tool, arguments)?;
+                Answer::of(create::quick(self, input).await, create::CreatedTask::text)
+            }
+            Tool::Resume => {
+                let input = parse(tool, arguments)?;
+                Answer::of(steer::resume(machines, &input).await, steer::Resumed::text)
+            }
+            Tool::Pause => {
+                let input = parse(tool, arguments)?;
+                Answer::of(steer::pause(machines, &input).await, steer::Paused::text)
+            }
+            Tool::Cancel => {
+                let input = parse(tool, arguments)?;
+                Answer::of(steer::cancel(machines, &input).await, steer::Cancelled::text)
+            }
+            Tool::StopAll => {
+                let input = parse(tool, arguments)?;
+                Answer::of(stop::stop_all(machines, input).await, stop::Stopped::text)
+            }
+            Tool::Retry => {
+                let input = parse(tool, arguments)?;
+                Answer::of(steer::retry(machines, &input).await, steer::Retried::text)
+            }
+            Tool::Report => {
+                let input = parse(tool, arguments)?;
+                let Caller::Attempt(attempt, alive) = caller else { return Ok(only_attempts(tool)) };
+                let reported = report::report(machines, &self.activity, &attempt, alive.step, &input);
+                Answer::of(reported, report::Reported::text)
+            }
+        })
+    }
+
+    async fn status(&self, input: StatusInput) -> Result<Status, Failure> {
+        let id = match &input.execution_id {
+            Some(text) => Some(find::execution(self.machines.as_ref(), text).await?),
+            None => None,
+        };
+        let activity = self.activity.clone();
+        seen(self.machines.as_ref(), move |engine| Status::look(engine, id, &activity)).await
+    }
+
+    async fn task_list(&self, input: TaskListInput) -> Result<TaskList, Failure> {
+        let id = match &input.execution_id {
+            Some(text) => Some(find::execution(self.machines.as_ref(), text).await?),
+            None => None,
+        };
+        let activity = self.activity.clone();
+        let found = seen(self.machines.as_ref(), move |engine| task_list::Found::look(engine, id, &input, &activity));
+        Ok(found.await?.into())
+    }
+}
+
+/// No coordinator is allowed those, so this is never seen; it is an answer and no panic all the same.
+fn only_attempts(tool: Tool) -> Answer {
+    Failure::new(Code::NotAllowed, format!("{} is for agents", tool.name()), "use the tools that are listed").into()
+}
+
+/// Arguments that do not fit the schema are the client's mistake, and an error of the protocol.
+fn parse<I: DeserializeOwned>(tool: Tool, arguments: Map<String, Value>) -> Result<I, String> {
+    serde_json::from_value(Value::Object(arguments)).map_err(|error| {
+        let error = error.to_string();
+        let meant = meant(&error).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+        format!("arguments of {}: {error}{meant}; see its inputSchema", tool.name())
+    })
+}
+
+/// The known name that is nearest to an unknown one, if the error is about one: it lists them between backticks.
+fn meant(error: &str) -> Option<&str> {
+    let rest = error.strip_prefix("unknown field `").or_else(|| error.strip_prefix("unknown variant `"))?;
+    let mut names = rest.split('`').step_by(2);
+    let given = names.next()?;
+    enki_core::plan::nearest(given, names)
+}

@@ -1,0 +1,209 @@
+//! The tools: names, words, schemas, and who may call which. One table.
+
+use crate::role::Role;
+use crate::{create, dag, report, status, steer, stop, task_list};
+use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A tool.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the variants are the tools of that name, told about by `Tool::about`")]
+pub enum Tool {
+    #[serde(rename = "enki_status")]
+    Status,
+    #[serde(rename = "enki_task_list")]
+    TaskList,
+    #[serde(rename = "enki_dag")]
+    Dag,
+    #[serde(rename = "enki_task_create")]
+    TaskCreate,
+    #[serde(rename = "enki_execution_create")]
+    ExecutionCreate,
+    #[serde(rename = "enki_execution_add_steps")]
+    AddSteps,
+    #[serde(rename = "enki_quick_task")]
+    QuickTask,
+    #[serde(rename = "enki_resume")]
+    Resume,
+    #[serde(rename = "enki_pause")]
+    Pause,
+    #[serde(rename = "enki_cancel")]
+    Cancel,
+    #[serde(rename = "enki_stop_all")]
+    StopAll,
+    #[serde(rename = "enki_task_retry")]
+    Retry,
+    #[serde(rename = "enki_worker_report")]
+    Report,
+}
+
+/// What a tool does to the world.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Does {
+    /// It only looks.
+    Reads,
+    /// It changes something, without starting agents.
+    Changes,
+    /// What it does may call for agents, so somebody has to drive.
+    Starts,
+}
+
+impl Tool {
+    /// All, in the order they are listed.
+    pub const ALL: [Self; 13] = [
+        Self::Status,
+        Self::TaskList,
+        Self::Dag,
+        Self::TaskCreate,
+        Self::ExecutionCreate,
+        Self::AddSteps,
+        Self::QuickTask,
+        Self::Resume,
+        Self::Pause,
+        Self::Cancel,
+        Self::StopAll,
+        Self::Retry,
+        Self::Report,
+    ];
+
+    /// Its name in the protocol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "enki_status",
+            Self::TaskList => "enki_task_list",
+            Self::Dag => "enki_dag",
+            Self::TaskCreate => "enki_task_create",
+            Self::ExecutionCreate => "enki_execution_create",
+            Self::AddSteps => "enki_execution_add_steps",
+            Self::QuickTask => "enki_quick_task",
+            Self::Resume => "enki_resume",
+            Self::Pause => "enki_pause",
+            Self::Cancel => "enki_cancel",
+            Self::StopAll => "enki_stop_all",
+            Self::Retry => "enki_task_retry",
+            Self::Report => "enki_worker_report",
+        }
+    }
+
+    /// The tool of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
+    }
+
+    /// Whether callers of that role may use it. What is listed and what is allowed are both this.
+    #[must_use]
+    pub const fn allowed(self, role: Role) -> bool {
+        use Role::{Coordinator, Quick, Reader, Resolver, Reviewer, Worker};
+        match self {
+            Self::Status | Self::TaskList => true,
+            Self::Dag => !matches!(role, Quick),
+            Self::TaskCreate
+            | Self::ExecutionCreate
+            | Self::AddSteps
+            | Self::QuickTask
+            | Self::Resume
+            | Self::Pause
+            | Self::Cancel
+            | Self::StopAll
+            | Self::Retry => matches!(role, Coordinator),
+            Self::Report => matches!(role, Worker | Reader | Reviewer | Resolver),
+        }
+    }
+
+    /// What it does to the world.
+    #[must_use]
+    pub const fn does(self) -> Does {
+        match self {
+            Self::Status | Self::TaskList | Self::Dag => Does::Reads,
+            Self::Pause | Self::Cancel | Self::StopAll | Self::Report => Does::Changes,
+            Self::TaskCreate
+            | Self::ExecutionCreate
+            | Self::AddSteps
+            | Self::QuickTask
+            | Self::Resume
+            | Self::Retry => Does::Starts,
+        }
+    }
+
+    /// What it is for, in the words a model reads.
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Status => {
+                "How far the open executions are, or one of any age: steps per status, permits in use, holds that wait \
+                 for an answer, length of the merge queue."
+            }
+            Self::TaskList => {
+                "Lists tasks, which are the steps of executions: id, status, tier, title and what their agents do now, \
+                 newest execution first."
+            }
+            Self::Dag => {
+                "The graph of an execution as ASCII text in layers: one line a step with its status and what it needs."
+            }
+            Self::TaskCreate => {
+                "Gives one quick, independent change to an agent, as an execution of one step. It starts by itself as \
+                 soon as a permit is free. For two or more related changes use enki_execution_create."
+            }
+            Self::ExecutionCreate => {
+                "Submits a plan of steps; those that are ready start by themselves, there is no start call. Each step \
+                 is worked on by an agent in a clone of its own and merged once it passes. Where the person wants to \
+                 see such plans first, it is created held: show it to them, then answer with enki_resume."
+            }
+            Self::AddSteps => {
+                "Adds steps to an execution that has not ended, also while it is held or paused. They may need old and \
+                 new steps. All or nothing."
+            }
+            Self::QuickTask => {
+                "Gives one small change to a light agent, with high priority and without a review. It is merged like \
+                 any other."
+            }
+            Self::Resume => {
+                "Goes on with an execution: clears a pause, or answers what it waits for. Nothing that has ended runs \
+                 again. An approval wants the person's own answer."
+            }
+            Self::Pause => "Starts nothing new in an execution or for a step; what runs ends by itself.",
+            Self::Cancel => {
+                "Gives up an execution, or a step with all that waits for it. Its agents are stopped; work that was \
+                 captured is kept."
+            }
+            Self::StopAll => "Pauses every execution and stops all agents now. Everything can be resumed.",
+            Self::Retry => "Tries a failed task again, and with it what was blocked by it.",
+            Self::Report => "Says in one line what you do now, for the people who watch.",
+        }
+    }
+
+    /// It as the protocol describes it.
+    pub(crate) fn definition(self) -> Definition {
+        match self {
+            Self::Status => self.of::<status::StatusInput, status::Status>(),
+            Self::TaskList => self.of::<task_list::TaskListInput, task_list::TaskList>(),
+            Self::Dag => self.of::<dag::DagInput, dag::Dag>(),
+            Self::TaskCreate => self.of::<create::TaskInput, create::CreatedTask>(),
+            Self::ExecutionCreate => self.of::<enki_core::spec::PlanSpec, create::Created>(),
+            Self::AddSteps => self.of::<create::AddInput, create::Added>(),
+            Self::QuickTask => self.of::<create::QuickInput, create::CreatedTask>(),
+            Self::Resume => self.of::<steer::ResumeInput, steer::Resumed>(),
+            Self::Pause => self.of::<steer::SteerInput, steer::Paused>(),
+            Self::Cancel => self.of::<steer::SteerInput, steer::Cancelled>(),
+            Self::StopAll => self.of::<stop::StopInput, stop::Stopped>(),
+            Self::Retry => self.of::<steer::RetryInput, steer::Retried>(),
+            Self::Report => self.of::<report::ReportInput, report::Reported>(),
+        }
+    }
+
+    fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Definition {
+        let reads = self.does() == Does::Reads;
+        let gives_up = matches!(self, Self::Cancel | Self::StopAll);
+        let again = !matches!(self, Self::Retry | Self::AddSteps);
+        let annotations =
+            ToolAnnotations::new().read_only(reads).destructive(gives_up).idempotent(again).open_world(false);
+        Definition::new(self.name(), self.about(), JsonObject::new())
+            .with_input_schema::<I>()
+            .with_output_schema::<O>()
+            .with_annotations(annotations)
+    }
+}

@@ -1,0 +1,10 @@
+//! The server as a client sees it: lines of JSON over a pipe, a real driver behind it, in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
+
+mod creates;
+mod protocol;
+mod reads;
+mod roles;
+mod steers;
+mod world;

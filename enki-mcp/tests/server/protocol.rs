@@ -1,0 +1,107 @@
+//! The protocol around the tools.
+
+use crate::world::{Client, World, initialize};
+use enki_core::driver::Shutdown;
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::AsyncBufReadExt;
+
+#[tokio::test(start_paused = true)]
+async fn initialize_is_answered_in_the_clients_revision() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::silent(&enki);
+    let answer = client.request("initialize", initialize()).await;
+    let result = &answer["result"];
+    assert_eq!(result["protocolVersion"], "2025-06-18");
+    assert_eq!(result["serverInfo"]["name"], "enki");
+    assert_eq!(result["capabilities"], json!({"tools": {}}));
+    assert!(result["instructions"].as_str().unwrap().contains("enki_status"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_the_revision_without_initialize_is_served() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::silent(&enki);
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let answer = client.request("server/discover", json!({"_meta": meta})).await;
+    assert!(answer["result"]["supportedVersions"].as_array().unwrap().contains(&json!("2026-07-28")), "{answer}");
+    let answer = client.request("tools/call", json!({"_meta": meta, "name": "enki_status", "arguments": {}})).await;
+    assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
+    assert_eq!(answer["result"]["structuredContent"]["merge_queue_length"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_lines_leave_the_server_alive() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::silent(&enki);
+    client.line("not json").await;
+    assert!(client.request("initialize", initialize()).await.get("result").is_some());
+    client.line(r#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#).await;
+    for bad in ["", "{", "\u{0}\u{1}", r#"{"jsonrpc": "2.0", "id": 9, "meth"#, "\"", "]"] {
+        client.line(bad).await;
+        client.call("enki_status", json!({})).await;
+    }
+    client.line(r#"{"jsonrpc": "2.0", "id": 77}"#).await;
+    assert_eq!(client.answer().await["error"]["code"], -32600, "JSON, but no message");
+    client.call("enki_status", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_tools_methods_and_arguments_are_errors_of_the_protocol() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::new(&enki).await;
+    let answer = client.try_call("enki_mail_send", json!({})).await;
+    assert_eq!(answer["error"]["code"], -32602);
+    assert!(answer["error"]["message"].as_str().unwrap().contains("enki_task_list"), "{answer}");
+    for (tool, arguments) in [
+        ("enki_dag", json!({})),
+        ("enki_dag", json!({"execution_id": 7})),
+        ("enki_status", json!({"execution": "abcd"})),
+        ("enki_task_list", json!({"status": "open"})),
+        ("enki_task_list", json!({"limit": 0})),
+        ("enki_task_list", json!({"limit": -1})),
+        ("enki_task_list", json!({"limit": 1e9})),
+    ] {
+        let answer = client.try_call(tool, arguments.clone()).await;
+        assert_eq!(answer["error"]["code"], -32602, "{tool} {arguments}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(tool), "{answer}");
+    }
+    assert_eq!(client.request("enki/unheard_of", json!({})).await["error"]["code"], -32601);
+    client.call("enki_status", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_after_the_orchestrator_has_stopped_say_so() {
+    let (enki, driver) = World::new().start().await;
+    let mut client = Client::new(&enki).await;
+    enki.shut_down(Shutdown::Kill);
+    driver.await.unwrap().unwrap();
+    let (text, error) = client.refused("enki_status", json!({})).await;
+    assert_eq!(error["code"], "UNAVAILABLE");
+    assert!(text.contains("has stopped") && text.contains("nothing is lost"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_ends_its_session_without_an_error() {
+    let (enki, _driver) = World::new().start().await;
+    for client in [Client::silent(&enki), Client::new(&enki).await] {
+        drop(client.stream);
+        tokio::time::timeout(Duration::from_secs(600), client.server).await.expect("an end").unwrap().unwrap();
+    }
+    Client::new(&enki).await.call("enki_status", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_future_ends_the_session() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::new(&enki).await;
+    client.server.abort();
+    let mut line = String::new();
+    let read = client.stream.read_line(&mut line);
+    let read = tokio::time::timeout(Duration::from_secs(600), read).await.expect("the stream closes");
+    assert_eq!(read.unwrap(), 0);
+}
