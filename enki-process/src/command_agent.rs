@@ -27,6 +27,7 @@ use std::time::Duration;
 /// | `ENKI_ATTEMPT`, `ENKI_PURPOSE` | the number of the attempt; `work`, `review`, `fix` or `resolve` |
 /// | `ENKI_ROLE`, `ENKI_TIER`, `ENKI_MODEL` | role and model are empty if there is none |
 /// | `ENKI_OUTPUT_FILE` | a file it may write its output for later steps to, at most 16 KiB, outside the workspace |
+/// | `ENKI_MCP_CONFIG` | a file that names the attempt's own server of tools, as `{"mcpServers": {..}}`, if there is one |
 /// | [`RUN_MARKER`](crate::RUN_MARKER) | the mark by which all its descendants are found; leave it alone |
 ///
 /// # What it gives
@@ -107,6 +108,9 @@ impl CommandAgent {
         }
         for (name, value) in variables {
             spawn = spawn.env(name, value);
+        }
+        if let Some(servers) = &spec.tool_servers {
+            spawn = spawn.env("ENKI_MCP_CONFIG", servers);
         }
         // Without a place for a log there is none for a file beside it.
         if let Some(output) = beside(&spec.log) {

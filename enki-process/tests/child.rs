@@ -4,7 +4,8 @@
 
 use enki_core::id::EffectId;
 use enki_process::{
-    BaseEnv, Cause, Child, ChildEvent, Ended, Feed, LogLimits, Marker, Polite, Spawn, Status, kill_marked, marked,
+    BaseEnv, Cause, Child, ChildEvent, Descent, Ended, Feed, LogLimits, Marker, Polite, Spawn, Status, descent,
+    kill_marked, marked,
 };
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -427,4 +428,23 @@ fn children() -> Vec<String> {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let stats = all.filter_map(|e| std::fs::read_to_string(e.path().join("stat")).ok());
     stats.filter(|s| s.rsplit(')').next().unwrap().split_whitespace().nth(1) == Some(&own)).collect()
+}
+
+#[tokio::test]
+async fn whoever_works_for_a_project_is_told_by_itself_or_by_those_above_it() {
+    let mark = Marker::project("descent-test").unwrap();
+    let other = Marker::project("another-one").unwrap();
+    // Itself, one that cleared its environment, and one that took a session of its own as well.
+    let script = "echo $$; env -i /bin/sh -c 'echo $$; sleep 1000' & \
+                  env -i setsid /bin/sh -c 'echo $$; sleep 1000' & wait";
+    let spawn = sh("descent", script).project(mark.clone()).feed(Feed::Lines { longest: 100 }, 0);
+    let mut child = spawn.start().await.unwrap();
+    for _ in 0..3 {
+        let pid: u32 = first_line(&mut child).await.trim().parse().unwrap();
+        assert_eq!((descent(pid, &mark), descent(pid, &other)), (Descent::Ours, Descent::Foreign));
+    }
+    assert_eq!(descent(std::process::id(), &mark), Descent::Foreign);
+    assert_eq!(descent(u32::MAX, &mark), Descent::Unknown);
+    child.stop(Duration::from_millis(50));
+    child.wait().await;
 }
