@@ -115,6 +115,12 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     args.push(format!("--permission-mode={mode}").into());
     // A repository brings no settings, hooks or tool servers of its own.
     args.extend(["--setting-sources", "", "--strict-mcp-config"].map(Into::into));
+    if let Some(servers) = &spec.tool_servers {
+        // A path, and not what is in it: everybody can read a command line.
+        let mut option = OsString::from("--mcp-config=");
+        option.push(servers);
+        args.push(option);
+    }
     match session {
         Session::New => args.push(format!("--session-id={}", session_id(spec.id)).into()),
         Session::Resume(id) => {
@@ -146,7 +152,9 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
         args.push(format!("--disallowedTools={}", EDITS.join(",")).into());
     }
     let tools = if spec.tools.is_empty() { &config.allowed_tools } else { &spec.tools };
-    let tools: Vec<&String> = tools.iter().filter(|rule| !(only_reads && edits(rule))).collect();
+    let tools = tools.iter().filter(|rule| !(only_reads && edits(rule))).map(String::as_str);
+    // The server lists what the attempt may call, and refuses the rest.
+    let tools: Vec<&str> = tools.chain(spec.tool_servers.as_ref().map(|_| "mcp__enki")).collect();
     if !tools.is_empty() {
         args.push("--allowedTools".into());
         args.extend(tools.into_iter().map(Into::into));
@@ -309,6 +317,20 @@ mod tests {
             spec.resume = Some(not_one.into());
             assert_eq!(Session::of(&spec), Session::New, "{not_one}");
         }
+    }
+
+    #[test]
+    fn the_tools_of_an_attempt_are_named_by_path_and_allowed() {
+        let mut config = ClaudeConfig::new(BaseEnv::default());
+        config.allowed_tools.clear();
+        let mut spec = spec();
+        assert!(!line(&config, &spec, &Session::New).contains("mcp__enki"), "there are none");
+        spec.tool_servers = Some("/p/.enki/attempts/x.json".into());
+        let text = line(&config, &spec, &Session::New);
+        assert!(text.contains("\n--strict-mcp-config\n--mcp-config=/p/.enki/attempts/x.json\n"), "{text}");
+        assert!(text.ends_with("--allowedTools\nmcp__enki\n"), "{text}");
+        spec.purpose = Purpose::Review;
+        assert!(line(&config, &spec, &Session::New).ends_with("--allowedTools\nmcp__enki\n"), "a reviewer too");
     }
 
     #[test]
