@@ -169,6 +169,15 @@ pub(crate) enum Command {
     },
     /// Pause everything and stop all agents now; everything can be resumed
     Stop,
+    /// Serve tools to a coding agent that coordinates, over MCP at standard input and output
+    ///
+    /// Works beside whoever drives the project, and drives it itself where nobody does and there is something to do.
+    /// `enki mcp config` prints what to paste into a client.
+    Mcp {
+        /// What else to do.
+        #[command(subcommand)]
+        command: Option<McpCommand>,
+    },
     /// Land what waits: after a dirty checkout, or what a failed or cancelled execution has merged
     Land {
         /// The execution
@@ -366,6 +375,40 @@ pub(crate) struct Picture {
     /// As text in ASCII only
     #[arg(long, conflicts_with_all = ["dot", "svg"])]
     pub(crate) ascii: bool,
+}
+
+/// Commands about the MCP server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum McpCommand {
+    /// Print what to paste into a client, so that it starts this program as its server for this project
+    Config {
+        /// Which client
+        #[arg(long, value_enum, value_name = "NAME", default_value = "claude-code")]
+        client: McpClient,
+    },
+}
+
+/// A client that can start an MCP server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum McpClient {
+    /// Claude Code
+    ClaudeCode,
+    /// Claude Desktop
+    ClaudeDesktop,
+    /// Cursor
+    Cursor,
+    /// Visual Studio Code
+    Vscode,
+    /// Windsurf
+    Windsurf,
+    /// Zed
+    Zed,
+    /// Codex
+    Codex,
+    /// Gemini CLI
+    Gemini,
+    /// Any other, in the form that most take
+    Json,
 }
 
 /// Commands on the configuration.

@@ -54,6 +54,24 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
+    /// The same without its streams, which one command alone can have.
+    pub(crate) fn without_streams(&self) -> Self {
+        Self {
+            args: self.args.clone(),
+            env: self.env.clone(),
+            cwd: self.cwd.clone(),
+            clock: self.clock,
+            pid: self.pid,
+            boot: self.boot.clone(),
+            supervisor: self.supervisor.clone(),
+            stdin: Box::new(std::io::empty()),
+            stdout: Box::new(std::io::sink()),
+            stderr: Box::new(std::io::sink()),
+            terminal: Terminals::default(),
+            columns: self.columns,
+        }
+    }
+
     /// A variable that is set, not empty and UTF-8.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {

@@ -75,6 +75,12 @@ impl Out {
         self
     }
 
+    /// Takes standard output for something that speaks a protocol on it; nothing else is written there from now on.
+    pub(crate) fn take_stdout(&mut self) -> Box<dyn Write + Send> {
+        let sink: Box<dyn Write + Send> = Box::new(io::sink());
+        std::mem::replace(&mut self.stdout, AutoStream::new(sink, ColorChoice::Never)).into_inner()
+    }
+
     /// Writes part of the result as it is.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! A running orchestrator in this process: lock, store, backends, driver, and the socket others reach it by.
 
 use crate::commands::Context;
+use crate::commands::mcp::attempts::Admission;
+use crate::commands::mcp::project::Configured;
 use crate::config::{Config, files_run_by};
 use crate::error::CliError;
 use crate::lock::ProjectLock;
@@ -9,6 +11,7 @@ use crate::rpc;
 use crate::wire;
 use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Settings};
 use enki_core::store::TaskStore;
+use enki_mcp::{Activity, Office, Passes};
 use enki_store_sqlite::SqliteStore;
 use enki_vcs_git::{DriftRule, GitProject, Policy};
 use std::path::{Path, PathBuf};
@@ -40,6 +43,8 @@ pub(crate) fn open_to_read(enki_dir: &Path) -> Result<Option<Arc<dyn TaskStore>>
 pub(crate) struct Session {
     pub(crate) store: Arc<dyn TaskStore>,
     pub(crate) orchestrator: Orchestrator,
+    /// Where tools are called.
+    pub(crate) office: Office,
     driver: JoinHandle<Result<(), DriverError>>,
     server: rpc::Server,
     _lock: ProjectLock,
@@ -57,7 +62,8 @@ impl Session {
         let lock = ProjectLock::require(&enki_dir, &cx.host)?;
         // Whoever drove before is gone; what it may have left is ended before anything new starts.
         let marker = wire::marker(git.root())?;
-        let reaped = tokio::task::spawn_blocking(move || enki_process::reap_orphans(&marker)).await;
+        let reaped = marker.clone();
+        let reaped = tokio::task::spawn_blocking(move || enki_process::reap_orphans(&reaped)).await;
         let survivors = reaped.map_or(0, |hunted| hunted.survivors);
         if survivors > 0 {
             let message = format!("{survivors} processes of an earlier run do not end");
@@ -73,6 +79,15 @@ impl Session {
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
         driven.reviewer.clone_from(&agents.reviewer);
         driven.recall = wire::recall(config, &cx.host, git.root());
+        let passes = Passes::default();
+        if let Some(program) = &cx.host.supervisor {
+            let admission = Admission::new(program.clone(), git.root(), &enki_dir, passes.clone());
+            let admission = admission.map_err(|error| {
+                CliError::environment(format!("cannot make {}: {error}", enki_dir.join("attempts").display()))
+                    .hint("check the folder's permissions")
+            })?;
+            driven.tools = Some(Arc::new(admission));
+        }
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
         settings.limits = wire::limits(config);
         settings.boot.clone_from(&cx.host.boot);
@@ -85,8 +100,18 @@ impl Session {
         settings.reviews = agents.words.reviews.clone();
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let (orchestrator, driver) = driver::start(driven, settings).await?;
-        let server = rpc::Server::start(&enki_dir, orchestrator.clone(), Arc::clone(&store))?;
-        Ok(Self { store, orchestrator, driver, server, _lock: lock })
+        let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), &cx.host);
+        let activity = Activity::default();
+        let office = Office::new(Arc::new(orchestrator.clone()), Arc::new(project), activity.clone(), passes);
+        let service = rpc::Service {
+            orchestrator: orchestrator.clone(),
+            store: Arc::clone(&store),
+            activity,
+            office: office.clone(),
+            marker,
+        };
+        let server = rpc::Server::start(&enki_dir, service)?;
+        Ok(Self { store, orchestrator, office, driver, server, _lock: lock })
     }
 
     /// Waits until the driver has ended by itself.
@@ -95,6 +120,11 @@ impl Session {
             Ok(result) => Ok(result?),
             Err(error) => Err(CliError::new(crate::Exit::Internal, format!("the orchestrator ended: {error}"))),
         }
+    }
+
+    /// Whether the driver has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.driver.is_finished()
     }
 
     /// Stops to listen and gives the lock back. The driver has ended.

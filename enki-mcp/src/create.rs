@@ -9,7 +9,7 @@ use crate::status::Hold;
 use crate::text::{count, visible};
 use enki_core::advice::approval::{self, Author};
 use enki_core::advice::lint::{self, lint};
-use enki_core::advice::recipe;
+use enki_core::advice::{classify_plan, recipe};
 use enki_core::driver::{Accepted, Submission};
 use enki_core::execution::{Command, Execution};
 use enki_core::id::{InvalidId, StepIx, TaskId};
@@ -220,7 +220,7 @@ pub(crate) async fn add_steps(office: &Office, input: AddInput) -> Result<Added,
     let id = find::execution(machines, &input.execution_id).await?;
     let mut spec = PlanSpec { steps: input.steps, ..PlanSpec::default() };
     let warnings = advice(office, &spec);
-    let notes = office.project.complete(&mut spec);
+    let notes = office.project.complete(&mut spec)?;
     let externals = externals(machines, &spec).await?;
     // What is checked against the plan must find it like that when it is added.
     let _turn = office.adding.lock().await;
@@ -256,10 +256,14 @@ async fn submit(office: &Office, spec: PlanSpec, origin: &str) -> Result<Taken, 
     let start_at = start(&plan)?;
     let warnings = advice(office, &spec);
     let fingerprint = spec.fingerprint();
-    let shaped = recipe::apply(&spec, &|folder| office.project.has_folder(folder));
+    let mut shaped = recipe::apply(&spec, &|folder| office.project.has_folder(folder));
+    if shaped.is_changed() {
+        // The steps that a recipe adds say nothing of what is wanted.
+        shaped.spec.class = Some(classify_plan(&spec).class);
+    }
     let fingerprint = shaped.done.is_some().then_some(fingerprint);
     let mut spec = shaped.spec;
-    let mut notes = office.project.complete(&mut spec);
+    let mut notes = office.project.complete(&mut spec)?;
     match &shaped.done {
         Some(recipe::Done::ScaffoldFirst { scaffold, tests }) => {
             notes.push(format!("recipe scaffold-first: {scaffold:?} comes first and {tests:?} last"));

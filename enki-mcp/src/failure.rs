@@ -7,6 +7,7 @@ use enki_core::execution::Rejected;
 use enki_core::store::StoreErrorKind;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::fmt;
 
 /// Why a call could not be done. Nothing changed.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -101,6 +102,14 @@ impl Failure {
         lines.join("\n")
     }
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {

@@ -55,6 +55,12 @@ impl Office {
         Self { machines, project, activity, passes, adding: Arc::default() }
     }
 
+    /// Who may call.
+    #[must_use]
+    pub const fn passes(&self) -> &Passes {
+        &self.passes
+    }
+
     /// The tools that whoever holds that token may call now.
     ///
     /// # Errors

@@ -47,8 +47,12 @@ pub trait Project: fmt::Debug + Send + Sync {
     }
 
     /// Fills in what the configuration says where the plan does not. Gives what the caller should know of it.
-    fn complete(&self, _spec: &mut PlanSpec) -> Vec<String> {
-        Vec::new()
+    ///
+    /// # Errors
+    ///
+    /// If the configuration asks for what cannot be had.
+    fn complete(&self, _spec: &mut PlanSpec) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
     }
 }
 

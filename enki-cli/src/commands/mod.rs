@@ -8,6 +8,7 @@ mod help;
 mod init;
 pub(crate) mod keep;
 mod land;
+pub(crate) mod mcp;
 pub(crate) mod memory;
 mod plan;
 mod roles;
@@ -168,6 +169,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
             steer::run(cx, Action::Decide { id, hold, answer }).await
         }
         Command::Stop => steer::run(cx, Action::Stop).await,
+        Command::Mcp { command } => Box::pin(mcp::run(cx, command)).await,
         Command::Land { id } => land::run(cx, &id).await,
         Command::Gc(args) => keep::gc(cx, &args).await,
         Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,

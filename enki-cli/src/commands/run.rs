@@ -225,7 +225,7 @@ fn of_flags(overrides: &Overrides) -> Result<BudgetSpec, CliError> {
 }
 
 /// The branch on which the work lands (bad inputs 4 to 6).
-fn target(git: &GitProject, named: Option<&str>) -> Result<Branch, CliError> {
+pub(super) fn target(git: &GitProject, named: Option<&str>) -> Result<Branch, CliError> {
     match (named, git.head()) {
         (Some(name), _) => Ok(git.resolve_branch(name)?.0),
         (None, Head::Branch(branch, _)) => Ok(branch.clone()),

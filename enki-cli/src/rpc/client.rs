@@ -4,7 +4,8 @@ use super::{Request, error_of, reachable, token};
 use crate::error::CliError;
 use crate::exit::Exit;
 use enki_core::id::ExecutionId;
-use serde_json::{Value, json};
+use enki_mcp::{Answer, Tool};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -27,12 +28,19 @@ pub(crate) struct Client {
 pub(crate) struct Watch(Client);
 
 impl Client {
-    /// Connects. `None` if nobody listens.
+    /// Connects as the person. `None` if nobody listens.
     pub(crate) async fn connect(enki_dir: &Path) -> Result<Option<Self>, CliError> {
+        let Some(mut client) = Self::shows(enki_dir, "").await? else { return Ok(None) };
+        client.token = token(enki_dir)?;
+        Ok(Some(client))
+    }
+
+    /// Connects as whoever holds that token. `None` if nobody listens.
+    pub(crate) async fn shows(enki_dir: &Path, token: &str) -> Result<Option<Self>, CliError> {
         let Ok((path, _folder)) = reachable(enki_dir) else { return Ok(None) };
         let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
         let (read, write) = stream.into_split();
-        Ok(Some(Self { lines: BufReader::new(read).lines(), write, token: token(enki_dir)? }))
+        Ok(Some(Self { lines: BufReader::new(read).lines(), write, token: token.to_owned() }))
     }
 
     /// Asks, and waits for the answer.
@@ -52,6 +60,26 @@ impl Client {
         }
     }
 
+    /// Begins the session of a coordinator: its token, and its life, which ends with the orchestrator. The token ends with
+    /// the life.
+    pub(crate) async fn begin(mut self) -> Result<(String, Life), CliError> {
+        let begun = self.call("session", Value::Null).await?;
+        let token = begun["token"].as_str().ok_or_else(|| gone("it gave no token"))?.to_owned();
+        Ok((token, Life(self)))
+    }
+
+    /// The tools that whoever holds the token may call.
+    pub(crate) async fn tools(&mut self) -> Result<Vec<Tool>, CliError> {
+        let tools = self.call("tools", Value::Null).await?;
+        serde_json::from_value(tools).map_err(|error| gone(&error.to_string()))
+    }
+
+    /// Calls a tool.
+    pub(crate) async fn do_call(&mut self, tool: &str, arguments: &Map<String, Value>) -> Result<Answer, CliError> {
+        let answer = self.call("call", json!({"tool": tool, "arguments": arguments})).await?;
+        serde_json::from_value(answer).map_err(|error| gone(&error.to_string()))
+    }
+
     /// Asks for the events of an execution after that one.
     pub(crate) async fn watch(mut self, execution: ExecutionId, after: u64) -> Result<Watch, CliError> {
         self.send("watch", json!({"execution": execution.hex(), "after": after})).await?;
@@ -69,6 +97,27 @@ impl Client {
         let line = self.lines.next_line().await.map_err(|error| gone(&error.to_string()))?;
         let line = line.ok_or_else(|| gone("it closed the connection"))?;
         serde_json::from_str(&line).map_err(|error| gone(&error.to_string()))
+    }
+}
+
+/// A session, as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Life(Client);
+
+impl Life {
+    /// Waits until the orchestrator has gone. May be dropped and asked again.
+    pub(crate) async fn over(&mut self) {
+        // It says nothing more on this connection.
+        while let Ok(Some(_)) = self.0.lines.next_line().await {}
+    }
+
+    /// Whether it has gone.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.over() => true,
+            () = std::future::ready(()) => false,
+        }
     }
 }
 

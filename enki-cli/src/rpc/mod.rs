@@ -1,14 +1,17 @@
 //! Talking to a running orchestrator: JSON-RPC 2.0 over a Unix socket, one message a line.
 //!
-//! The socket is readable by its owner alone, and a caller shows the token that only the owner can read. Methods:
-//! `steer` does an action and answers what became of it; `activity` tells what agents do now; `watch` streams the events
-//! of an execution until nothing more happens to it by itself.
+//! The socket is readable by its owner alone. Whoever calls shows a token. A person's commands show the one that only the
+//! owner can read, and no process of an attempt may show it: the kernel says who is at the other end, and a process that
+//! is marked as an agent's, or was started by one, is refused. Methods of a person:
+//! `session` gives a coordinator a token of its own, which ends with the connection; `steer` does an action and answers what became of it; `activity` tells what agents do now; `watch` streams the events
+//! of an execution until nothing more happens to it by itself. Methods of coordinators and of the agents of attempts, each with a token of
+//! its own: `tools` tells what they may call, and `call` does it.
 
 mod client;
 mod server;
 
-pub(crate) use client::Client;
-pub(crate) use server::Server;
+pub(crate) use client::{Client, Life};
+pub(crate) use server::{Server, Service};
 
 use crate::error::CliError;
 use crate::exit::Exit;

@@ -1,6 +1,7 @@
 //! The side that drives.
 
 use super::{MAX_MESSAGE, Request, answer, reachable, socket_path, token};
+use crate::commands::mcp::attempts::random_token;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look;
@@ -10,14 +11,17 @@ use enki_core::driver::{NoticeKind, Orchestrator};
 use enki_core::engine::Event;
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::{LogId, TaskStore};
+use enki_mcp::{Activity, Office, Token};
+use enki_process::{Descent, Marker, descent};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Listens while this process drives.
@@ -25,25 +29,23 @@ use tokio::task::JoinHandle;
 pub(crate) struct Server {
     tasks: Vec<JoinHandle<()>>,
     path: std::path::PathBuf,
+    closing: watch::Sender<bool>,
 }
 
-type Activity = Arc<Mutex<HashMap<(ExecutionId, StepIx), String>>>;
-
+/// What answers.
 #[derive(Clone, Debug)]
-struct Service {
-    orchestrator: Orchestrator,
-    store: Arc<dyn TaskStore>,
-    token: Arc<str>,
-    activity: Activity,
+pub(crate) struct Service {
+    pub(crate) orchestrator: Orchestrator,
+    pub(crate) store: Arc<dyn TaskStore>,
+    pub(crate) activity: Activity,
+    pub(crate) office: Office,
+    /// The mark of the project's agents.
+    pub(crate) marker: Marker,
 }
 
 impl Server {
     /// Starts to listen. The caller holds the project lock, so a socket that is there is a dead one.
-    pub(crate) fn start(
-        enki_dir: &Path,
-        orchestrator: Orchestrator,
-        store: Arc<dyn TaskStore>,
-    ) -> Result<Self, CliError> {
+    pub(crate) fn start(enki_dir: &Path, service: Service) -> Result<Self, CliError> {
         let path = socket_path(enki_dir);
         let cannot = |error: std::io::Error| {
             CliError::environment(format!("cannot listen on {}: {error}", path.display()))
@@ -57,69 +59,112 @@ impl Server {
         let listener = UnixListener::bind(short).map_err(cannot)?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(&path, mode).map_err(cannot)?;
-        let service = Service { orchestrator, store, token: token(enki_dir)?.into(), activity: Activity::default() };
-        let follow = tokio::spawn(service.clone().follow());
+        let owner: Arc<str> = token(enki_dir)?.into();
+        let (closing, closes) = watch::channel(false);
+        let follow = tokio::spawn(service.activity.clone().follow(service.orchestrator.clone()));
         let accept = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(service.clone().serve(stream));
+                tokio::spawn(service.clone().serve(stream, Arc::clone(&owner), closes.clone()));
             }
         });
-        Ok(Self { tasks: vec![follow, accept], path })
+        Ok(Self { tasks: vec![follow, accept], path, closing })
     }
 
-    /// Stops to listen.
+    /// Stops to listen. What was asked is still answered.
     pub(crate) fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        // Nobody may be connected.
+        let _ = self.closing.send(true);
         // One that is left is found dead by the next.
         drop(fs::remove_file(&self.path));
     }
 }
 
 impl Service {
-    /// Remembers what agents do now.
-    async fn follow(self) {
-        let mut notices = self.orchestrator.watch();
-        loop {
-            match notices.recv().await {
-                Ok(notice) => {
-                    if let NoticeKind::Activity { place, text, .. } = notice.kind {
-                        let mut all = self.activity.lock().expect("no panic while it is held");
-                        all.insert((place.execution, place.step), text);
-                    }
-                }
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    async fn serve(self, stream: UnixStream) {
+    async fn serve(self, stream: UnixStream, owner: Arc<str>, mut closes: watch::Receiver<bool>) {
+        let peer = stream.peer_cred().ok();
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read.take(MAX_MESSAGE as u64)).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
+        let mut begun: Vec<Token> = Vec::new();
+        loop {
+            let line = tokio::select! {
+                line = lines.next_line() => line,
+                _ = closes.wait_for(|closing| *closing) => break,
+            };
+            let Ok(Some(line)) = line else { break };
             let Ok(request) = serde_json::from_str::<Request>(&line) else {
                 let refused =
                     json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "not a request"}});
                 drop(send(&mut write, &refused).await);
-                return;
+                break;
             };
             let id = request.id;
-            if request.token != *self.token {
-                let refused = CliError::usage("the caller did not show the project's owner token")
-                    .hint("call enki as the user who owns the project");
-                drop(send(&mut write, &answer(id, Err(refused))).await);
-                return;
-            }
             let result = match request.method.as_str() {
-                "steer" => self.steer(request.params).await,
-                "activity" => self.current(request.params).await,
-                "watch" => self.watch(&request.params, &mut write).await,
-                other => Err(CliError::usage(format!("unknown method {other:?}"))),
+                "tools" => self.tools(request.token).await,
+                "call" => self.call(request.token, request.params).await,
+                method => {
+                    if let Err(refused) = self.is_person(&request.token, &owner, peer.as_ref(), method) {
+                        drop(send(&mut write, &answer(id, Err(refused))).await);
+                        break;
+                    }
+                    match method {
+                        "session" => self.session(&mut begun),
+                        "steer" => self.steer(request.params).await,
+                        "activity" => self.current(request.params).await,
+                        "watch" => self.watch(&request.params, &mut write).await,
+                        other => Err(CliError::usage(format!("unknown method {other:?}"))),
+                    }
+                }
             };
             if send(&mut write, &answer(id, result)).await.is_err() {
-                return;
+                break;
             }
         }
+        begun.iter().for_each(|token| self.office.passes().dismiss(token));
+    }
+
+    /// Whether a caller may do what a person may. The token alone is no proof: agents run as the same user, and can read
+    /// it unless something hides it from them. So the kernel is asked who calls.
+    fn is_person(&self, shown: &str, owner: &str, peer: Option<&UCred>, method: &str) -> Result<(), CliError> {
+        if shown != owner {
+            return Err(CliError::usage("the caller did not show the project's owner token")
+                .hint("call enki as the user who owns the project"));
+        }
+        if !cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        let root = peer.is_some_and(|peer| peer.uid() == 0) && !rustix::process::getuid().is_root();
+        let pid = peer.and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
+        let descent = pid.map_or(Descent::Unknown, |pid| descent(pid, &self.marker));
+        if root || descent == Descent::Foreign {
+            return Ok(());
+        }
+        tracing::warn!(method, ?pid, ?descent, "an agent, or a process that hides itself, showed the owner's token");
+        Err(CliError::usage("only a person may do that, and the caller was started by an agent of this project")
+            .hint("an agent calls the tools that its own server lists"))
+    }
+
+    /// A token for a coordinator, as long as the connection lasts.
+    fn session(&self, begun: &mut Vec<Token>) -> Result<Value, CliError> {
+        let token =
+            random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
+        self.office.passes().admit_coordinator(token.clone());
+        begun.push(token.clone());
+        Ok(json!({"token": token.secret()}))
+    }
+
+    async fn tools(&self, token: String) -> Result<Value, CliError> {
+        let tools = self.office.tools(&token.into()).await;
+        let tools = tools.map_err(|failure| CliError::new(Exit::Locked, failure.to_string()))?;
+        Ok(json!(tools))
+    }
+
+    async fn call(&self, token: String, mut params: Value) -> Result<Value, CliError> {
+        let name = params["tool"].as_str().unwrap_or_default().to_owned();
+        let Value::Object(arguments) = params["arguments"].take() else {
+            return Err(CliError::usage("arguments are no object"));
+        };
+        Ok(json!(self.office.call(&token.into(), &name, arguments).await))
     }
 
     async fn steer(&self, params: Value) -> Result<Value, CliError> {
@@ -133,14 +178,14 @@ impl Service {
     /// What agents of an execution do now, by step.
     async fn current(&self, params: Value) -> Result<Value, CliError> {
         let id = execution_of(&params)?;
-        let all = self.activity.lock().expect("no panic while it is held").clone();
+        let activity = self.activity.clone();
         let map = self.orchestrator.query(move |engine| {
             let execution = engine.execution(id)?;
-            let of = |((e, ix), text): (&(ExecutionId, StepIx), &String)| {
-                let live = *e == id && execution.steps().get(ix.index()).is_some_and(|step| step.live().is_some());
-                live.then(|| (execution.plan().step(*ix).id.to_string(), text.clone()))
+            let of = |n: usize| {
+                let step = StepIx::at(n);
+                Some((execution.plan().step(step).id.to_string(), activity.now(engine, id, step)?))
             };
-            Some(all.iter().filter_map(of).collect::<std::collections::BTreeMap<_, _>>())
+            Some((0..execution.steps().len()).filter_map(of).collect::<std::collections::BTreeMap<_, _>>())
         });
         Ok(json!(map.await?.unwrap_or_default()))
     }

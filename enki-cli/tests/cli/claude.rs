@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A project whose agent is the real client, and the service it speaks to.
-struct Scene {
-    place: Place,
+pub(crate) struct Scene {
+    pub(crate) place: Place,
     fake: Child,
 }
 
@@ -25,7 +25,7 @@ impl Drop for Scene {
 
 impl Scene {
     /// `None` if something is missing here, which it has said.
-    fn new(scenarios: &Value) -> Option<Self> {
+    pub(crate) fn new(scenarios: &Value) -> Option<Self> {
         let place = Place::new();
         let folder = place.dir.path();
         let client = client().map_err(|why| skipped(&why)).ok()?;
@@ -75,7 +75,7 @@ impl Scene {
     }
 
     /// The requests of attempts of that purpose, in order of time: whole bodies as the service got them.
-    fn requests(&self, of: &str) -> Vec<Value> {
+    pub(crate) fn requests(&self, of: &str) -> Vec<Value> {
         let mut files: Vec<PathBuf> =
             fs::read_dir(self.place.dir.path().join("requests")).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
@@ -96,7 +96,7 @@ fn last_prompt(body: &Value) -> String {
     messages.rev().find(of_person).map(|message| text(&message["content"])).unwrap_or_default()
 }
 
-fn tools(body: &Value) -> Vec<&str> {
+pub(crate) fn tools(body: &Value) -> Vec<&str> {
     body["tools"].as_array().into_iter().flatten().filter_map(|tool| tool["name"].as_str()).collect()
 }
 
@@ -144,7 +144,7 @@ fn service(folder: &Path, client: &Path) -> (Child, OsString) {
 }
 
 /// What the model says last of its work, by the rules of an output.
-fn output(what: &str) -> Value {
+pub(crate) fn output(what: &str) -> Value {
     json!({"text": format!("[OUTPUT]\n# Summary\n{what}\n# Changes Made\ngreet.sh\n# Next Steps\nnone\n[/OUTPUT]")})
 }
 
@@ -158,15 +158,15 @@ const REVIEW: &str = "Say what you found";
 const FIX: &str = "has to answer for";
 
 /// What the model does when the prompt fits.
-fn scenario(prompt: &str, turns: &[Value]) -> Value {
+pub(crate) fn scenario(prompt: &str, turns: &[Value]) -> Value {
     json!({"match": {"prompt": prompt}, "turns": turns})
 }
 
-fn call(tool: &str, input: &Value) -> Value {
+pub(crate) fn call(tool: &str, input: &Value) -> Value {
     json!({"tool_use": [{"name": tool, "input": input}]})
 }
 
-fn shell(command: &str) -> Value {
+pub(crate) fn shell(command: &str) -> Value {
     call("Bash", &json!({"command": command, "description": "run"}))
 }
 

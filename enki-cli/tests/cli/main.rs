@@ -13,6 +13,8 @@ mod drive;
 mod isolation;
 mod keep;
 mod landing;
+mod mcp;
+mod mcp_claude;
 mod memory;
 mod places;
 mod plan_check;
