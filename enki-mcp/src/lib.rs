@@ -27,6 +27,7 @@ mod answer;
 mod create;
 mod dag;
 mod desk;
+mod edit;
 mod failure;
 mod find;
 mod handler;

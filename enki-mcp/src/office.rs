@@ -4,6 +4,7 @@ use crate::activity::Activity;
 use crate::answer::Answer;
 use crate::create;
 use crate::dag::{self, Dag};
+use crate::edit::{EditInput, Edited, edit};
 use crate::failure::{Code, Failure};
 use crate::find;
 use crate::machines::{Machines, seen};
@@ -177,6 +178,13 @@ impl Office {
                 let Caller::Attempt(attempt, alive) = caller else { return Ok(only_attempts(tool)) };
                 let reported = report::report(machines, &self.activity, &attempt, alive.step, &input);
                 Answer::of(reported, report::Reported::text)
+            }
+            Tool::Edit => {
+                let input: EditInput = parse(tool, arguments)?;
+                let Caller::Attempt(attempt, _) = caller else { return Ok(only_attempts(tool)) };
+                let edited = tokio::task::spawn_blocking(move || edit(&attempt.workspace, &input)).await;
+                let lost = |error| Failure::new(Code::Unavailable, format!("the edit broke: {error}"), "read the file");
+                Answer::of(edited.unwrap_or_else(|error| Err(lost(error))), Edited::text)
             }
         })
     }

@@ -8,6 +8,7 @@ use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepId, StepIx, TaskId};
 use enki_core::tier::Purpose;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A secret of 256 random bits, in hex. Whoever holds it may call what its role may, as long as it lives.
@@ -49,6 +50,8 @@ pub(crate) struct Attempt {
     pub(crate) step: StepId,
     pub(crate) task: TaskId,
     pub(crate) number: AttemptNo,
+    /// Where it works.
+    pub(crate) workspace: PathBuf,
 }
 
 /// Who holds a token.
@@ -107,6 +110,7 @@ impl Passes {
             step: spec.step.clone(),
             task: spec.task,
             number: spec.attempt,
+            workspace: spec.workspace.clone(),
         };
         self.lock().insert(token, Pass::Attempt(Box::new(attempt)));
     }

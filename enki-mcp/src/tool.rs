@@ -1,7 +1,7 @@
 //! The tools: names, words, schemas, and who may call which. One table.
 
 use crate::role::Role;
-use crate::{create, dag, report, status, steer, stop, task_list};
+use crate::{create, dag, edit, report, status, steer, stop, task_list};
 use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub enum Tool {
     Retry,
     #[serde(rename = "enki_worker_report")]
     Report,
+    #[serde(rename = "enki_edit_file")]
+    Edit,
 }
 
 /// What a tool does to the world.
@@ -53,7 +55,7 @@ pub enum Does {
 
 impl Tool {
     /// All, in the order they are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Status,
         Self::TaskList,
         Self::Dag,
@@ -67,6 +69,7 @@ impl Tool {
         Self::StopAll,
         Self::Retry,
         Self::Report,
+        Self::Edit,
     ];
 
     /// Its name in the protocol.
@@ -86,6 +89,7 @@ impl Tool {
             Self::StopAll => "enki_stop_all",
             Self::Retry => "enki_task_retry",
             Self::Report => "enki_worker_report",
+            Self::Edit => "enki_edit_file",
         }
     }
 
@@ -112,6 +116,7 @@ impl Tool {
             | Self::StopAll
             | Self::Retry => matches!(role, Coordinator),
             Self::Report => matches!(role, Worker | Reader | Reviewer | Resolver),
+            Self::Edit => matches!(role, Worker),
         }
     }
 
@@ -120,7 +125,7 @@ impl Tool {
     pub const fn does(self) -> Does {
         match self {
             Self::Status | Self::TaskList | Self::Dag => Does::Reads,
-            Self::Pause | Self::Cancel | Self::StopAll | Self::Report => Does::Changes,
+            Self::Pause | Self::Cancel | Self::StopAll | Self::Report | Self::Edit => Does::Changes,
             Self::TaskCreate
             | Self::ExecutionCreate
             | Self::AddSteps
@@ -173,6 +178,12 @@ impl Tool {
             Self::StopAll => "Pauses every execution and stops all agents now. Everything can be resumed.",
             Self::Retry => "Tries a failed task again, and with it what was blocked by it.",
             Self::Report => "Says in one line what you do now, for the people who watch.",
+            Self::Edit => {
+                "Replaces a part of a file of your workspace. `content` has lines of the file that stay, as anchors \
+                 `12:a3|text` (number, low byte of the xxh3-64 of the trimmed line in hex), and new lines: everything \
+                 from the first to the last anchor is replaced by it. A stale anchor is refused, and the answer shows \
+                 the lines around it with their anchors."
+            }
         }
     }
 
@@ -192,13 +203,14 @@ impl Tool {
             Self::StopAll => self.of::<stop::StopInput, stop::Stopped>(),
             Self::Retry => self.of::<steer::RetryInput, steer::Retried>(),
             Self::Report => self.of::<report::ReportInput, report::Reported>(),
+            Self::Edit => self.of::<edit::EditInput, edit::Edited>(),
         }
     }
 
     fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Definition {
         let reads = self.does() == Does::Reads;
         let gives_up = matches!(self, Self::Cancel | Self::StopAll);
-        let again = !matches!(self, Self::Retry | Self::AddSteps);
+        let again = !matches!(self, Self::Retry | Self::Edit | Self::AddSteps);
         let annotations =
             ToolAnnotations::new().read_only(reads).destructive(gives_up).idempotent(again).open_world(false);
         Definition::new(self.name(), self.about(), JsonObject::new())

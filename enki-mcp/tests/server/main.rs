@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
 
 mod creates;
+mod edits;
 mod protocol;
 mod reads;
 mod roles;
