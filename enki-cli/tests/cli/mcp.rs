@@ -9,10 +9,21 @@ use std::time::Duration;
 
 /// A client with its server.
 struct Client {
-    server: Child,
+    server: Server,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     calls: u64,
+}
+
+/// The process. None outlives its test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Client {
@@ -24,7 +35,7 @@ impl Client {
     fn of(mut command: Command) -> Self {
         let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (server.stdin.take().unwrap(), BufReader::new(server.stdout.take().unwrap()));
-        let mut client = Self { server, input, output, calls: 0 };
+        let mut client = Self { server: Server(server), input, output, calls: 0 };
         let info = json!({"name": "test", "version": "1"});
         client.request("initialize", json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": info}));
         writeln!(client.input, r#"{{"jsonrpc": "2.0", "method": "notifications/initialized"}}"#).unwrap();
@@ -82,7 +93,7 @@ impl Client {
     fn leave(self) -> i32 {
         let Self { mut server, input, output, .. } = self;
         drop((input, output));
-        server.wait().unwrap().code().unwrap_or(-1)
+        server.0.wait().unwrap().code().unwrap_or(-1)
     }
 }
 
@@ -222,7 +233,7 @@ fn a_client_that_leaves_lets_what_runs_end_and_a_signal_hurries_it() {
     let Client { mut server, input, output, .. } = client;
     drop((input, output));
     place.open_gate();
-    assert!(server.wait().unwrap().success());
+    assert!(server.0.wait().unwrap().success());
     let mut client = Client::new(&place);
     let steps = client.call("enki_task_list", json!({"execution_id": id}));
     let words: Vec<&str> = steps["tasks"].as_array().unwrap().iter().map(|t| t["status"].as_str().unwrap()).collect();
@@ -234,10 +245,10 @@ fn a_client_that_leaves_lets_what_runs_end_and_a_signal_hurries_it() {
     client.call("enki_task_create", task);
     client.until("enki_task_list", &json!({"status": "running"}), |seen| seen["total"] == 2);
     for signal in ["-TERM", "-TERM"] {
-        assert!(Command::new("kill").args([signal, &client.server.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &client.server.0.id().to_string()]).status().unwrap().success());
         wait();
     }
-    assert_eq!(client.server.wait().unwrap().code(), Some(143));
+    assert_eq!(client.server.0.wait().unwrap().code(), Some(143));
     assert!(is_free(&place));
     let open = place.json(&["status"])["executions"].clone();
     assert!(open.as_array().unwrap().iter().all(|one| one["open"] == true), "everything can be resumed: {open}");
@@ -306,7 +317,7 @@ fn an_agent_has_its_own_tools_and_cannot_get_those_of_a_person() {
     assert_eq!(status["executions"][0]["status"], "running", "nothing of it stopped anything");
 
     let mut agent = agents_client(&out.join("config.json"));
-    assert_eq!(agent.tools(), ["enki_status", "enki_task_list", "enki_dag", "enki_worker_report"]);
+    assert_eq!(agent.tools(), ["enki_status", "enki_task_list", "enki_dag", "enki_worker_report", "enki_edit_file"]);
     assert_eq!(agent.refused("enki_stop_all", json!({}))["code"], "NOT_ALLOWED");
     let reported = agent.call("enki_worker_report", json!({"status": "looking around"}));
     assert_eq!(reported["task_id"], task["task_id"]);

@@ -178,4 +178,10 @@ async fn what_a_worker_says_is_shown_at_once_until_its_attempt_ends() {
     assert!(list["tasks"].as_array().unwrap().iter().all(|task| task.get("activity").is_none()), "{list}");
     let (_, error) = worker.refused("enki_worker_report", json!({"status": "still here"})).await;
     assert_eq!(error["code"], "STALE");
+    coordinator.call("enki_resume", json!({"execution_id": id.hex()})).await;
+    while world.agents.started().iter().filter(|spec| spec.step == b.step).count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let (_, error) = worker.refused("enki_worker_report", json!({"status": "I am the other"})).await;
+    assert_eq!(error["code"], "STALE", "the next attempt of the step is another one");
 }
