@@ -225,15 +225,14 @@ pub(crate) async fn add_steps(office: &Office, input: AddInput) -> Result<Added,
     // What is checked against the plan must find it like that when it is added.
     let _turn = office.adding.lock().await;
     let steps = spec.steps;
-    let (checked, before) = seen(machines, move |engine| {
+    let checked = seen(machines, move |engine| {
         let execution = engine.execution(id)?;
-        let checked = execution.plan().check_added(&steps, &engine.plan_limits(), &externals);
-        Some((checked, execution.steps().len()))
+        Some(execution.plan().check_added(&steps, &engine.plan_limits(), &externals))
     })
     .await?
     .ok_or_else(|| Failure::unknown(&input.execution_id))?;
     let checked = checked.map_err(|problems| refused(&problems))?;
-    let number = checked.len();
+    let (before, number) = (checked.upon(), checked.steps().len());
     machines.command(id, Command::AddSteps(checked)).await?;
     let look = move |execution: &Execution| {
         (execution.status(), created(execution, (before..before + number).map(StepIx::at)))

@@ -130,7 +130,8 @@ mod tests {
             (spec, added) in plans(20).prop_flat_map(|p| { let n = p.steps.len(); (Just(p), added_steps(n, 4)) })
         ) {
             let mut plan = Plan::build(&spec, &PlanLimits::default(), &HashMap::new()).expect("acyclic");
-            let steps = plan.check_added(&added, &PlanLimits::default(), &HashMap::new()).expect("still acyclic");
+            let steps =
+                plan.check_added(&added, &PlanLimits::default(), &HashMap::new()).expect("still acyclic").into_steps();
             plan.extend(steps);
             prop_assert_eq!(plan.steps().len(), spec.steps.len() + added.len());
         }

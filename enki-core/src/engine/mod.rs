@@ -450,8 +450,8 @@ impl Engine {
                 self.execution_input(id, &execution::Command::Decide { hold, answer, committing }.into(), now)
             }
             Input::Command(id, command) => {
-                if let execution::Command::AddSteps(steps) = &command {
-                    self.check_cycles(id, steps)?;
+                if let execution::Command::AddSteps(added) = &command {
+                    self.check_cycles(id, added.steps())?;
                 }
                 self.execution_input(id, &command.into(), now)
             }

@@ -7,7 +7,7 @@ use super::{Demand, Execution};
 use crate::chain::{Charge, Ended, Refused, Then};
 use crate::id::{AttemptNo, RequestId, StepIx};
 use crate::limits::Limits;
-use crate::plan::{External, NeedOn, Step};
+use crate::plan::{Added, External, NeedOn};
 use crate::retry::backoff;
 use crate::role::RoleOutput;
 use crate::tier::Purpose;
@@ -356,7 +356,7 @@ impl Execution {
 
     fn command(&self, command: &Command) -> Result<Vec<Event>, Rejected> {
         match command {
-            Command::AddSteps(steps) => self.add_steps(steps),
+            Command::AddSteps(added) => self.add_steps(added),
             Command::Pause(None) if self.paused || self.cancelling || self.ended.is_some() => self.idempotent("pause"),
             Command::Pause(None) => Ok(vec![Event::Paused { step: None }]),
             Command::Pause(Some(ix)) => {
@@ -431,7 +431,8 @@ impl Execution {
         self.alive(action).map(|()| vec![])
     }
 
-    fn add_steps(&self, steps: &[Step]) -> Result<Vec<Event>, Rejected> {
+    fn add_steps(&self, added: &Added) -> Result<Vec<Event>, Rejected> {
+        let steps = added.steps();
         self.alive("add steps")?;
         if self.cancelling {
             return Err(Rejected::InvalidState {
@@ -443,6 +444,10 @@ impl Execution {
         let known = steps.iter().find(|step| self.plan.find(step.id.as_str()).is_some());
         if let Some(step) = known {
             let state = format!("the execution has a step {} already", step.id);
+            return Err(Rejected::InvalidState { action: "add steps", state });
+        }
+        if added.upon() != self.plan.steps().len() {
+            let state = "other steps were added meanwhile; add these again, so that they are checked with those".into();
             return Err(Rejected::InvalidState { action: "add steps", state });
         }
         self.plan.check_stored(steps).map_err(|state| Rejected::InvalidState { action: "add steps", state })?;

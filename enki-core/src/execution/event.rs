@@ -7,7 +7,7 @@ use crate::branch::Branch;
 use crate::budget::{Budget, BudgetOf, Spent};
 use crate::chain::Charge;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
-use crate::plan::{Plan, Step};
+use crate::plan::{Added, Plan, Step};
 use crate::refinery::Gate;
 use crate::review::StateIx;
 use crate::spec::{AfterWhen, Land};
@@ -33,7 +33,7 @@ pub enum Input {
 #[non_exhaustive]
 pub enum Command {
     /// Add steps that were checked against the plan.
-    AddSteps(Vec<Step>),
+    AddSteps(Added),
     /// Start nothing new; what runs ends by itself.
     Pause(Option<StepIx>),
     /// Clear the pause and answer the holds; or clear one step's pause.

@@ -181,6 +181,34 @@ impl Default for PlanLimits {
     }
 }
 
+/// Steps that were checked against a plan as it was then. Their needs name its steps by their places, so they fit no
+/// other plan, nor the same one once it has grown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Added {
+    steps: Vec<Step>,
+    upon: usize,
+}
+
+impl Added {
+    /// The steps.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// How many steps the plan had.
+    #[must_use]
+    pub const fn upon(&self) -> usize {
+        self.upon
+    }
+
+    /// The steps alone.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Step> {
+        self.steps
+    }
+}
+
 impl Plan {
     /// Checks a spec. `externals` holds what the names of [`PlanSpec::external_names`] stand for.
     ///
@@ -261,7 +289,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Checks steps that shall be added to this plan. They may need old and new steps.
+    /// Checks steps that shall be added to this plan, as it is now. They may need old and new steps.
     ///
     /// # Errors
     ///
@@ -271,7 +299,7 @@ impl Plan {
         specs: &[StepSpec],
         limits: &PlanLimits,
         externals: &HashMap<String, External>,
-    ) -> Result<Vec<Step>, PlanProblems> {
+    ) -> Result<Added, PlanProblems> {
         let mut check = Check { problems: Vec::new(), externals, limits };
         if specs.is_empty() {
             check.problem(at!["steps"], "no steps were given", "add at least one step");
@@ -282,7 +310,8 @@ impl Plan {
             check.problem(at!["steps"], message, "start another execution for them");
         }
         let steps = if check.problems.is_empty() { check.steps(self, specs, &PlanSpec::default()) } else { Vec::new() };
-        if check.problems.is_empty() { Ok(steps) } else { Err(PlanProblems(check.problems)) }
+        let upon = self.steps.len();
+        if check.problems.is_empty() { Ok(Added { steps, upon }) } else { Err(PlanProblems(check.problems)) }
     }
 
     /// What makes it impossible to take up stored steps as the next ones of this plan: a need of a step that is not
@@ -527,7 +556,7 @@ mod tests {
             ..StepSpec::default()
         };
         let added = plan.check_added(&[new], &PlanLimits::default(), &HashMap::new()).unwrap();
-        assert_eq!(plan.extend(added), [StepIx(0), StepIx(1)]);
+        assert_eq!(plan.extend(added.into_steps()), [StepIx(0), StepIx(1)]);
         assert_eq!((plan.below(StepIx(0)), plan.fan(StepIx(1))), (2, 0));
     }
 

@@ -456,10 +456,12 @@ fn execution_inputs() -> Vec<(String, Happening)> {
             Command::Decide { hold, answer: answer.clone(), committing: vec![] }
         })
     };
-    let added = || {
-        let spec = json!({"steps": [plain("new")]});
-        let plan = World::new(Limits::default()).submission(spec, &[]).plan;
-        plan.steps().to_vec()
+    let added = |execution: &Execution| {
+        let spec = serde_json::from_value(plain("new")).unwrap();
+        execution
+            .plan()
+            .check_added(&[spec], &enki_core::plan::PlanLimits::default(), &std::collections::HashMap::new())
+            .unwrap()
     };
     let mut inputs: Vec<(String, Happening)> = vec![
         ("pause".to_owned(), command(|_| Command::Pause(None))),
@@ -467,7 +469,7 @@ fn execution_inputs() -> Vec<(String, Happening)> {
         ("stop".to_owned(), command(|_| Command::Stop)),
         ("land".to_owned(), command(|_| Command::Land)),
         ("cancel".to_owned(), command(|_| Command::Cancel { step: None, committing: vec![] })),
-        ("add steps".to_owned(), command(move |_| Command::AddSteps(added()))),
+        ("add steps".to_owned(), command(move |execution| Command::AddSteps(added(execution)))),
         ("approve the first hold".to_owned(), decide(Answer::Approve)),
         ("reject the first hold".to_owned(), decide(Answer::Reject)),
         ("branch is open".to_owned(), Box::new(|_, _, _, _| Input::Report(Report::Opened(commit(1))))),

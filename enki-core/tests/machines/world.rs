@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Steps to add, checked against the plan as it is.
-    pub(crate) fn added(&self, id: ExecutionId, steps: serde_json::Value) -> Vec<enki_core::plan::Step> {
+    pub(crate) fn added(&self, id: ExecutionId, steps: serde_json::Value) -> enki_core::plan::Added {
         let specs: Vec<StepSpec> = serde_json::from_value(steps).unwrap();
         let plan = self.of(id).plan();
         plan.check_added(&specs, &PlanLimits::default(), &HashMap::new()).unwrap_or_else(|e| panic!("{e}"))

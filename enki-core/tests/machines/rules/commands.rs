@@ -100,8 +100,12 @@ fn steps_are_added_to_executions_that_have_not_ended() {
     let (mut world, id) = running(&[plain("a")]);
     world.command(id, Command::Pause(None)).unwrap();
     let steps = world.added(id, json!([after("b", "a", "merged")]));
+    let late = world.added(id, json!([plain("d"), after("e", "d", "merged")]));
     world.command(id, Command::AddSteps(steps.clone())).unwrap();
     assert_eq!(world.words(id), ["running", "pending"]);
+    // By their places d would be b: e would wait for that.
+    let refused = world.command(id, Command::AddSteps(late)).unwrap_err();
+    assert!(refused.to_string().contains("other steps were added meanwhile"), "{refused}");
     let again = world.command(id, Command::AddSteps(steps)).unwrap_err();
     assert!(again.to_string().contains("has a step b already"), "{again}");
     world.command(id, Command::Resume(None)).unwrap();
@@ -271,7 +275,7 @@ fn what_was_in_flight_is_wanted_again_after_a_crash() {
 fn an_event_about_a_step_that_is_not_there_changes_nothing() {
     let (world, id) = running(&[plain("a")]);
     let mut execution = world.of(id).clone();
-    let mut steps = world.added(id, json!([after("b", "a", "merged")]));
+    let mut steps = world.added(id, json!([after("b", "a", "merged")])).into_steps();
     steps[0].needs[0].on = enki_core::plan::NeedOn::Step(enki_core::id::StepIx(9));
     for event in [
         execution::Event::StepCancelled { step: enki_core::id::StepIx(7) },
