@@ -31,6 +31,7 @@ pub mod store;
 pub mod tier;
 pub mod time;
 pub mod verdict;
+pub mod wake;
 pub mod workspace;
 
 pub use async_trait::async_trait;

@@ -5,11 +5,13 @@
 //! is judged, and how the answer must look. Everything an agent wrote is in the tail, as data between fences
 //! that it cannot leave, with caps.
 
+mod coordinate;
 mod data;
 mod tail;
 mod templates;
 mod view;
 
+pub use coordinate::Coordinate;
 pub use templates::{PromptError, PromptName, Prompts};
 
 use crate::execution::Execution;

@@ -49,5 +49,6 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     role!("reviewer", "Reviewer", Artifact, "judges a change by what it does, with evidence"),
     role!("planner", "Planner", Artifact, "splits a goal into steps that can run side by side"),
     role!("plan_reviewer", "Plan reviewer", Artifact, "judges a plan before anybody works on it"),
+    role!("coordinator", "Coordinator", Artifact, "turns what a person wants into plans, and steers them"),
     role!("architect", "Architect", Artifact, "compares designs and decides for one"),
 ];
