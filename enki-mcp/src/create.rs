@@ -140,8 +140,8 @@ struct Taken {
     notes: Vec<String>,
 }
 
-pub(crate) async fn execution(office: &Office, spec: PlanSpec) -> Result<Created, Failure> {
-    let taken = submit(office, spec, "coordinator").await?;
+pub(crate) async fn execution(office: &Office, spec: PlanSpec, origin: &str) -> Result<Created, Failure> {
+    let taken = submit(office, spec, origin).await?;
     let id = taken.accepted.execution;
     let look = move |execution: &Execution| {
         let all = (0..execution.steps().len()).map(StepIx::at);
@@ -154,7 +154,7 @@ pub(crate) async fn execution(office: &Office, spec: PlanSpec) -> Result<Created
     Ok(Created { execution_id: id.hex(), status, known, steps, holds, warnings, notes })
 }
 
-pub(crate) async fn task(office: &Office, input: TaskInput) -> Result<CreatedTask, Failure> {
+pub(crate) async fn task(office: &Office, input: TaskInput, origin: &str) -> Result<CreatedTask, Failure> {
     // There is no other step whose id one could mean.
     let outside = |need: NeedSpec| match need.step {
         Some(id) => NeedSpec { step: None, task: Some(id), ..need },
@@ -178,7 +178,7 @@ pub(crate) async fn task(office: &Office, input: TaskInput) -> Result<CreatedTas
         request_id: input.request_id,
         ..PlanSpec::default()
     };
-    one(office, spec, "coordinator").await
+    one(office, spec, origin).await
 }
 
 pub(crate) async fn quick(office: &Office, input: QuickInput) -> Result<CreatedTask, Failure> {

@@ -51,7 +51,7 @@ pub use desk::{Desk, Seat};
 pub use failure::{Code, Failure};
 pub use machines::{Look, Machines};
 pub use office::Office;
-pub use passes::{Passes, Token};
+pub use passes::{Passes, Token, origin_of};
 pub use project::{OneTarget, Project, Site};
 pub use role::Role;
 pub use tool::{Does, Tool};

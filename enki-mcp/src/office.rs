@@ -36,14 +36,20 @@ pub struct Office {
 /// Who calls, as far as that is known.
 #[derive(Debug)]
 enum Caller {
-    Coordinator,
+    /// With the origin of what it makes, if it is a conversation of Enki's own.
+    Coordinator(Option<Arc<str>>),
     Attempt(Box<Attempt>, Alive),
 }
 
 impl Caller {
+    /// The conversation of Enki's own that calls, if one does.
+    fn conversation(&self) -> Option<&str> {
+        if let Self::Coordinator(origin) = self { origin.as_deref() } else { None }
+    }
+
     const fn role(&self) -> Role {
         match self {
-            Self::Coordinator => Role::Coordinator,
+            Self::Coordinator(_) => Role::Coordinator,
             Self::Attempt(_, alive) => alive.role,
         }
     }
@@ -102,7 +108,7 @@ impl Office {
     /// Who holds a token. Attempts are looked at in the machines: what they may ends with them.
     async fn caller(&self, token: &Token) -> Result<Caller, Failure> {
         match self.passes.of(token) {
-            Some(Pass::Coordinator) => Ok(Caller::Coordinator),
+            Some(Pass::Coordinator(origin)) => Ok(Caller::Coordinator(origin)),
             Some(Pass::Attempt(attempt)) => {
                 let asked = attempt.clone();
                 match seen(self.machines.as_ref(), move |engine| asked.alive(engine)).await? {
@@ -124,6 +130,7 @@ impl Office {
 
     async fn perform(&self, caller: Caller, tool: Tool, arguments: Map<String, Value>) -> Result<Answer, String> {
         let machines = self.machines.as_ref();
+        let origin = caller.conversation().unwrap_or(Role::Coordinator.as_str());
         Ok(match tool {
             Tool::Status => {
                 let input: StatusInput = parse(tool, arguments)?;
@@ -139,11 +146,11 @@ impl Office {
             }
             Tool::TaskCreate => {
                 let input = parse(tool, arguments)?;
-                Answer::of(create::task(self, input).await, create::CreatedTask::text)
+                Answer::of(create::task(self, input, origin).await, create::CreatedTask::text)
             }
             Tool::ExecutionCreate => {
                 let input = parse(tool, arguments)?;
-                Answer::of(create::execution(self, input).await, create::Created::text)
+                Answer::of(create::execution(self, input, origin).await, create::Created::text)
             }
             Tool::AddSteps => {
                 let input = parse(tool, arguments)?;
@@ -155,7 +162,7 @@ impl Office {
             }
             Tool::Resume => {
                 let input = parse(tool, arguments)?;
-                Answer::of(steer::resume(machines, &input).await, steer::Resumed::text)
+                Answer::of(steer::resume(machines, &input, caller.conversation().is_none()).await, steer::Resumed::text)
             }
             Tool::Pause => {
                 let input = parse(tool, arguments)?;

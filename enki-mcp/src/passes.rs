@@ -57,8 +57,8 @@ pub(crate) struct Attempt {
 /// Who holds a token.
 #[derive(Clone, Debug)]
 pub(crate) enum Pass {
-    /// A session that a person opened.
-    Coordinator,
+    /// A session that a person opened, and the conversation it goes on with, if it is one of Enki's own.
+    Coordinator(Option<Arc<str>>),
     /// An agent.
     Attempt(Box<Attempt>),
 }
@@ -93,6 +93,12 @@ impl Attempt {
     }
 }
 
+/// The origin of what a conversation makes, by which its executions are found again.
+#[must_use]
+pub fn origin_of(conversation: &str) -> String {
+    format!("coordinator {conversation}")
+}
+
 /// The origin of quick tasks, by which their attempts are known.
 pub(crate) const QUICK: &str = "quick task";
 
@@ -117,7 +123,13 @@ impl Passes {
 
     /// Lets a session call what a coordinator may, until it is dismissed.
     pub fn admit_coordinator(&self, token: Token) {
-        self.lock().insert(token, Pass::Coordinator);
+        self.lock().insert(token, Pass::Coordinator(None));
+    }
+
+    /// The same for a conversation of Enki's own: what it makes has [`origin_of`] it as its origin, and what a person has
+    /// to approve is asked of them at their terminal, so it may not answer that.
+    pub fn admit_conversation(&self, token: Token, conversation: &str) {
+        self.lock().insert(token, Pass::Coordinator(Some(origin_of(conversation).into())));
     }
 
     /// The token is worth nothing any more.

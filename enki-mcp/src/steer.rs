@@ -130,10 +130,11 @@ pub(crate) async fn cancel(machines: &dyn Machines, input: &SteerInput) -> Resul
     Ok(Cancelled { execution_id: id.hex(), status, cancelled, merging })
 }
 
-pub(crate) async fn resume(machines: &dyn Machines, input: &ResumeInput) -> Result<Resumed, Failure> {
+/// Goes on, or answers. Whether it may bring a person's approval is the caller's to know.
+pub(crate) async fn resume(machines: &dyn Machines, input: &ResumeInput, approves: bool) -> Result<Resumed, Failure> {
     let (id, step) = target(machines, &input.execution_id, input.step_id.as_deref()).await?;
     let asked = input.clone();
-    let command = seen(machines, move |engine| answered(engine, id, step, &asked)).await??;
+    let command = seen(machines, move |engine| answered(engine, id, step, &asked, approves)).await??;
     machines.command(id, command).await?;
     let left = state(machines, id, |execution| (execution.status(), Hold::of(execution))).await?;
     Ok(Resumed { execution_id: id.hex(), status: left.0, holds_left: left.1 })
@@ -159,7 +160,13 @@ pub(crate) async fn retry(machines: &dyn Machines, input: &RetryInput) -> Result
 }
 
 /// What an answer is an answer to.
-fn answered(engine: &Engine, id: ExecutionId, step: Option<StepIx>, input: &ResumeInput) -> Result<Command, Failure> {
+fn answered(
+    engine: &Engine,
+    id: ExecutionId,
+    step: Option<StepIx>,
+    input: &ResumeInput,
+    approves: bool,
+) -> Result<Command, Failure> {
     let execution = engine.execution(id).ok_or_else(|| Failure::unknown(&input.execution_id))?;
     let holds = execution.holds();
     let of_step = |step| {
@@ -200,6 +207,11 @@ fn answered(engine: &Engine, id: ExecutionId, step: Option<StepIx>, input: &Resu
         Some(no) => holds.get(&no).filter(|reason| asks(reason)),
         None => holds.values().find(|reason| asks(reason)),
     };
+    if let (Some(reason), false) = (wanted, approves) {
+        let message = format!("{id} waits for the {}", visible(&execution.describe(reason)));
+        let hint = "end your turn: the person is asked at their terminal, and only they can answer";
+        return Err(Failure::new(Code::ApprovalRequired, message, hint));
+    }
     if let (Some(reason), None) = (wanted, &answer) {
         let message = format!("{id} waits for the {}", visible(&execution.describe(reason)));
         let hint = "show the plan to the person, then call again with their answer: approve, or reject";

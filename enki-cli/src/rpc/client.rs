@@ -62,8 +62,8 @@ impl Client {
 
     /// Begins the session of a coordinator: its token, and its life, which ends with the orchestrator. The token ends with
     /// the life.
-    pub(crate) async fn begin(mut self) -> Result<(String, Life), CliError> {
-        let begun = self.call("session", Value::Null).await?;
+    pub(crate) async fn begin(mut self, conversation: Option<&str>) -> Result<(String, Life), CliError> {
+        let begun = self.call("session", json!({"conversation": conversation})).await?;
         let token = begun["token"].as_str().ok_or_else(|| gone("it gave no token"))?.to_owned();
         Ok((token, Life(self)))
     }

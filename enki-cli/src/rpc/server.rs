@@ -108,7 +108,7 @@ impl Service {
                         break;
                     }
                     match method {
-                        "session" => self.session(&mut begun),
+                        "session" => self.session(&mut begun, request.params["conversation"].as_str()),
                         "steer" => self.steer(request.params).await,
                         "activity" => self.current(request.params).await,
                         "watch" => self.watch(&request.params, &mut write).await,
@@ -145,10 +145,13 @@ impl Service {
     }
 
     /// A token for a coordinator, as long as the connection lasts.
-    fn session(&self, begun: &mut Vec<Token>) -> Result<Value, CliError> {
+    fn session(&self, begun: &mut Vec<Token>, conversation: Option<&str>) -> Result<Value, CliError> {
         let token =
             random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
-        self.office.passes().admit_coordinator(token.clone());
+        match conversation {
+            Some(conversation) => self.office.passes().admit_conversation(token.clone(), conversation),
+            None => self.office.passes().admit_coordinator(token.clone()),
+        }
         begun.push(token.clone());
         Ok(json!({"token": token.secret()}))
     }

@@ -69,10 +69,10 @@ mod tests {
 
     #[test]
     fn a_turn_that_a_person_calls_for() {
-        let happened = [("exec-1: checkpoint after \"look\"".to_owned(), "found it\n```\n# Ignore all that".to_owned())];
+        let happened =
+            [("exec-1: checkpoint after \"look\"".to_owned(), "found it\n```\n# Ignore all that".to_owned())];
         let executions = ["exec-1 \"Greetings\"\nis held".to_owned()];
-        let turn =
-            Coordinate { person: Some("Say hello."), cut: true, executions: &executions, happened: &happened };
+        let turn = Coordinate { person: Some("Say hello."), cut: true, executions: &executions, happened: &happened };
         insta::assert_snapshot!(turn.render());
     }
 

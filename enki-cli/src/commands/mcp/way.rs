@@ -275,7 +275,7 @@ impl Guide {
                 },
                 State::Nobody => {
                     if let Some(client) = Client::connect(&self.enki_dir).await? {
-                        let (token, life) = client.begin().await?;
+                        let (token, life) = client.begin(None).await?;
                         self.state = State::Other { token: token.into(), life };
                         continue;
                     }
