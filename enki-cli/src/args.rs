@@ -46,6 +46,11 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a plan: it goes on until it ends or waits for you. The same plan again resumes
     Run(RunArgs),
+    /// Tell the coordinator what you want: it makes a plan of it, and steers that until it is done
+    ///
+    /// It goes on with the last conversation. Plans of several steps wait for your approval (approval.decomposition).
+    /// Without TEXT it goes on where it stopped.
+    Ask(AskArgs),
     /// Go on: clear a pause, answer a hold, or take up what was interrupted
     Resume {
         /// The execution or task; the newest open execution if left out
@@ -268,6 +273,28 @@ pub(crate) struct RunArgs {
     /// What differs from the configuration.
     #[command(flatten)]
     pub(crate) overrides: Overrides,
+}
+
+/// What to tell the coordinator.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AskArgs {
+    /// What you want, in your own words; `-` for stdin
+    pub(crate) text: Option<String>,
+    /// Begin another conversation
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Approve the plans that it makes
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Agent: `claude`, or a program with its arguments
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Command that must pass on the merged tree
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Option<String>,
+    /// Agents at once, 1 to 1000
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<String>,
 }
 
 /// Flags that override the configuration or the plan for one call.

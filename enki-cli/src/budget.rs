@@ -78,7 +78,7 @@ fn of_steps(given: Option<StepBudgetSpec>, config: &Config) -> StepBudgetSpec {
     StepBudgetSpec { tokens: own.tokens, cost_usd: own.cost_usd, run }
 }
 
-fn configured(config: &Config, prefix: &str) -> BudgetSpec {
+pub(crate) fn configured(config: &Config, prefix: &str) -> BudgetSpec {
     let (tokens, usd) = (format!("{prefix}.tokens"), format!("{prefix}.cost_usd"));
     BudgetSpec { tokens: config.get(&tokens).map(|_| config.int(&tokens)), cost_usd: config.number(&usd) }
 }

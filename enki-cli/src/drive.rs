@@ -134,13 +134,13 @@ pub(crate) async fn drive(
     Ok((state, exit))
 }
 
-fn wants_answer(state: &Execution) -> bool {
+pub(crate) fn wants_answer(state: &Execution) -> bool {
     let gate = |reason: &HoldReason| matches!(reason, HoldReason::Checkpoint { .. } | HoldReason::Approval { .. });
     !state.is_paused() && state.ended().is_none() && state.holds().values().any(gate)
 }
 
 /// Whether to go on after a checkpoint or approval.
-async fn answer(cx: &mut Context, state: &Execution, answers: Answers) -> bool {
+pub(crate) async fn answer(cx: &mut Context, state: &Execution, answers: Answers) -> bool {
     let reasons: Vec<String> = state.holds().values().map(|reason| visible(&state.describe(reason))).collect();
     let paint = Paint(cx.out.color);
     if answers == Answers::Demo {

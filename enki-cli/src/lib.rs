@@ -10,6 +10,7 @@ mod chains;
 mod commands;
 pub mod config;
 mod convert;
+mod coordinator;
 mod drive;
 pub mod error;
 pub mod exit;

@@ -147,6 +147,11 @@ impl Follower {
         self.state.as_ref()
     }
 
+    /// The last event that was read.
+    pub(crate) const fn seen(&self) -> Version {
+        self.seen
+    }
+
     /// Reads on. `each` sees every new event with the state after it.
     pub(crate) async fn advance(&mut self, mut each: impl FnMut(&Execution, &Logged)) -> Result<(), CliError> {
         for (version, at, event) in decoded(self.store.as_ref(), LogId::execution(self.id), self.seen).await? {

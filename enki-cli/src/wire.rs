@@ -117,6 +117,33 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
     Ok(Agents { worker, reviewer, reviews, name, workspaces, may_start: true, words })
 }
 
+/// What coordinates: an agent that makes plans and steers them.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinator {
+    pub(crate) runner: Arc<dyn AgentRunner>,
+    /// Whether it is told what its role says beside the prompt.
+    pub(crate) takes_roles: bool,
+    pub(crate) role: Role,
+}
+
+/// The coordinator, of the same program as the workers unless the configuration names another.
+pub(crate) fn coordinator(
+    backends: &Backends,
+    config: &Config,
+    host: &Host,
+    git: &GitProject,
+    agents: &Agents,
+) -> Result<Coordinator, CliError> {
+    let own = !config.text("agent.coordinator.command").is_empty();
+    let key = if own { "agent.coordinator" } else { "agent" };
+    let (runner, takes_roles, _) = agent(backends, config, host, (git.root(), agents.workspaces.root()), key)?;
+    let role = crate::words::role_named(&agents.words.roles, COORDINATOR)?.0.clone();
+    Ok(Coordinator { runner, takes_roles, role })
+}
+
+/// The role that says how a coordinator works.
+const COORDINATOR: &str = "coordinator";
+
 /// The workspaces, where the configuration has them.
 pub(crate) fn workspaces(config: &Config, host: &Host, git: &GitProject) -> Result<GitWorkspaces, CliError> {
     let shared = config.list("workspace.share_ignored");
@@ -173,8 +200,8 @@ fn agent(
     let mut vars: BTreeMap<OsString, OsString> = [("GIT_CEILING_DIRECTORIES".into(), workspaces.into())].into();
     let named = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
     vars.extend(config.table("agent.env").into_iter().map(named));
-    if key == "agent.reviewer" {
-        vars.extend(config.table("agent.reviewer.env").into_iter().map(named));
+    if key != "agent" {
+        vars.extend(config.table(&format!("{key}.env")).into_iter().map(named));
     }
     let is_claude = Path::new(&command).file_stem().is_some_and(|stem| stem == "claude");
     // A path is one of the project, whatever folder an attempt runs in.
@@ -302,7 +329,8 @@ pub(crate) fn recall(config: &Config, host: &Host, root: &Path) -> Option<Arc<dy
 /// Takes out what is secret here: the values of variables that are named so, of this process and of agents.
 pub(crate) fn redactor(config: &Config, host: &Host) -> Redactor {
     let own = host.env.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())));
-    let agents = ["agent.env", "agent.reviewer.env"].map(|key| config.table(key)).into_iter().flatten();
+    let agents =
+        ["agent.env", "agent.reviewer.env", "agent.coordinator.env"].map(|key| config.table(key)).into_iter().flatten();
     Redactor::new(own.chain(agents).filter(|(name, value)| looks_secret(name, value)).map(|(_, value)| value))
 }
 

@@ -76,6 +76,11 @@ impl<T> Wake<T> {
         self.waiting.push(happening);
     }
 
+    /// What is not the case any more needs no turn.
+    pub fn retain(&mut self, is: impl FnMut(&Happening<T>) -> bool) {
+        self.waiting.retain(is);
+    }
+
     /// Whether a turn is due. `at_rest` says whether nothing more happens to an execution by itself.
     pub fn is_due(&self, at_rest: impl Fn(ExecutionId) -> bool) -> bool {
         let wants = |one: &Happening<T>| one.urgency == Urgency::Now || at_rest(one.execution);

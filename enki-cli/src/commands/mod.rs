@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod ask;
 mod audit;
 mod chain;
 mod config;
@@ -128,6 +129,7 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
 async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(cx, args).await,
+        Command::Ask(args) => ask::run(cx, args).await,
         Command::Resume { id, overrides } => run::resume(cx, id, &overrides).await,
         Command::Demo { dir } => demo::run(cx, dir.as_deref()).await,
         Command::Status { id, chains: true } => chain::list(cx, id.as_deref()).await,

@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// What the log has about the ends of attempts, in order.
-    fn ends(&self) -> Vec<Value> {
+    pub(crate) fn ends(&self) -> Vec<Value> {
         let log = both(&self.place.enki(&["log", &self.place.newest(), "--json"]));
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let ends = events.filter_map(|mut event| {
@@ -86,7 +86,7 @@ impl Scene {
 }
 
 /// The text of the newest message of the person that is no answer of a tool.
-fn last_prompt(body: &Value) -> String {
+pub(crate) fn last_prompt(body: &Value) -> String {
     let text = |content: &Value| match content {
         Value::String(text) => text.clone(),
         blocks => blocks.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
@@ -149,7 +149,7 @@ pub(crate) fn output(what: &str) -> Value {
 }
 
 /// The same of a fix, which says that it repaired what it was told.
-fn repaired(what: &str) -> Value {
+pub(crate) fn repaired(what: &str) -> Value {
     let text = output(what)["text"].as_str().unwrap().to_owned();
     json!({"text": format!("{text}\n<gv>{{\"fixed\":[\"{{{{id}}}}\"],\"nonce\":\"{{{{nonce}}}}\"}}</gv>")})
 }
@@ -171,18 +171,18 @@ pub(crate) fn shell(command: &str) -> Value {
 }
 
 /// A review: it looks at the diff that its prompt names, and gives a verdict that quotes it.
-fn review(round: &str, verdict: &Value) -> Value {
+pub(crate) fn review(round: &str, verdict: &Value) -> Value {
     let prompt = format!("git diff (?P<base>\\w{{40}}) (?P<head>\\w{{40}})` shows.*{round}.*{REVIEW}");
     let turns = [shell("git diff {{base}} {{head}}"), call("StructuredOutput", verdict), json!({"text": "done"})];
     scenario(&prompt, &turns)
 }
 
 /// A fix whose prompt names that finding.
-fn fix(finding: &str, turns: &[Value]) -> Value {
+pub(crate) fn fix(finding: &str, turns: &[Value]) -> Value {
     scenario(&format!("{FIX}.*- (?P<id>f-\\w+) [^\n]*{finding}.*\"nonce\":\"(?P<nonce>\\w+)\""), turns)
 }
 
-fn edit(old: &str, new: &str) -> Value {
+pub(crate) fn edit(old: &str, new: &str) -> Value {
     call("Edit", &json!({"file_path": "{{cwd}}/greet.sh", "old_string": old, "new_string": new}))
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start the binary")]
 
 mod ahead;
+mod ask;
 mod bad_calls;
 mod bad_plans;
 mod budgets;

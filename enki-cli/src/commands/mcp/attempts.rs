@@ -39,20 +39,24 @@ impl Admission {
     }
 
     fn write(&self, spec: &AgentSpec, token: &Token) -> io::Result<PathBuf> {
-        let text = |path: &Path| {
-            path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("{path:?} is no text")))
-        };
-        let server = json!({
-            "type": "stdio",
-            "command": text(&self.program)?,
-            "args": ["-C", text(&self.root)?, "mcp"],
-            "env": {TOKEN: token.secret()},
-        });
         let path = self.file(spec.id);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(json!({"mcpServers": {"enki": server}}).to_string().as_bytes())?;
+        tool_servers(&path, &self.program, &self.root, token)?;
         Ok(path)
     }
+}
+
+/// Writes the file that names this program as the server of whoever holds that token. It must not be there yet.
+pub(crate) fn tool_servers(path: &Path, program: &Path, root: &Path, token: &Token) -> io::Result<()> {
+    let text =
+        |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other(format!("{path:?} is no text")));
+    let server = json!({
+        "type": "stdio",
+        "command": text(program)?,
+        "args": ["-C", text(root)?, "mcp"],
+        "env": {TOKEN: token.secret()},
+    });
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(json!({"mcpServers": {"enki": server}}).to_string().as_bytes())
 }
 
 impl AttemptTools for Admission {

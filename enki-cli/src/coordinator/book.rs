@@ -1,0 +1,252 @@
+//! Conversations, each a file of lines in `.enki/coordinator`, synced line by line. What agents said belongs into files,
+//! never into the store.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::lock::random_hex;
+use enki_core::agent::{AgentExit, Usage};
+use enki_core::id::ExecutionId;
+use enki_core::time::Timestamp;
+use enki_core::wake::Did;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// One line of a conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub(crate) enum Line {
+    /// The person spoke.
+    Person { at: Timestamp, text: String },
+    /// A turn begins; written before its agent starts.
+    Turn {
+        at: Timestamp,
+        turn: u32,
+        by_person: bool,
+        /// Up to which event of each execution it is told.
+        told: BTreeMap<ExecutionId, u64>,
+    },
+    /// The coordinator spoke.
+    Said { at: Timestamp, turn: u32, text: String },
+    /// The turn is over.
+    Ended { at: Timestamp, turn: u32, session: Option<String>, usage: Usage, exit: AgentExit, changed: bool },
+}
+
+/// Which conversation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    /// The last one; a new one if there is none.
+    Current,
+    /// A new one.
+    New,
+}
+
+/// A conversation that this process goes on with. No other can meanwhile.
+#[derive(Debug)]
+pub(crate) struct Book {
+    id: String,
+    folder: PathBuf,
+    file: File,
+    _lock: File,
+    state: State,
+}
+
+/// What the lines say.
+#[derive(Debug, Default)]
+struct State {
+    turns: u32,
+    /// The session to go on with: that of the last turn that ended.
+    session: Option<String>,
+    told: BTreeMap<ExecutionId, u64>,
+    used: Usage,
+    /// Turns since the person spoke that they did not call for, and what the last one did.
+    taken: u32,
+    did: Option<Did>,
+    /// A turn that did not end.
+    open: Option<(u32, bool, BTreeMap<ExecutionId, u64>)>,
+}
+
+impl State {
+    fn apply(&mut self, line: &Line) {
+        match line {
+            Line::Person { .. } => (self.taken, self.did) = (0, None),
+            Line::Turn { turn, by_person, told, .. } => {
+                self.turns = *turn;
+                self.taken += u32::from(!by_person);
+                self.open = Some((*turn, *by_person, told.clone()));
+            }
+            Line::Said { .. } => {}
+            Line::Ended { session, usage, exit, changed, .. } => {
+                let Some((_, by_person, told)) = self.open.take() else { return };
+                self.used = self.used.plus(*usage);
+                self.did = (!by_person).then_some(if *changed { Did::Something } else { Did::Nothing });
+                if *exit == AgentExit::Success {
+                    self.told = told;
+                    self.session = session.clone().or(self.session.take());
+                }
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Takes a conversation up, or begins it.
+    pub(crate) fn open(enki_dir: &Path, which: Which) -> Result<Self, CliError> {
+        let folder = enki_dir.join("coordinator");
+        let cannot = |error: std::io::Error| {
+            CliError::environment(format!("cannot use {}: {error}", folder.display()))
+                .hint("check the folder's permissions and its free space")
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(cannot)?;
+        let own = |options: &mut OpenOptions, name: &str| options.mode(0o600).open(folder.join(name));
+        let lock = own(OpenOptions::new().write(true).create(true).truncate(false), "lock").map_err(cannot)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(CliError::new(Exit::Locked, "another process speaks with the coordinator of this project")
+                    .hint("wait until it has ended, or end it with Ctrl-C"));
+            }
+            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        }
+        let current = folder.join("current");
+        let known = match (which, fs::read_to_string(&current)) {
+            (Which::New, _) => None,
+            (Which::Current, Ok(id)) => Some(id.trim().to_owned()).filter(|id| is_id(id)),
+            (Which::Current, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+            (Which::Current, Err(error)) => return Err(cannot(error)),
+        };
+        let id = known.unwrap_or_else(random_hex);
+        let mut file =
+            own(OpenOptions::new().read(true).append(true).create(true), &format!("{id}.jsonl")).map_err(cannot)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(cannot)?;
+        // A line that a kill cut short was never acted on.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64).map_err(cannot)?;
+        }
+        let mut state = State::default();
+        for (n, line) in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
+            let line: Line = serde_json::from_slice(line).map_err(|error| {
+                CliError::environment(format!(
+                    "cannot read line {} of {id}.jsonl in {}: {error}",
+                    n + 1,
+                    folder.display()
+                ))
+                .hint("begin another conversation with `enki ask --new`; this one's file is kept")
+            })?;
+            state.apply(&line);
+        }
+        // The name last: whoever is killed before has a conversation that nobody knows of, and nothing in it.
+        let mut fresh =
+            own(OpenOptions::new().write(true).create(true).truncate(true), "current.new").map_err(cannot)?;
+        fresh.write_all(format!("{id}\n").as_bytes()).and_then(|()| fresh.sync_all()).map_err(cannot)?;
+        fs::rename(folder.join("current.new"), &current).map_err(cannot)?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+        Ok(Self { id, folder, file, _lock: lock, state })
+    }
+
+    /// Adds a line. Durable on return.
+    pub(crate) fn add(&mut self, line: &Line) -> Result<(), CliError> {
+        let text = serde_json::to_string(line).map_err(|error| CliError::new(Exit::Internal, error.to_string()))?;
+        let written = self.file.write_all(format!("{text}\n").as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|error| {
+            CliError::environment(format!("cannot write down what was said, in {}: {error}", self.folder.display()))
+                .hint("check the disk; nothing was begun that is not written down")
+        })?;
+        self.state.apply(line);
+        Ok(())
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it keeps what belongs to it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The session to go on with.
+    pub(crate) fn session(&self) -> Option<String> {
+        self.state.session.clone()
+    }
+
+    /// The number of the next turn.
+    pub(crate) const fn next(&self) -> u32 {
+        self.state.turns + 1
+    }
+
+    /// Whether the last turn was cut off.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.state.open.is_some()
+    }
+
+    /// Up to which event of an execution it was told.
+    pub(crate) fn told(&self, execution: ExecutionId) -> u64 {
+        self.state.told.get(&execution).copied().unwrap_or(0)
+    }
+
+    /// What it used, over all turns that ended.
+    pub(crate) const fn used(&self) -> Usage {
+        self.state.used
+    }
+
+    /// Turns since the person spoke, and what the last one did.
+    pub(crate) fn taken(&self) -> (u32, Did) {
+        (self.state.taken, self.state.did.unwrap_or(Did::Something))
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(turn: u32, by_person: bool, told: u64) -> Line {
+        Line::Turn { at: Timestamp(1), turn, by_person, told: BTreeMap::from([(ExecutionId::new(7), told)]) }
+    }
+
+    fn ended(turn: u32, exit: AgentExit, changed: bool) -> Line {
+        let mut usage = Usage::default();
+        usage.output_tokens = 5;
+        Line::Ended { at: Timestamp(2), turn, session: Some(format!("s{turn}")), usage, exit, changed }
+    }
+
+    #[test]
+    fn a_conversation_goes_on_in_another_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut book = Book::open(dir.path(), Which::Current).unwrap();
+        let id = book.id().to_owned();
+        for line in [turn(1, true, 3), ended(1, AgentExit::Success, true), turn(2, false, 9)] {
+            book.add(&line).unwrap();
+        }
+        drop(book);
+        let path = dir.path().join("coordinator").join(format!("{id}.jsonl"));
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"what\":\"ended\",\"at\":").unwrap();
+        let mut book = Book::open(dir.path(), Which::Current).unwrap();
+        assert_eq!((book.id(), book.next(), book.is_cut()), (id.as_str(), 3, true));
+        assert_eq!(book.session().as_deref(), Some("s1"));
+        assert_eq!(book.told(ExecutionId::new(7)), 3, "a turn that was cut off is told again");
+        book.add(&ended(2, AgentExit::Success, false)).unwrap();
+        assert_eq!((book.told(ExecutionId::new(7)), book.taken()), (9, (1, Did::Nothing)));
+        book.add(&Line::Person { at: Timestamp(3), text: "go".into() }).unwrap();
+        assert_eq!((book.taken(), book.used().output_tokens), ((0, Did::Something), 10));
+        drop(book);
+        assert!(Book::open(dir.path(), Which::New).unwrap().id() != id);
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = Book::open(dir.path(), Which::Current).unwrap();
+        assert_eq!(Book::open(dir.path(), Which::Current).unwrap_err().exit, Exit::Locked);
+    }
+}

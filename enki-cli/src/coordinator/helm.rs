@@ -1,0 +1,241 @@
+//! Who drives while a coordinator is at work: this process, or the one that did already.
+
+use crate::commands::Context;
+use crate::commands::mcp::attempts::random_token;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::look::Follower;
+use crate::rpc::{Client, Life};
+use crate::session::{Session, open_to_read};
+use crate::steer::{self, Action, Done};
+use crate::wire::Agents;
+use enki_core::driver::{Notice, NoticeKind, Shutdown};
+use enki_core::id::ExecutionId;
+use enki_core::store::TaskStore;
+use enki_mcp::Token;
+use enki_vcs_git::GitProject;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc};
+
+/// Who drives.
+pub(crate) enum Helm {
+    /// This process.
+    Here { session: Box<Session>, notices: broadcast::Receiver<Notice> },
+    /// Another one.
+    There(There),
+}
+
+/// Another process, asked over its socket.
+pub(crate) struct There {
+    enki_dir: PathBuf,
+    store: Arc<dyn TaskStore>,
+    news: mpsc::UnboundedReceiver<(ExecutionId, bool)>,
+    tell: mpsc::UnboundedSender<(ExecutionId, bool)>,
+    watched: BTreeSet<ExecutionId>,
+    resting: BTreeSet<ExecutionId>,
+}
+
+/// The right of one turn to call tools. It ends with this.
+pub(crate) enum Seat {
+    /// In an office of this process.
+    Here(Token, enki_mcp::Passes),
+    /// In that of another one, as long as the connection lasts.
+    There { token: Token, _life: Life },
+}
+
+impl Seat {
+    pub(super) const fn token(&self) -> &Token {
+        match self {
+            Self::Here(token, _) | Self::There { token, .. } => token,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Self::Here(token, passes) = self {
+            passes.dismiss(token);
+        }
+    }
+}
+
+impl Helm {
+    /// Goes beside whoever drives, or drives.
+    pub(crate) async fn take(
+        cx: &Context,
+        git: &GitProject,
+        config: &Config,
+        agents: &Agents,
+    ) -> Result<Self, CliError> {
+        let enki_dir = git.enki_dir();
+        if Client::connect(&enki_dir).await?.is_some()
+            && let Some(store) = open_to_read(&enki_dir)?
+        {
+            let (tell, news) = mpsc::unbounded_channel();
+            let (watched, resting) = (BTreeSet::new(), BTreeSet::new());
+            return Ok(Self::There(There { enki_dir, store, news, tell, watched, resting }));
+        }
+        let session = Box::new(Box::pin(Session::start(cx, git, config, agents)).await?);
+        let notices = session.orchestrator.watch();
+        Ok(Self::Here { session, notices })
+    }
+
+    /// What is recorded.
+    pub(crate) fn store(&self) -> Arc<dyn TaskStore> {
+        match self {
+            Self::Here { session, .. } => Arc::clone(&session.store),
+            Self::There(there) => Arc::clone(&there.store),
+        }
+    }
+
+    /// Whether nobody drives any more.
+    pub(crate) async fn is_gone(&self) -> Result<bool, CliError> {
+        match self {
+            Self::Here { session, .. } => Ok(session.has_ended()),
+            Self::There(there) => Ok(Client::connect(&there.enki_dir).await?.is_none()),
+        }
+    }
+
+    /// A seat for a turn of that conversation.
+    pub(super) async fn seat(&self, conversation: &str) -> Result<Seat, CliError> {
+        match self {
+            Self::Here { session, .. } => {
+                let token = random_token()
+                    .map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
+                let passes = session.office.passes().clone();
+                passes.admit_conversation(token.clone(), conversation);
+                Ok(Seat::Here(token, passes))
+            }
+            Self::There(there) => {
+                let (token, life) = there.client().await?.begin(Some(conversation)).await?;
+                Ok(Seat::There { token: token.into(), _life: life })
+            }
+        }
+    }
+
+    /// Which of these rest: nothing more happens to them by itself.
+    pub(crate) async fn resting(&mut self, all: &[ExecutionId]) -> Result<BTreeSet<ExecutionId>, CliError> {
+        match self {
+            Self::Here { session, .. } => {
+                let all = all.to_vec();
+                let rest = session
+                    .orchestrator
+                    .query(move |engine| all.into_iter().filter(|id| engine.at_rest(*id)).collect());
+                Ok(rest.await?)
+            }
+            Self::There(there) => {
+                there.watch(all).await?;
+                while let Ok(news) = there.news.try_recv() {
+                    there.heard(news);
+                }
+                Ok(there.resting.clone())
+            }
+        }
+    }
+
+    /// Something was asked or done: what rested may go on.
+    pub(crate) fn disturb(&mut self) {
+        if let Self::There(there) = self {
+            there.resting.clear();
+        }
+    }
+
+    /// Waits until something may have changed. May be dropped and asked again.
+    pub(crate) async fn moved(&mut self) {
+        match self {
+            // Its end is seen by `is_gone`.
+            Self::Here { notices, .. } => {
+                while let Ok(notice) = notices.recv().await {
+                    if matches!(notice.kind, NoticeKind::Turn) {
+                        return;
+                    }
+                }
+            }
+            Self::There(there) => {
+                if let Some(news) = there.news.recv().await {
+                    there.heard(news);
+                }
+            }
+        }
+    }
+
+    /// Does what the person wishes.
+    pub(crate) async fn steer(&mut self, action: Action) -> Result<Done, CliError> {
+        let done = match self {
+            Self::Here { session, .. } => {
+                let limits = session.orchestrator.query(|engine| engine.plan_limits()).await?;
+                steer::perform(&mut session.orchestrator.clone(), session.store.as_ref(), action, limits).await
+            }
+            Self::There(there) => {
+                let action = serde_json::to_value(action).unwrap_or_default();
+                let done = there.client().await?.call("steer", action).await?;
+                serde_json::from_value(done).map_err(|error| CliError::new(Exit::Internal, error.to_string()))
+            }
+        };
+        self.disturb();
+        done
+    }
+
+    /// Starts nothing new here any more.
+    pub(crate) fn shut_down(&self, mode: Shutdown) {
+        if let Self::Here { session, .. } = self {
+            session.orchestrator.shut_down(mode);
+        }
+    }
+
+    /// Waits until what was begun here has ended. Another process goes on.
+    pub(crate) async fn ended(&mut self) -> Result<(), CliError> {
+        match self {
+            Self::Here { session, .. } => session.ended().await,
+            Self::There(_) => Ok(()),
+        }
+    }
+
+    /// Gives the project back.
+    pub(crate) fn close(self) {
+        if let Self::Here { session, .. } = self {
+            session.close();
+        }
+    }
+}
+
+impl There {
+    async fn client(&self) -> Result<Client, CliError> {
+        Client::connect(&self.enki_dir).await?.ok_or_else(|| {
+            CliError::new(Exit::Locked, "the process that drove this project has ended")
+                .hint("run the same command again; it goes on")
+        })
+    }
+
+    /// Has itself told of what happens to these.
+    async fn watch(&mut self, all: &[ExecutionId]) -> Result<(), CliError> {
+        for id in all {
+            if self.resting.contains(id) || !self.watched.insert(*id) {
+                continue;
+            }
+            let mut follower = Follower::new(Arc::clone(&self.store), *id);
+            follower.advance(|_, _| {}).await?;
+            let mut watch = self.client().await?.watch(*id, follower.seen().0).await?;
+            let (id, tell) = (*id, self.tell.clone());
+            tokio::spawn(async move {
+                // One that has ended, in whatever way, tells no more: then the store is looked at.
+                while let Ok(Some(_)) = watch.next().await {
+                    // Who does not look any more need not know.
+                    let _ = tell.send((id, false));
+                }
+                let _ = tell.send((id, true));
+            });
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, (id, rests): (ExecutionId, bool)) {
+        if rests {
+            self.watched.remove(&id);
+            self.resting.insert(id);
+        }
+    }
+}
