@@ -90,7 +90,7 @@ pub(super) async fn run(cx: &mut Context, args: AskArgs) -> Result<Exit, CliErro
         interrupted: None,
         failed: None,
     };
-    let went = talk.go(cx, text).await;
+    let went = talk.go(cx).await;
     // Also after a fault: what was begun here ends in order, and the project is given back.
     let left = talk.leave(cx).await;
     went?;
@@ -119,12 +119,12 @@ fn words(cx: &mut Context, text: Option<&str>) -> Result<Option<String>, CliErro
 
 impl Talk {
     /// Until nothing more happens by itself.
-    async fn go(&mut self, cx: &mut Context, text: Option<String>) -> Result<(), CliError> {
+    async fn go(&mut self, cx: &mut Context) -> Result<(), CliError> {
         // What was there before is no news to the person.
         let news = self.works.advance(&self.book, |_, _| {}).await?;
         news.happened.into_iter().for_each(|one| self.wake.happened(one));
-        let mut person = text;
-        let mut cut = self.book.is_cut() && person.is_none();
+        // Also those of a turn that was cut off or failed.
+        let mut person = self.book.words();
         let mut asked = 0;
         while self.interrupted.is_none() {
             self.look(cx).await?;
@@ -140,8 +140,7 @@ impl Talk {
             let resting = self.helm.resting(&all).await?;
             // What happened before that is recorded, and may not be read yet.
             self.look(cx).await?;
-            if self.failed.is_none() && (person.is_some() || cut || self.wake.is_due(|id| resting.contains(&id))) {
-                cut = false;
+            if self.failed.is_none() && (person.is_some() || self.wake.is_due(|id| resting.contains(&id))) {
                 self.turn(cx, person.take()).await?;
                 continue;
             }

@@ -62,6 +62,8 @@ struct State {
     session: Option<String>,
     told: BTreeMap<ExecutionId, u64>,
     used: Usage,
+    /// Words of the person that no turn has ended well with: it has to be told them again.
+    words: Vec<String>,
     /// Turns since the person spoke that they did not call for, and what the last one did.
     taken: u32,
     did: Option<Did>,
@@ -72,7 +74,10 @@ struct State {
 impl State {
     fn apply(&mut self, line: &Line) {
         match line {
-            Line::Person { .. } => (self.taken, self.did) = (0, None),
+            Line::Person { text, .. } => {
+                (self.taken, self.did) = (0, None);
+                self.words.push(text.clone());
+            }
             Line::Turn { turn, by_person, told, .. } => {
                 self.turns = *turn;
                 self.taken += u32::from(!by_person);
@@ -85,6 +90,7 @@ impl State {
                 self.did = (!by_person).then_some(if *changed { Did::Something } else { Did::Nothing });
                 if *exit == AgentExit::Success {
                     self.told = told;
+                    self.words.clear();
                     self.session = session.clone().or(self.session.take());
                 }
             }
@@ -181,6 +187,11 @@ impl Book {
         self.state.turns + 1
     }
 
+    /// What the person said that it does not know yet.
+    pub(crate) fn words(&self) -> Option<String> {
+        (!self.state.words.is_empty()).then(|| self.state.words.join("\n\n"))
+    }
+
     /// Whether the last turn was cut off.
     pub(crate) const fn is_cut(&self) -> bool {
         self.state.open.is_some()
@@ -233,11 +244,12 @@ mod tests {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"what\":\"ended\",\"at\":").unwrap();
         let mut book = Book::open(dir.path(), Which::Current).unwrap();
         assert_eq!((book.id(), book.next(), book.is_cut()), (id.as_str(), 3, true));
-        assert_eq!(book.session().as_deref(), Some("s1"));
+        assert_eq!((book.session().as_deref(), book.words()), (Some("s1"), None));
         assert_eq!(book.told(ExecutionId::new(7)), 3, "a turn that was cut off is told again");
         book.add(&ended(2, AgentExit::Success, false)).unwrap();
         assert_eq!((book.told(ExecutionId::new(7)), book.taken()), (9, (1, Did::Nothing)));
         book.add(&Line::Person { at: Timestamp(3), text: "go".into() }).unwrap();
+        assert_eq!(book.words().as_deref(), Some("go"));
         assert_eq!((book.taken(), book.used().output_tokens), ((0, Did::Something), 10));
         drop(book);
         assert!(Book::open(dir.path(), Which::New).unwrap().id() != id);

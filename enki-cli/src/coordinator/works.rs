@@ -110,7 +110,7 @@ impl Works {
             What::Held(hold) => state.holds().contains_key(&hold),
             What::Failed(step, attempt) => {
                 let run = state.step(step);
-                matches!(run.state, StepState::Failed(_)) && run.attempts == attempt.0 && state.ended().is_none()
+                matches!(run.state, StepState::Failed(_)) && run.attempts == attempt.0
             }
             What::Ended => state.ended().is_some(),
         }

@@ -4,7 +4,7 @@
 use crate::claude::{Scene, call, edit, fix, last_prompt, output, repaired, review, scenario, tools};
 use crate::common::{Place, both, code, git};
 use serde_json::{Value, json};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 const PERSON: &str = "# The person says";
 
@@ -102,4 +102,198 @@ fn a_sentence_becomes_commits_with_a_review_a_fix_and_a_checkpoint_that_the_coor
     let last: Value = serde_json::from_str(String::from_utf8_lossy(&again.stdout).lines().last().unwrap()).unwrap();
     assert_eq!((code(&again), &last["turns"]), (0, &json!(0)), "{}", both(&again));
     assert!(last["conversation_cost"]["tokens"].as_u64().unwrap() > 0, "{last}");
+}
+
+/// A coordinator that is a script: it does what `script.json` says when its prompt fits, over MCP, and says what it was
+/// answered. `{exec}` is the first id of an execution in the prompt.
+const COORDINATOR: &str = r#"
+import json, os, re, subprocess, sys, time
+here = os.path.dirname(os.path.abspath(__file__))
+prompt = sys.stdin.read()
+with open(os.path.join(here, "prompts"), "a") as log:
+    log.write(json.dumps(prompt) + "\n")
+config = json.load(open(os.environ["ENKI_MCP_CONFIG"]))["mcpServers"]["enki"]
+server = subprocess.Popen([config["command"], *config["args"]], env={**os.environ, **config["env"]}, text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def ask(method, params, id):
+    server.stdin.write(json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}, 1)
+server.stdin.write('{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+found = re.search(r"\b[0-9a-f]{32}\b", prompt)
+exec_ = found.group() if found else ""
+for pattern, calls in json.load(open(os.path.join(here, "script.json"))):
+    if re.search(pattern, prompt, re.S):
+        break
+else:
+    calls = []
+for n, (tool, arguments) in enumerate(calls):
+    if tool == "wait":
+        while not os.path.exists(os.environ["GATE"]):
+            time.sleep(0.02)
+        continue
+    arguments = json.loads(json.dumps(arguments).replace("{exec}", exec_))
+    arguments = json.loads(json.dumps(arguments).replace("{task}", (re.findall(r"task-[0-9a-f]{12}", prompt) or [""])[-1]))
+    result = ask("tools/call", {"name": tool, "arguments": arguments}, n + 2)["result"]
+    exec_ = exec_ or (result.get("structuredContent") or {}).get("execution_id", "")
+    print(tool, "->", result["content"][0]["text"])
+print("that is all")
+"#;
+
+/// A project whose coordinator is that script.
+fn scripted(script: &Value, more: &str) -> Place {
+    let place = Place::new();
+    let path = place.dir.path().join("coordinator.py");
+    std::fs::write(&path, COORDINATOR).unwrap();
+    std::fs::write(place.dir.path().join("script.json"), script.to_string()).unwrap();
+    let settings = format!("[agent.coordinator]\ncommand = \"python3\"\nargs = [{path:?}]\n{more}");
+    place.settings(&settings);
+    place
+}
+
+/// What the coordinator was told, turn by turn.
+fn prompts(place: &Place) -> Vec<String> {
+    let text = std::fs::read_to_string(place.dir.path().join("prompts")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn create(ids: &[&str]) -> Value {
+    let steps: Vec<Value> = ids.iter().map(|id| light(id, "Write the file.", &[])).collect();
+    json!(["enki_execution_create", {"title": "A plan", "steps": steps}])
+}
+
+#[test]
+fn a_plan_waits_for_the_person_and_not_even_its_coordinator_can_approve_it() {
+    let approve = json!(["enki_resume", {"execution_id": "{exec}", "answer": "approve"}]);
+    let place = scripted(&json!([["says\\s+Do two", [create(&["a", "b"]), approve]]]), "");
+    let asked = place.enki(&["ask", "Do two things."]);
+    let said = both(&asked);
+    assert_eq!(code(&asked), 8, "{said}");
+    for part in ["only they can answer", "wave 1  a, b", "approval of the decomposition", "go on with: enki resume"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(git(&place.root, &["ls-tree", "--name-only", "main"]), "", "nothing started");
+    // The person approves in another way; the coordinator hears of the end when it is asked to go on.
+    let resumed = place.enki(&["resume"]);
+    assert_eq!(code(&resumed), 0, "{}", both(&resumed));
+    let on = place.enki(&["ask"]);
+    assert_eq!(code(&on), 0, "{}", both(&on));
+    assert_eq!(git(&place.root, &["ls-tree", "--name-only", "main"]), "a.txt\nb.txt\n");
+    let told = prompts(&place);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[1].contains("ended, done") && told[1].contains("No person spoke"), "{}", told[1]);
+}
+
+#[test]
+fn a_coordinator_that_always_tries_again_is_stopped_and_what_it_hears_has_the_end_of_the_log() {
+    let retry = json!(["enki_task_retry", {"task_id": "{task}"}]);
+    let script = json!([["says\\s+Try", [create(&["fail"])]], ["failed", [retry]]]);
+    let place = scripted(&script, "[coordinator]\nturns = 2\n[workers]\nretries = 0\n");
+    let asked = place.enki(&["ask", "Try it."]);
+    let said = both(&asked);
+    assert_eq!(code(&asked), 7, "{said}");
+    assert!(said.contains("took 2 turns without a word of yours"), "{said}");
+    let told = prompts(&place);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[1].contains("step \"fail\" failed, task-") && told[1].contains("cannot do it"), "{}", told[1]);
+    // A word of the person lets it go on.
+    place.enki(&["ask", "Once more."]);
+    assert!(prompts(&place).len() > 3);
+}
+
+#[test]
+fn a_turn_that_changes_nothing_is_the_last_one() {
+    let script = json!([["says\\s+Try", [create(&["fail"])]]]);
+    let place = scripted(&script, "[workers]\nretries = 0\n");
+    let asked = place.enki(&["ask", "Try it."]);
+    assert_eq!(code(&asked), 7, "{}", both(&asked));
+    assert_eq!(prompts(&place).len(), 2, "{:#?}", prompts(&place));
+    place.enki(&["ask"]);
+    assert_eq!(prompts(&place).len(), 2, "it is not told the same again: {:#?}", prompts(&place));
+}
+
+#[test]
+fn a_turn_that_was_killed_is_known_to_have_begun_and_what_it_made_goes_on() {
+    let script = json!([
+        ["says\\s+Do two.*last turn was cut off", [["enki_status", {}]]],
+        ["says\\s+Do two", [create(&["a", "slow"]), ["wait", {}]]]
+    ]);
+    let place = scripted(&script, "[approval]\npreset = \"autonomous\"\n");
+    let mut first =
+        place.command(&["ask", "Do two things."]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| place.json(&["status"])["executions"][0]["counts"]["done"] == 1);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    place.open_gate();
+    let on = place.enki(&["ask", "--json"]);
+    let said = both(&on);
+    assert_eq!(code(&on), 0, "{said}");
+    assert_eq!(git(&place.root, &["ls-tree", "--name-only", "main"]), "a.txt\nslow.txt\n", "{said}");
+    let told = prompts(&place);
+    assert!(
+        told[1].contains("Do two things.") && told[1].contains("cut off") && told[1].contains("# Your executions"),
+        "{}",
+        told[1]
+    );
+    assert!(told.last().unwrap().contains("ended, done"), "{told:#?}");
+    assert_eq!(place.json(&["status"])["executions"].as_array().unwrap().len(), 1, "it was not made twice");
+}
+
+#[test]
+fn beside_a_process_that_drives_the_plan_runs_there_and_the_person_approves_here() {
+    let place = scripted(&json!([["says\\s+Do two", [create(&["a", "b"])]]]), "");
+    let plan = place.plan("slow.json", &["slow"]);
+    let mut driver = place.command(&["run", plan.to_str().unwrap()]);
+    let driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| place.json(&["status"])["executions"][0]["counts"]["running"] == 1);
+    let asked = place.enki(&["ask", "Do two things.", "--yes"]);
+    let said = both(&asked);
+    assert_eq!(code(&asked), 0, "{said}");
+    assert!(said.contains("approved by --yes") && !place.root.join("slow.txt").exists(), "{said}");
+    assert_eq!(git(&place.root, &["ls-tree", "--name-only", "main"]), "a.txt\nb.txt\n", "{said}");
+    assert!(prompts(&place)[1].contains("ended, done"), "{:#?}", prompts(&place));
+    place.open_gate();
+    assert_eq!(driver.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn what_the_coordinator_itself_may_use_is_limited_over_a_conversation() {
+    let Some(scene) = Scene::new(&json!([scenario(PERSON, &[json!({"text": "It is a repository."})])])) else {
+        return;
+    };
+    let path = scene.place.root.join("enki.toml");
+    std::fs::write(path, "[budget.coordinator]\ntokens = 1\n").unwrap();
+    let first = ask(&scene, &["What is this?"]);
+    assert!(both(&first).contains("coordinator: $"), "its cost is shown: {}", both(&first));
+    let second = ask(&scene, &["And now?"]);
+    assert_eq!(code(&second), 7, "{}", both(&second));
+    assert!(both(&second).contains("this conversation used its budget"), "{}", both(&second));
+    assert!(!both(&ask(&scene, &["--new", "And now?"])).contains("this conversation used its budget"));
+}
+
+#[test]
+fn there_is_nothing_to_go_on_with_before_the_first_word() {
+    let place = scripted(&json!([]), "");
+    for (args, says) in [(&["ask"][..], "there is no conversation yet"), (&["ask", " "], "you said nothing")] {
+        let asked = place.enki(args);
+        assert_eq!(code(&asked), 2);
+        assert!(both(&asked).contains(says), "{}", both(&asked));
+    }
+}
+
+/// Looks again until it is so.
+fn until(is: impl Fn() -> bool) {
+    for _ in 0..1500 {
+        if is() {
+            return;
+        }
+        wait();
+    }
+    panic!("it never was so");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for, which tells nobody")]
+fn wait() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
 }
