@@ -264,7 +264,12 @@ impl Judge {
             (Some(401 | 403), _) | (_, "authentication_failed" | "oauth_org_not_allowed") => {
                 failed(format!("claude is not logged in ({said}); {LOGIN}"), false)
             }
-            (Some(408 | 409 | 425 | 500..), _) | (None, "overloaded" | "server_error") => failed(message(&said), true),
+            (Some(408 | 500..), _) | (None, "overloaded" | "server_error") => {
+                AgentExit::Unavailable { message: message(&said) }
+            }
+            (Some(409 | 425), _) => failed(message(&said), true),
+            // It tried again, and nobody answered: the network, or the service.
+            _ if status.is_none() && self.retry.is_some() => AgentExit::Unavailable { message: message(&said) },
             (Some(400..500), _) | (_, "invalid_request" | "model_not_found") => failed(message(&said), false),
             _ => failed(message(&said), true),
         }

@@ -133,12 +133,11 @@ async fn without_login_a_person_is_told_to_log_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overloaded_service_is_worth_another_try() {
+async fn an_overloaded_service_is_no_fault_of_the_attempt() {
     let mut world = world!();
     let spec = world.spec("ERR529");
     let (end, seen) = world.run(spec).await;
-    let (message, transient) = error(&end.exit);
-    assert!(message.contains("529") && transient, "{message}");
+    assert!(matches!(&end.exit, AgentExit::Unavailable { message } if message.contains("529")), "{:?}", end.exit);
     assert!(lines(&seen).iter().any(|l| l.contains("retry 2 of 2")), "{seen:?}");
 }
 
@@ -148,6 +147,22 @@ async fn a_rate_limit_says_when_to_try_again() {
     let spec = world.spec("ERR429");
     let (end, _) = world.run(spec).await;
     assert!(matches!(end.exit, AgentExit::RateLimited { .. }), "{:?}", end.exit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_up_limit_lasts_until_the_service_said() {
+    let mut world = world!();
+    let now = || String::from_utf8(command("date").arg("+%s").output().unwrap().stdout).unwrap();
+    let in_an_hour = || (now().trim().parse::<i64>().unwrap() + 3600) * 1000;
+    let earliest = in_an_hour();
+    // The client heeds the limits of subscriptions alone.
+    world.config.env.remove(std::ffi::OsStr::new("ANTHROPIC_API_KEY"));
+    world.config.env.insert("CLAUDE_CODE_OAUTH_TOKEN".into(), "sk-ant-oat01-dummy".into());
+    let spec = world.spec("LIMITED");
+    let (end, seen) = world.run(spec).await;
+    let AgentExit::RateLimited { until } = end.exit else { panic!("{:?} {seen:?}", end.exit) };
+    assert!((earliest..=in_an_hour()).contains(&until.0), "{until:?}");
+    assert!(lines(&seen).contains(&"the account's rate limit is reached"), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// It goes on with the last conversation. Plans of several steps wait for your approval (approval.decomposition).
     /// Without TEXT it goes on where it stopped.
     Ask(AskArgs),
-    /// Go on: clear a pause, answer a hold, or take up what was interrupted
+    /// Go on: clear a pause, answer a hold, ask a service that waits again, or take up what was interrupted
     Resume {
         /// The execution or task; the newest open execution if left out
         id: Option<String>,

@@ -181,7 +181,7 @@ pub(crate) async fn answer(cx: &mut Context, state: &Execution, answers: Answers
 
 /// Prints how a run ended: `enki.run.v1`, or a summary for people.
 pub(crate) async fn summary(cx: &mut Context, state: &Execution, exit: Exit, git: &GitProject) -> Result<(), CliError> {
-    let (view, enki_dir) = (ExecutionView::of(state), git.enki_dir());
+    let (view, enki_dir) = (ExecutionView::of(state, cx.host.now()), git.enki_dir());
     let joined = match open_to_read(&enki_dir)? {
         Some(store) => Joined::load(store.as_ref(), state, git).await?,
         None => None,

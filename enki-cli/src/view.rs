@@ -4,12 +4,13 @@ use crate::budget::{self, BudgetView};
 use crate::graph::{Graph, GraphNode, NodeState};
 use crate::render::{money, time};
 use enki_core::branch::Branch;
-use enki_core::execution::{DoneKind, EndStatus, Execution, FailReason, HoldReason, StepState};
-use enki_core::id::StepIx;
+use enki_core::execution::{DoneKind, EndStatus, Execution, FailReason, HoldReason, ServiceWait, StepState};
+use enki_core::id::{ExecutionId, StepIx};
 use enki_core::plan::NeedOn;
 use enki_core::role::RoleOutput;
 use enki_core::store::Counts;
-use enki_core::tier::Purpose;
+use enki_core::tier::{Pool, Purpose};
+use enki_core::time::Timestamp;
 use enki_core::workspace::ArtifactRef;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ pub(crate) struct ExecutionView {
     pub(crate) budgets: Vec<BudgetView>,
     pub(crate) holds: Vec<HoldView>,
     pub(crate) waiting_for: Vec<String>,
+    /// Services that its agents may not ask now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) services: Vec<ServiceView>,
     pub(crate) steps: Vec<StepView>,
 }
 
@@ -58,6 +62,17 @@ pub(crate) struct HoldView {
     /// The step of a checkpoint.
     pub(crate) step: Option<String>,
     /// The command that answers it.
+    pub(crate) answer: String,
+}
+
+/// A service that agents may not ask for a while.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ServiceView {
+    /// Whose: `worker`, or `reviewer` if that is another program.
+    pub(crate) of: &'static str,
+    pub(crate) until: String,
+    pub(crate) reason: String,
+    /// The command that asks it again before that time.
     pub(crate) answer: String,
 }
 
@@ -100,7 +115,8 @@ pub(crate) struct StepView {
 }
 
 impl ExecutionView {
-    pub(crate) fn of(execution: &Execution) -> Self {
+    /// What is to be seen of it at that time.
+    pub(crate) fn of(execution: &Execution, now: Timestamp) -> Self {
         let id = execution.id();
         let usage = execution.usage();
         let hex = |commit: Option<enki_core::id::CommitId>| commit.map(|c| c.to_string());
@@ -148,6 +164,7 @@ impl ExecutionView {
             budgets: budget::of_execution(execution),
             holds: execution.holds().iter().map(hold).collect(),
             waiting_for: execution.waiting_for(),
+            services: execution.service_waits(now).map(|(pool, wait)| service(id, pool, wait)).collect(),
             steps: (0..execution.steps().len()).map(|n| step(execution, StepIx::at(n))).collect(),
         }
     }
@@ -200,6 +217,15 @@ impl ExecutionView {
             notes.push("checkpoint".to_owned());
         }
         notes.join(", ")
+    }
+}
+
+fn service(id: ExecutionId, pool: Pool, wait: &ServiceWait) -> ServiceView {
+    ServiceView {
+        of: if pool == Pool::Reviewer { "reviewer" } else { "worker" },
+        until: time(wait.until),
+        reason: wait.why.clone(),
+        answer: format!("enki resume {id}"),
     }
 }
 

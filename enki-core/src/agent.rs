@@ -221,6 +221,11 @@ pub enum AgentExit {
         /// When to try again.
         until: Timestamp,
     },
+    /// The service is out: overloaded, broken or not to be reached. Never charged to the step.
+    Unavailable {
+        /// What it said, in one line.
+        message: String,
+    },
     /// It was stopped on request.
     Killed,
     /// It was stopped, by us or by itself, because a budget is used up.

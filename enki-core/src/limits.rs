@@ -38,6 +38,10 @@ pub struct Limits {
     pub interactions: bool,
     /// Waits before infrastructure retries; the last one repeats.
     pub backoff: Vec<Duration>,
+    /// Waits before a service that is out is asked again; the last one repeats.
+    pub outage_backoff: Vec<Duration>,
+    /// Times an attempt of a step may find the service out, while others are served in between, before it is charged.
+    pub lone_outages: u32,
     /// Waits before a check without an answer is tried again; after the last the queue pauses.
     pub check_backoff: Vec<Duration>,
     /// Waits before a landing that something of a person's is in the way of is tried again; the last one repeats.
@@ -75,6 +79,8 @@ impl Default for Limits {
             interactions: true,
             backoff: vec![Duration::from_secs(5), Duration::from_secs(20)],
             check_backoff: vec![Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)],
+            outage_backoff: [30, 60, 120, 300, 600, 900].map(Duration::from_secs).to_vec(),
+            lone_outages: 3,
             landing_tries: 24,
             landing_backoff: [1, 5, 15, 60].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
             max_steps: 1000,

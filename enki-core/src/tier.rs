@@ -84,6 +84,19 @@ impl Purpose {
     }
 }
 
+/// Whose login an attempt uses. What the service tells one of them, to wait, holds for all that share it.
+// Part of stored format 1: see `crate::record` before changing it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// That of the agents that work; also of reviewers, unless these are another program.
+    Worker,
+    /// That of reviewers which are another program.
+    Reviewer,
+    /// None: a command that judges.
+    Command,
+}
+
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

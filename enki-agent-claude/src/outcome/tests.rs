@@ -64,14 +64,16 @@ fn a_failed_run_of_subtype_success_is_no_success() {
         ("403", "oauth_org_not_allowed", false),
         ("null", "authentication_failed", false),
         ("400", "billing_error", false),
-        ("500", "server_error", true),
-        ("529", "overloaded", true),
-        ("null", "server_error", true),
+        ("409", "unknown", true),
         ("null", "unknown", true),
         ("null", "a_new_word", true),
     ] {
         let exit = is(&format!(",\"api_error_status\":{status}"), word);
         assert_eq!(transient(exit), wanted, "{status} {word}");
+    }
+    for (status, word) in [("500", "server_error"), ("529", "overloaded"), ("408", "unknown"), ("null", "overloaded")] {
+        let exit = is(&format!(",\"api_error_status\":{status}"), word);
+        assert_eq!(exit, AgentExit::Unavailable { message: "API Error".into() }, "{status} {word}");
     }
     assert!(matches!(is(",\"api_error_status\":429", "rate_limit"), AgentExit::RateLimited { .. }));
     assert!(matches!(is("", "rate_limit"), AgentExit::RateLimited { .. }));
@@ -114,9 +116,19 @@ fn a_rate_limit_lasts_as_long_as_the_service_said() {
 fn an_old_retry_does_not_explain_a_later_failure() {
     let retry = r#"{"type":"system","subtype":"api_retry","error_status":429,"error":"rate_limit","retry_delay_ms":1}"#;
     let spoken = format!("{INIT}\n{retry}\n{}{}", text("m", "hi"), failed_with("", "server_error"));
-    assert!(matches!(exit(&spoken, &code(1)), AgentExit::Error { transient: true, .. }));
+    assert!(matches!(exit(&spoken, &code(1)), AgentExit::Unavailable { .. }));
     let unspoken = format!("{retry}\n{}", failed_with("", "server_error"));
     assert!(matches!(exit(&unspoken, &code(1)), AgentExit::RateLimited { .. }));
+}
+
+#[test]
+fn a_service_that_nobody_answers_for_is_out() {
+    let retry = r#"{"type":"system","subtype":"api_retry","error_status":null,"error":"unknown","retry_delay_ms":1}"#;
+    let failed = failed_with("", "unknown");
+    assert!(matches!(exit(&format!("{retry}\n{failed}"), &code(1)), AgentExit::Unavailable { .. }));
+    let heard = format!("{retry}\n{}{failed}", text("m", "hi"));
+    assert!(matches!(exit(&heard, &code(1)), AgentExit::Error { transient: true, .. }));
+    assert!(matches!(exit(&format!("{INIT}\n{failed}"), &code(1)), AgentExit::Error { transient: true, .. }));
 }
 
 #[test]

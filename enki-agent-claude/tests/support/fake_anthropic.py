@@ -38,8 +38,10 @@ TURN (all keys optional)
   usage       {"input_tokens":..,"output_tokens":..,"cache_read_input_tokens":..,...}
   delay       seconds before the response head;   chunk_delay: seconds between SSE deltas
   fail        FAIL or list of FAIL, played (each `times`, default 1; -1 = for ever) before the turn
-              succeeds.  Counted per conversation and turn, so retries consume them in order.
+              succeeds.  Counted per conversation and turn, so retries consume them in order; with
+              "all": true counted over all conversations.
 FAIL  {"status":429,"retry_after":1,"type":"rate_limit_error","message":"..","headers":{..}} HTTP error
+              with "reset_in":S also the headers of an account whose limit is used up for S seconds
       {"sse_error":"overloaded_error"}     200, then an `error` event inside the stream
       {"truncate":N}                       N events, then a clean close without message_stop
       {"reset":N}                          N events, then a TCP reset
@@ -176,7 +178,8 @@ class Script:
         fails = fails if isinstance(fails, list) else [fails]
         failure = None
         with self.lock:
-            key = (session, sc.get("name"), index, len(messages))
+            whose = "all" if any(f.get("all") for f in fails) else session
+            key = (whose, sc.get("name"), index, len(messages))
             seen = self.failed.get(key, 0)
             budget = 0
             for f in fails:
@@ -378,6 +381,10 @@ class Handler(BaseHTTPRequestHandler):
             headers = dict(fail.get("headers", {}))
             if "retry_after" in fail:
                 headers["retry-after"] = fail["retry_after"]
+            if "reset_in" in fail:
+                headers["anthropic-ratelimit-unified-status"] = "rejected"
+                headers["anthropic-ratelimit-unified-reset"] = int(time.time()) + fail["reset_in"]
+                headers["anthropic-ratelimit-unified-representative-claim"] = "five_hour"
             return self.send_error_json(fail["status"], fail.get("type"), fail.get("message", ""), headers)
         message = build_message(turn, body)
         if not body.get("stream") and not fail:

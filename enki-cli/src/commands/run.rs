@@ -130,8 +130,12 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     let session = Session::start(cx, &git, &config, &agents).await?;
     let orchestrator = session.orchestrator.clone();
     orchestrator.load(named.execution).await?;
+    let now = cx.host.now();
     let waits = move |engine: &enki_core::engine::Engine| {
-        engine.execution(named.execution).is_some_and(|e| e.ended().is_some() || e.is_paused() || !e.holds().is_empty())
+        engine.execution(named.execution).is_some_and(|e| {
+            let held = e.is_paused() || !e.holds().is_empty();
+            e.ended().is_some() || held || e.service_waits(now).next().is_some()
+        })
     };
     if more != Budget::default() {
         let of = named.step.map_or(BudgetOf::Execution, BudgetOf::Step);

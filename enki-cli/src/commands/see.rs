@@ -16,6 +16,7 @@ use crate::view::ExecutionView;
 use crate::wire;
 use enki_core::execution::Execution;
 use enki_core::store::TaskStore;
+use enki_core::time::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
     if let Some(id) = id {
         let (project, store) = store(cx)?;
         let named = look::find(store.as_ref(), Some(id)).await?;
-        let view = seen(&project, store.as_ref(), named).await?;
+        let view = seen(&project, store.as_ref(), named, cx.host.now()).await?;
         let joined = joined(cx, store.as_ref(), named).await?;
         if cx.out.json {
             cx.out.object(&with_reviews(object("enki.execution.v1", &view), joined.as_ref()))?;
@@ -45,7 +46,7 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
     if let Some(store) = open_to_read(&project.state_dir())? {
         all = store.list(&look::listed(false, LISTED)).await?;
         for summary in all.iter().filter(|summary| summary.open) {
-            let view = ExecutionView::of(&look::load(store.as_ref(), summary.execution).await?);
+            let view = ExecutionView::of(&look::load(store.as_ref(), summary.execution).await?, cx.host.now());
             open.insert(summary.execution, view);
         }
     }
@@ -53,7 +54,8 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
         let one = |s: &enki_core::store::Summary| {
             json!({"id": s.execution.to_string(), "title": s.title, "status": s.status, "open": s.open, "counts": s.counts,
                 "created": render::time(s.created), "updated": render::time(s.updated),
-                "holds": open.get(&s.execution).map(|view| &view.holds)})
+                "holds": open.get(&s.execution).map(|view| &view.holds),
+                "services": open.get(&s.execution).map(|view| &view.services)})
         };
         let driver = driver.map(|d| json!({"pid": d.pid, "host": d.host, "since": render::time(d.since)}));
         let value = json!({"schema": "enki.status.v1", "project": project.root.display().to_string(), "driver": driver,
@@ -69,7 +71,7 @@ pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, C
 pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
     let (project, store) = store(cx)?;
     let named = look::find(store.as_ref(), Some(id)).await?;
-    let view = seen(&project, store.as_ref(), named).await?;
+    let view = seen(&project, store.as_ref(), named, cx.host.now()).await?;
     let paint = Paint(cx.out.color_out);
     let Some(ix) = named.step else {
         let joined = joined(cx, store.as_ref(), named).await?;
@@ -103,7 +105,7 @@ pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
 pub(super) async fn graph(cx: &mut Context, id: Option<&str>, picture: Picture) -> Result<Exit, CliError> {
     let (project, store) = store(cx)?;
     let named = look::find(store.as_ref(), id).await?;
-    let view = seen(&project, store.as_ref(), named).await?;
+    let view = seen(&project, store.as_ref(), named, cx.host.now()).await?;
     cx.draw(&view.graph(), picture)?;
     Ok(Exit::Ok)
 }
@@ -181,8 +183,13 @@ pub(super) fn store(cx: &Context) -> Result<(Project, Arc<dyn TaskStore>), CliEr
 }
 
 /// An execution as it is stored, with what its agents do now.
-async fn seen(project: &Project, store: &dyn TaskStore, named: Named) -> Result<ExecutionView, CliError> {
-    let view = ExecutionView::of(&look::load(store, named.execution).await?);
+async fn seen(
+    project: &Project,
+    store: &dyn TaskStore,
+    named: Named,
+    now: Timestamp,
+) -> Result<ExecutionView, CliError> {
+    let view = ExecutionView::of(&look::load(store, named.execution).await?, now);
     // Only an addition: without it the state is told all the same.
     let activity = match Client::connect(&project.state_dir()).await {
         Ok(Some(mut client)) => client.call("activity", json!({"execution": named.execution.hex()})).await.ok(),

@@ -8,7 +8,7 @@ use enki_core::engine::Event as Any;
 use enki_core::execution::{AttemptEnd, DoneKind, EndStatus, Event, Execution, Next, Outcome, Refusal, RetryMode};
 use enki_core::id::StepIx;
 use enki_core::record;
-use enki_core::tier::Purpose;
+use enki_core::tier::{Pool, Purpose};
 use enki_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -95,6 +95,13 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
         Event::Paused { step: Some(ix) } => format!("{} {}", step(*ix), paint.wait("paused")),
         Event::Resumed { step: None } => "resumed".to_owned(),
         Event::Resumed { step: Some(ix) } => format!("{} resumed", step(*ix)),
+        Event::ServiceWaits { pool, wait } => {
+            let of = if *pool == Pool::Reviewer { "reviewers" } else { "agents" };
+            let (word, until, why) = (paint.wait("waits"), super::time(wait.until), visible(&wait.why));
+            let id = execution.id();
+            format!("{word} for the service of its {of} until {until}: {why}; to ask it earlier: enki resume {id}")
+        }
+        Event::ServiceFreed => "asks the services of its agents again".to_owned(),
         Event::StepsAdded { steps } => {
             let names: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
             format!("added {}", names.join(", "))
@@ -144,6 +151,7 @@ fn ended(step: &str, end: &AttemptEnd, next: &Next, at: Timestamp, paint: Paint)
         Outcome::Killed => "was stopped".to_owned(),
         Outcome::OverBudget => "was stopped: its budget is used up".to_owned(),
         Outcome::RateLimited { until } => format!("has to wait until {}", super::clock(*until)),
+        Outcome::Unavailable { reason, .. } => format!("found its service out: {}", visible(reason)),
         Outcome::DiskLow { reason, .. } => format!("has to wait: {}", visible(reason)),
         Outcome::OutputLimit => "put out too much".to_owned(),
         Outcome::Void { paths } => format!("changed what it may not: {}", visible(&paths.join(", "))),

@@ -17,6 +17,8 @@ pub(crate) struct Live {
     paint: Paint,
     /// What each live step's agent does now.
     activity: BTreeMap<StepIx, String>,
+    /// Until when a service may not be asked.
+    until: Option<Timestamp>,
 }
 
 enum Mode {
@@ -47,11 +49,16 @@ impl Live {
         } else {
             Mode::Plain
         };
-        Self { mode, paint: Paint(out.color), activity: BTreeMap::new() }
+        Self { mode, paint: Paint(out.color), activity: BTreeMap::new(), until: None }
     }
 
     /// An event of the execution; `execution` is the state after it.
     pub(crate) fn event(&mut self, out: &mut Out, execution: &Execution, event: &Event, at: Timestamp) {
+        match event {
+            Event::ServiceWaits { wait, .. } => self.until = Some(wait.until),
+            Event::ServiceFreed | Event::AttemptStarted { .. } => self.until = None,
+            _ => {}
+        }
         match &self.mode {
             // A reader that went away does not stop a run (bad input 9).
             Mode::Json => drop(out.object(&to_json(execution, event, at))),
@@ -80,8 +87,10 @@ impl Live {
         let running = counts.running + counts.merging;
         let waiting = counts.total.saturating_sub(counts.done + counts.failed + counts.cancelled + running);
         let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+        let service =
+            self.until.map_or_else(String::new, |until| format!(", the service waits until {} UTC", clock(until)));
         terminal.total.set_message(format!(
-            "{} {}/{} done, {running} running, {waiting} waiting{failed}{cost}",
+            "{} {}/{} done, {running} running, {waiting} waiting{failed}{cost}{service}",
             execution.id(),
             counts.done,
             counts.total,

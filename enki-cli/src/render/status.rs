@@ -2,7 +2,7 @@
 
 use super::{Paint, short};
 use crate::source::visible;
-use crate::view::{ExecutionView, StepView};
+use crate::view::{ExecutionView, ServiceView, StepView};
 use enki_core::id::ExecutionId;
 use enki_core::store::{Holder, Summary};
 use std::collections::BTreeMap;
@@ -56,6 +56,9 @@ pub(crate) fn list(
             let (reason, answer) = (visible(&hold.reason), visible(&hold.answer));
             let _ = writeln!(out, "    {} {reason}; answer with: {answer}", paint.wait("waits:"));
         }
+        for wait in open.get(&summary.execution).iter().flat_map(|view| &view.services) {
+            let _ = writeln!(out, "    {} {}", paint.wait("waits:"), service(wait));
+        }
     }
     out
 }
@@ -92,6 +95,9 @@ pub(crate) fn execution(view: &ExecutionView, paint: Paint) -> String {
     for reason in view.waiting_for.iter().filter(|reason| view.holds.iter().all(|hold| hold.reason != **reason)) {
         let _ = writeln!(out, "  {}  {}", paint.wait("waits for"), visible(reason));
     }
+    for wait in &view.services {
+        let _ = writeln!(out, "  {}   {}", paint.wait("service"), service(wait));
+    }
     let width = view.steps.iter().map(|step| step.id.len()).max().unwrap_or(0);
     out.push('\n');
     for step in &view.steps {
@@ -108,6 +114,11 @@ pub(crate) fn execution(view: &ExecutionView, paint: Paint) -> String {
         );
     }
     out.lines().map(str::trim_end).fold(String::new(), |all, line| all + line + "\n")
+}
+
+fn service(wait: &ServiceView) -> String {
+    let (of, until, reason, answer) = (wait.of, &wait.until, visible(&wait.reason), &wait.answer);
+    format!("for the service of its {of}s, until {until}: {reason}; to ask it earlier: {answer}")
 }
 
 fn more(step: &StepView) -> String {

@@ -55,12 +55,30 @@ impl Scene {
         Some(Self { place, fake })
     }
 
-    fn run(&self, step: &Value) -> (i32, String) {
+    /// With the login of a subscription: of that alone the service says when its limit ends.
+    fn command(&self, step: &Value) -> Command {
         let path = self.place.dir.path().join("plan.json");
         fs::write(&path, json!({"title": "Greetings", "steps": [step]}).to_string()).unwrap();
         let mut run = self.place.command(&["run", path.to_str().unwrap()]);
-        let output = run.env("ANTHROPIC_API_KEY", "sk-ant-dummy").output().unwrap();
+        run.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy");
+        run
+    }
+
+    fn run(&self, step: &Value) -> (i32, String) {
+        let output = self.command(step).output().unwrap();
         (code(&output), both(&output))
+    }
+
+    /// Starts a run and lets it go on until it says that the service has to be waited for.
+    fn run_until_it_waits(&self, step: &Value) -> (Child, String) {
+        let mut run = self.command(step).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(run.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("waits for the service of its agents until") {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "the run ended early: {said}");
+        }
+        run.stderr = Some(lines.into_inner());
+        (run, said)
     }
 
     /// What the log has about the ends of attempts, in order.
@@ -322,4 +340,59 @@ fn a_reviewer_that_edits_all_the_same_has_judged_nothing() {
     assert_eq!(git(&scene.place.root, &["ls-tree", "--name-only", "main"]), "");
     let kept = both(&scene.place.enki(&["recover"]));
     assert!(kept.contains("greet"), "{kept}");
+}
+
+/// Work that the service does not serve in the first attempt: that many requests, the client's own tries included.
+fn refused_at_first(requests: u32, fail: &Value) -> Value {
+    let mut work = work();
+    let mut fail = fail.clone();
+    (fail["times"], fail["all"]) = (json!(requests), json!(true));
+    work["turns"][0]["fail"] = fail;
+    work
+}
+
+fn greet() -> Value {
+    json!({"id": "greet", "title": "Write greet.sh", "description": "It greets.", "tier": "light"})
+}
+
+#[test]
+fn an_outage_costs_no_attempt_and_a_person_may_end_its_wait_while_it_runs() {
+    let scenarios = json!([refused_at_first(3, &json!({"status": 529}))]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (run, said) = scene.run_until_it_waits(&greet());
+    assert!(said.contains("found its service out: API Error: 529"), "{said}");
+    let id = scene.place.newest();
+    let status = both(&scene.place.enki(&["status"]));
+    assert!(status.contains("waits: for the service of its workers, until "), "{status}");
+    assert!(status.contains(&format!("to ask it earlier: enki resume {id}")), "{status}");
+    let resumed = scene.place.enki(&["resume", &id]);
+    assert_eq!(code(&resumed), 0, "{}", both(&resumed));
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "echo hello $1\n");
+    let ends = scene.ends();
+    assert_eq!(ends.len(), 2, "{ends:#?}");
+    assert_eq!(ends[0]["next"]["run"]["charge"], "repeat", "it is charged to nothing");
+    assert!(!both(&scene.place.enki(&["status", &id])).contains("service"), "it is over");
+}
+
+#[test]
+fn what_the_service_said_of_its_limit_is_known_after_a_kill_and_a_person_may_end_it() {
+    // The client does not try again before the end of a limit.
+    let scenarios = json!([refused_at_first(1, &json!({"status": 429, "reset_in": 7200}))]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (mut run, said) = scene.run_until_it_waits(&greet());
+    assert!(said.contains(": its limit is reached; to ask it earlier: enki resume "), "{said}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let id = scene.place.newest();
+    let status = scene.place.json(&["status", &id]);
+    let wait = &status["services"][0];
+    assert_eq!((&wait["of"], &wait["reason"]), (&json!("worker"), &json!("its limit is reached")), "{status}");
+    assert!(said.contains(wait["until"].as_str().unwrap()), "{said} {status}");
+    let mut resume = scene.place.command(&["resume", &id]);
+    let output = resume.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", both(&output));
+    assert!(both(&output).contains("asks the services of its agents again"), "{}", both(&output));
+    assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "echo hello $1\n");
 }

@@ -10,17 +10,22 @@
 //! not grow with the plan; where no scopes are declared it looks at one.
 
 mod claims;
+mod services;
+
+pub use services::Services;
 
 use crate::execution::{Claim, Demand, StartOrder};
 use crate::id::{ExecutionId, StepIx};
 use crate::limits::Limits;
-use crate::tier::{Priority, Tier};
+use crate::tier::{Pool, Priority, Tier};
 use crate::time::Timestamp;
 use claims::Claims;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How many of those who wait in one queue are asked whether their files are free.
 pub const LOOK_AHEAD: usize = 64;
+
+const POOLS: [Pool; 3] = [Pool::Worker, Pool::Reviewer, Pool::Command];
 
 /// Names a step across executions. Ordered by age of the execution, then by position in the plan.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -34,8 +39,8 @@ pub struct Place {
 /// Permits and queues of those who wait for them.
 #[derive(Clone, Debug, Default)]
 pub struct Dispatcher {
-    /// Who waits, by tier and by whether a chain permit is still needed.
-    queues: [[BTreeSet<(StartOrder, Place)>; 2]; 3],
+    /// Who waits, by whose login is needed, by tier and by whether a chain permit is still needed.
+    queues: [[[Queue; 2]; 3]; 3],
     waiting: HashMap<Place, Waiter>,
     live: HashMap<Place, Tier>,
     chains: BTreeSet<Place>,
@@ -43,11 +48,15 @@ pub struct Dispatcher {
     stopping: BTreeMap<Place, Tier>,
     used: [u32; 3],
     claims: Claims,
-    quota_until: Option<Timestamp>,
+    disk_until: Option<Timestamp>,
+    services: Services,
 }
+
+type Queue = BTreeSet<(StartOrder, Place)>;
 
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
+    pool: Pool,
     tier: Tier,
     chain: bool,
     order: StartOrder,
@@ -67,7 +76,7 @@ impl Dispatcher {
     /// Takes over what a step demands now. To be called whenever that may have changed.
     pub fn update(&mut self, place: Place, demand: Demand) {
         if let Some(old) = self.waiting.remove(&place) {
-            self.queues[old.tier as usize][usize::from(old.chain)].remove(&(old.order, place));
+            self.queues[old.pool as usize][old.tier as usize][usize::from(old.chain)].remove(&(old.order, place));
         }
         if !matches!(demand, Demand::Live { .. })
             && let Some(tier) = self.live.remove(&place)
@@ -79,10 +88,10 @@ impl Dispatcher {
                 self.chains.remove(&place);
             }
             Demand::Open { yields: false } => {}
-            Demand::Wants { tier, chain, order } => {
+            Demand::Wants { tier, chain, pool, order } => {
                 let chain = chain && !self.chains.contains(&place);
-                self.queues[tier as usize][usize::from(chain)].insert((order, place));
-                self.waiting.insert(place, Waiter { tier, chain, order });
+                self.queues[pool as usize][tier as usize][usize::from(chain)].insert((order, place));
+                self.waiting.insert(place, Waiter { pool, tier, chain, order });
             }
             Demand::Live { tier, chain } => {
                 if chain {
@@ -101,9 +110,9 @@ impl Dispatcher {
         if self.chains.len() >= limits.chains as usize || !self.chains.insert(place) {
             return;
         }
-        if let Some(Waiter { tier, chain, order }) = self.waiting.get(&place).copied() {
+        if let Some(Waiter { pool, tier, chain, order }) = self.waiting.get(&place).copied() {
             // From those that need a permit to those that have one.
-            self.update(place, Demand::Wants { tier, chain, order });
+            self.update(place, Demand::Wants { tier, chain, pool, order });
         }
     }
 
@@ -116,20 +125,23 @@ impl Dispatcher {
     /// The step that starts next, if permits allow any. The caller grants it and updates its demand.
     #[must_use]
     pub fn next(&self, limits: &Limits, now: Timestamp) -> Option<Place> {
-        if self.runs() >= limits.runs || self.quota_until.is_some_and(|until| now < until) {
+        if self.runs() >= limits.runs || self.disk_until.is_some_and(|until| now < until) {
             return None;
         }
         let chain_free = u32::try_from(self.chains.len()).unwrap_or(u32::MAX) < limits.chains;
         let open = |tier: &Tier| self.used[*tier as usize] < limits.tier(*tier);
-        let heads = Tier::ALL.into_iter().filter(open).flat_map(|tier| {
-            let queues = &self.queues[tier as usize];
-            [self.best(&queues[0]), self.best(&queues[1]).filter(|_| chain_free)]
+        let asks = |pool: &Pool| self.services.waits(*pool, now).is_none();
+        let heads = POOLS.into_iter().filter(asks).flat_map(|pool| {
+            Tier::ALL.into_iter().filter(open).flat_map(move |tier| {
+                let queues = &self.queues[pool as usize][tier as usize];
+                [self.best(&queues[0]), self.best(&queues[1]).filter(|_| chain_free)]
+            })
         });
         heads.flatten().min().map(|candidate| candidate.place)
     }
 
     /// Who of one queue starts first: of those with the priority of the first, one whose files are free, if there is.
-    fn best(&self, queue: &BTreeSet<(StartOrder, Place)>) -> Option<Candidate> {
+    fn best(&self, queue: &Queue) -> Option<Candidate> {
         let (first, _) = queue.first()?;
         let equal = |(order, _): &&(StartOrder, Place)| (order.fresh, order.priority) == (first.fresh, first.priority);
         // What is begun already is on its files itself.
@@ -178,15 +190,29 @@ impl Dispatcher {
         }
     }
 
-    /// No attempt starts before `until`: the service asked to wait, or the disk is full. The later of two such times counts.
-    pub fn wait_until(&mut self, until: Timestamp) {
-        self.quota_until = self.quota_until.max(Some(until));
+    /// No attempt starts before `until`: the disk is full. The later of two such times counts.
+    pub fn wait_for_disk(&mut self, until: Timestamp) {
+        self.disk_until = self.disk_until.max(Some(until));
     }
 
-    /// Until when nothing starts, if that is in the future and somebody waits.
+    /// The services that agents use: nothing starts that needs one which may not be asked.
+    #[must_use]
+    pub const fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The same, to be told something.
+    pub const fn services_mut(&mut self) -> &mut Services {
+        &mut self.services
+    }
+
+    /// When the first thing that keeps somebody from starting ends, if it is only a matter of time.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        self.quota_until.filter(|until| *until > now && !self.waiting.is_empty())
+        let waits = |pool: &Pool| self.queues[*pool as usize].iter().flatten().any(|queue| !queue.is_empty());
+        let services = POOLS.into_iter().filter(waits).filter_map(|pool| self.services.waits(pool, now));
+        let disk = self.disk_until.filter(|until| *until > now && !self.waiting.is_empty());
+        services.chain(disk).min()
     }
 
     /// Checks the permits against the limits (I4).
@@ -242,7 +268,7 @@ mod tests {
 
     #[test]
     fn thirty_light_steps_run_ten_at_once_and_thirty_heavy_ones_five() {
-        let of = |tier| vec![Demand::Wants { tier, chain: false, order: order() }; 30];
+        let of = |tier| vec![Demand::Wants { tier, chain: false, pool: Pool::Worker, order: order() }; 30];
         assert_eq!(drain(&mut Dispatcher::default(), &of(Tier::Light)).len(), 10);
         assert_eq!(drain(&mut Dispatcher::default(), &of(Tier::Heavy)).len(), 5);
         let mixed: Vec<Demand> = of(Tier::Light).into_iter().chain(of(Tier::Standard)).chain(of(Tier::Heavy)).collect();
@@ -251,9 +277,10 @@ mod tests {
 
     #[test]
     fn chains_are_limited_and_ungated_steps_pass_them_by() {
-        let mut demands = vec![Demand::Wants { tier: Tier::Light, chain: true, order: order() }; 8];
+        let mut demands = vec![Demand::Wants { tier: Tier::Light, chain: true, pool: Pool::Worker, order: order() }; 8];
         demands.push(Demand::Wants {
             tier: Tier::Light,
+            pool: Pool::Worker,
             chain: false,
             order: StartOrder { priority: Priority::Low, ..order() },
         });
@@ -262,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_order_is_open_chain_priority_fan_path_position() {
-        let want = |order| Demand::Wants { tier: Tier::Light, chain: false, order };
+        let want = |order| Demand::Wants { tier: Tier::Light, chain: false, pool: Pool::Worker, order };
         let demands = [
             want(order()),
             want(StartOrder { below: -5, ..order() }),
@@ -272,6 +299,31 @@ mod tests {
             want(order()),
         ];
         assert_eq!(drain(&mut Dispatcher::default(), &demands), [4, 3, 2, 1, 0, 5]);
+    }
+
+    #[test]
+    fn who_needs_a_service_that_waits_lets_others_pass() {
+        let limits = Limits::default();
+        let mut dispatcher = Dispatcher::default();
+        for (n, pool) in POOLS.into_iter().enumerate() {
+            let at = place(u32::try_from(n).unwrap());
+            dispatcher.update(at, Demand::Wants { tier: Tier::Light, chain: false, pool, order: order() });
+        }
+        dispatcher.services_mut().wait(Pool::Worker, Timestamp(10));
+        dispatcher.services_mut().wait(Pool::Reviewer, Timestamp(5));
+        let mut next = |now| {
+            let next = dispatcher.next(&limits, Timestamp(now));
+            let deadline = dispatcher.next_deadline(Timestamp(now));
+            if let Some(next) = next {
+                dispatcher.update(next, Demand::Live { tier: Tier::Light, chain: false });
+            }
+            (next.map(|place| place.step.0), deadline)
+        };
+        assert_eq!(next(0), (Some(2), Some(Timestamp(5))), "a command needs no service");
+        assert_eq!(next(0), (None, Some(Timestamp(5))));
+        assert_eq!(next(5), (Some(1), Some(Timestamp(10))));
+        assert_eq!(next(9), (None, Some(Timestamp(10))));
+        assert_eq!(next(10), (Some(0), None));
     }
 
     #[test]

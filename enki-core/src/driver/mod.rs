@@ -162,7 +162,8 @@ pub async fn start(
             .on_boot(settings.boot.clone())
             .with_words(settings.roles.clone(), settings.prompts.clone())
             .with_chains(settings.chains.clone())
-            .with_reviews(settings.reviews.clone()),
+            .with_reviews(settings.reviews.clone())
+            .with_own_reviewer(backends.reviewer.is_some()),
         perform: perform::Context {
             backends: backends.clone(),
             settings,

@@ -136,6 +136,7 @@ impl AttemptJob {
             AgentExit::Stuck => Outcome::Stuck,
             AgentExit::OutputLimit => Outcome::OutputLimit,
             AgentExit::RateLimited { until } => Outcome::RateLimited { until },
+            AgentExit::Unavailable { message: reason } => Outcome::Unavailable { until: Timestamp::default(), reason },
             AgentExit::Killed => Outcome::Killed,
             AgentExit::OverBudget => Outcome::OverBudget,
         };

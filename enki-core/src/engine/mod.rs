@@ -8,6 +8,7 @@
 mod cycle;
 mod job;
 mod route;
+mod services;
 mod turn;
 
 pub use job::{AttemptJob, CommandReview, Prediction, QueueJob};
@@ -177,6 +178,8 @@ pub struct Engine {
     inspecting: BTreeSet<QueueId>,
     /// Names this start of the machine, if it is known.
     boot: Option<String>,
+    /// Whether reviewers are another program than workers, with a login of its own.
+    own_reviewer: bool,
     roles: Roles,
     prompts: Prompts,
     chains: Chains,
@@ -228,6 +231,7 @@ impl Engine {
             lines_in_flight: HashMap::new(),
             inspecting: BTreeSet::new(),
             boot: None,
+            own_reviewer: false,
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
             chains: Chains::default(),
@@ -272,6 +276,13 @@ impl Engine {
     #[must_use]
     pub fn on_boot(mut self, boot: Option<String>) -> Self {
         self.boot = boot;
+        self
+    }
+
+    /// The same, where reviewers are another program than workers, with a login of its own.
+    #[must_use]
+    pub const fn with_own_reviewer(mut self, own: bool) -> Self {
+        self.own_reviewer = own;
         self
     }
 
@@ -379,9 +390,12 @@ impl Engine {
             version.0 += 1;
             machine.fits(&event).map_err(|reason| LoadError::Misfit { version, reason })?;
             machine.apply(&event);
-            self.note_quota(&event);
+            self.note_disk(&event);
         }
         let id = machine.id();
+        for (pool, wait) in machine.service_waits(Timestamp(i64::MIN)) {
+            self.dispatcher.services_mut().wait(pool, wait.until);
+        }
         self.watch(&machine);
         for (_, request) in machine.open_requests() {
             self.requests.insert(request, id);
@@ -392,12 +406,12 @@ impl Engine {
         Ok(id)
     }
 
-    /// The service asked one agent to wait: the others share its credential. They share the disk too.
-    fn note_quota(&mut self, event: &execution::Event) {
+    /// All share the disk.
+    fn note_disk(&mut self, event: &execution::Event) {
         if let execution::Event::AttemptEnded { end, .. } = event
-            && let execution::Outcome::RateLimited { until } | execution::Outcome::DiskLow { until, .. } = end.outcome
+            && let execution::Outcome::DiskLow { until, .. } = end.outcome
         {
-            self.dispatcher.wait_until(until);
+            self.dispatcher.wait_for_disk(until);
         }
     }
 
@@ -461,6 +475,7 @@ impl Engine {
                     execution::Report::Opened(_) | execution::Report::OpenFailed(_) => Some(Subject::Open(id)),
                     _ => None,
                 };
+                let report = self.timed(id, report, now);
                 self.execution_input(id, &execution::Input::Report(report), now)?;
                 self.answered(answers);
                 Ok(())
@@ -538,6 +553,7 @@ impl Engine {
             self.execution_input(id, &execution::Input::Report(execution::Report::Predecessor(state)), now)?;
         }
         self.settle(id, now);
+        self.tell_waits(id, now);
         Ok(())
     }
 

@@ -89,6 +89,8 @@ impl Engine {
             }
             _ => false,
         };
+        let told = self.told(id, &event);
+        let slot = self.executions.get_mut(&id).expect("it was there a moment ago");
         let mut touched = Touched::default();
         if !matches!(event, execution::Event::Submitted(_)) {
             slot.machine.apply_noting(&event, &mut touched);
@@ -97,9 +99,16 @@ impl Engine {
         if touched.all || matches!(event, execution::Event::Submitted(_)) {
             self.dirty.executions.insert(id);
         }
-        self.note_quota(&event);
+        self.note_disk(&event);
         let routes = self.routes(id, &event, merging, trouble);
+        let freed = event == execution::Event::ServiceFreed;
         self.batch.push((crate::store::LogId::execution(id), Event::Execution(event)));
+        if let Some((step, pool, told)) = told {
+            self.heed(id, step, pool, told, now);
+        }
+        if freed {
+            self.free_services(now);
+        }
         for route in routes {
             self.follow(id, route, now);
         }

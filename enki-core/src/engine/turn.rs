@@ -159,7 +159,10 @@ impl Engine {
             execution::Effect::Open => Effect::Open(place.execution),
         });
         let tier = execution.plan().step(place.step).tier;
-        let demand = execution.demand(place.step, now);
+        let demand = match execution.demand(place.step, now) {
+            Demand::Wants { tier, chain, pool, order } => Demand::Wants { tier, chain, pool: self.login(pool), order },
+            other => other,
+        };
         let held = execution.holds_files(place.step);
         let claim = execution.claim(place.step).filter(|_| held || matches!(demand, Demand::Wants { .. }));
         let stopped = turn.stop.len();

@@ -196,6 +196,8 @@ impl Execution {
             Event::Resumed { step: None } => (self.paused, touched.all) = (false, true),
             Event::Paused { step: Some(step) } => self.change(*step, touched, |s| s.paused = true),
             Event::Resumed { step: Some(step) } => self.change(*step, touched, |s| s.paused = false),
+            Event::ServiceWaits { pool, wait } => drop(self.services.insert(*pool, wait.clone())),
+            Event::ServiceFreed => self.services.clear(),
             Event::StepsAdded { steps } if self.plan.check_stored(steps).is_err() => {}
             Event::StepsAdded { steps } => {
                 let first = self.steps.len();
@@ -262,6 +264,7 @@ impl Execution {
                 (self.ended, touched.all) = (Some(*status), true);
                 self.landing.asked = false;
                 self.holds.clear();
+                self.services.clear();
             }
         }
     }

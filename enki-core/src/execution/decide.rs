@@ -22,7 +22,7 @@ impl Execution {
     /// [`Rejected`] if the state does not accept it. Nothing changed then, and nothing is to be recorded.
     pub fn decide(&self, input: &Input, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
         match input {
-            Input::Command(command) => self.command(command),
+            Input::Command(command) => self.command(command, now),
             Input::Report(report) => self.report(report, now, limits),
             Input::Grant(step) => self.grant(*step, now),
         }
@@ -112,6 +112,12 @@ impl Execution {
                 let open = self.holds.iter().filter(|(_, reason)| matches!(reason, HoldReason::Trouble { .. }));
                 Ok(open.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None }).collect())
             }
+            Report::ServiceWaits(pool, wait) => {
+                let known = self.services.get(pool).is_some_and(|known| known.until >= wait.until);
+                let told = Event::ServiceWaits { pool: *pool, wait: wait.clone() };
+                Ok(if known || self.ended.is_some() { vec![] } else { vec![told] })
+            }
+            Report::ServiceFreed => Ok(if self.services.is_empty() { vec![] } else { vec![Event::ServiceFreed] }),
             Report::TakenUp if self.ended.is_some() || self.cancelling || !self.landing.free_later => Ok(vec![]),
             Report::TakenUp => Ok(self.landing_event(true).into_iter().collect()),
             Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
@@ -224,9 +230,11 @@ impl Execution {
             Outcome::AgentError { transient: true, .. } | Outcome::Workspace { .. } | Outcome::Policy { .. } => {
                 Ended::Infra
             }
-            Outcome::Killed | Outcome::OverBudget | Outcome::RateLimited { .. } | Outcome::DiskLow { .. } => {
-                Ended::Interrupted
-            }
+            Outcome::Killed
+            | Outcome::OverBudget
+            | Outcome::RateLimited { .. }
+            | Outcome::Unavailable { .. }
+            | Outcome::DiskLow { .. } => Ended::Interrupted,
             Outcome::NotStarted { .. } => Ended::NotStarted,
             Outcome::Asks { .. } => Ended::Asks,
             // Tampered: never again by itself, the next agent would find what this one may have put there.
@@ -239,7 +247,8 @@ impl Execution {
         match step.course.ended(plan.review.as_deref(), purpose, ended, limits) {
             Then::Run { purpose, at, charge } => {
                 let not_before = match &end.outcome {
-                    Outcome::RateLimited { until } | Outcome::DiskLow { until, .. } => *until,
+                    // A service that asks to wait is waited for by the dispatcher: a person may end that.
+                    Outcome::DiskLow { until, .. } => *until,
                     _ => now.plus(wait(charge)),
                 };
                 Next::Run { purpose, not_before, at, charge, findings: findings_for(step, end, charge) }
@@ -285,6 +294,7 @@ impl Execution {
             | Outcome::Asks { .. }
             | Outcome::Void { .. }
             | Outcome::RateLimited { .. }
+            | Outcome::Unavailable { .. }
             | Outcome::DiskLow { .. } => FailReason::Lost,
         }
     }
@@ -354,7 +364,7 @@ impl Execution {
         Next::Merge { request: RequestId::of(self.id, Some(ix), self.step(ix).requests + 1) }
     }
 
-    fn command(&self, command: &Command) -> Result<Vec<Event>, Rejected> {
+    fn command(&self, command: &Command, now: Timestamp) -> Result<Vec<Event>, Rejected> {
         match command {
             Command::AddSteps(added) => self.add_steps(added),
             Command::Pause(None) if self.paused || self.cancelling || self.ended.is_some() => self.idempotent("pause"),
@@ -373,7 +383,8 @@ impl Execution {
                 // That of a budget is answered by more of it only.
                 let holds = self.holds.iter().filter(|(_, reason)| **reason != HoldReason::Budget);
                 let close = holds.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
-                Ok(pause.into_iter().chain(close).chain(self.landing_answered()).collect())
+                let freed = self.service_waits(now).next().is_some().then_some(Event::ServiceFreed);
+                Ok(pause.into_iter().chain(close).chain(freed).chain(self.landing_answered()).collect())
             }
             Command::Resume(Some(ix)) => {
                 let step = self.known(*ix)?;

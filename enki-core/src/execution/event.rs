@@ -11,7 +11,7 @@ use crate::plan::{Added, Plan, Step};
 use crate::refinery::Gate;
 use crate::review::StateIx;
 use crate::spec::{AfterWhen, Land};
-use crate::tier::Purpose;
+use crate::tier::{Pool, Purpose};
 use crate::time::Timestamp;
 use crate::workspace::Start;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,10 @@ pub enum Report {
     },
     /// The execution that this one comes after has ended, or was revived.
     Predecessor(NeedState),
+    /// A service that its attempts use asks to wait.
+    ServiceWaits(Pool, ServiceWait),
+    /// A person wants it to be asked again at once.
+    ServiceFreed,
     /// An orchestrator takes it up from its log: what a person was asked for may have been done meanwhile.
     TakenUp,
     /// A queue it depends on stopped for a reason that is nobody's fault.
@@ -461,6 +465,16 @@ pub enum Event {
         /// One step, or all.
         step: Option<StepIx>,
     },
+    /// A service that its attempts use asks to wait: nothing that needs it starts before that time. Told to every open
+    /// execution, whosever attempt was told.
+    ServiceWaits {
+        /// Whose login.
+        pool: Pool,
+        /// Until when, and why.
+        wait: ServiceWait,
+    },
+    /// A person lets services be asked again before their time.
+    ServiceFreed,
     /// Steps were added.
     StepsAdded {
         /// They.
@@ -539,11 +553,24 @@ impl Event {
             | Self::LandingResolution { .. }
             | Self::HoldOpened { .. }
             | Self::HoldClosed { .. }
+            | Self::ServiceWaits { .. }
+            | Self::ServiceFreed
             | Self::StepsAdded { .. }
             | Self::CancelRequested
             | Self::Ended { .. } => None,
         }
     }
+}
+
+/// A service that may not be asked for a while.
+///
+/// Part of stored format 1: see [`crate::record`] before changing it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ServiceWait {
+    /// Until when.
+    pub until: Timestamp,
+    /// What it said, in one line.
+    pub why: String,
 }
 
 /// What a step does next, decided once and stored.

@@ -21,7 +21,7 @@ pub use apply::Touched;
 pub use chains::{ChainView, Standing};
 pub use event::{
     Answer, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind, Rejected,
-    Report, RetryMode, Submitted,
+    Report, RetryMode, ServiceWait, Submitted,
 };
 pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
 pub use step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Running, StepRun, StepState};
@@ -32,9 +32,10 @@ use crate::chain::Course;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId};
 use crate::plan::{Plan, Scope, Step};
 use crate::refinery::Gate;
+use crate::review::{Does, Reviewer};
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::Counts;
-use crate::tier::{Priority, Purpose, Tier};
+use crate::tier::{Pool, Priority, Purpose, Tier};
 use crate::time::Timestamp;
 use landing::Landing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,7 @@ pub struct Execution {
     landing: Landing,
     ended: Option<EndStatus>,
     usage: Usage,
+    services: BTreeMap<Pool, ServiceWait>,
     ready: BTreeSet<StepIx>,
     active: BTreeSet<StepIx>,
     timers: BTreeSet<(Timestamp, StepIx)>,
@@ -96,6 +98,8 @@ pub enum Demand {
         tier: Tier,
         /// Whether it needs a chain permit, unless it holds one.
         chain: bool,
+        /// Whose login it needs.
+        pool: Pool,
         /// Its place in the order of starts; the smallest first.
         order: StartOrder,
     },
@@ -159,6 +163,7 @@ impl Execution {
             landing: Landing::default(),
             ended: None,
             usage: Usage::default(),
+            services: BTreeMap::new(),
             ready: BTreeSet::new(),
             active: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -355,6 +360,7 @@ impl Execution {
         let wants = |fresh: bool, purpose: Purpose| Demand::Wants {
             tier: plan.tier_of(purpose),
             chain,
+            pool: self.pool(ix, purpose),
             order: StartOrder {
                 fresh,
                 priority: plan.priority,
@@ -386,6 +392,22 @@ impl Execution {
             | StepState::Failed(_)
             | StepState::Cancelled => Demand::Idle,
         }
+    }
+
+    /// Whose login an attempt of a step needs that is for that.
+    #[must_use]
+    pub fn pool(&self, ix: StepIx, purpose: Purpose) -> Pool {
+        let review = self.plan.step(ix).review.as_deref();
+        match review.map(|review| &review.state(self.step(ix).course.at).does) {
+            _ if purpose != Purpose::Review => Pool::Worker,
+            Some(Does::Review(Reviewer::Command { .. })) => Pool::Command,
+            _ => Pool::Reviewer,
+        }
+    }
+
+    /// Services that its attempts may not ask now, as far as anybody was told.
+    pub fn service_waits(&self, now: Timestamp) -> impl Iterator<Item = (Pool, &ServiceWait)> {
+        self.services.iter().filter(move |(_, wait)| wait.until > now).map(|(pool, wait)| (*pool, wait))
     }
 
     /// What the next attempt of a step is for.

@@ -149,6 +149,13 @@ pub enum Outcome {
         /// Until when.
         until: Timestamp,
     },
+    /// The service is out. Not charged.
+    Unavailable {
+        /// When it is asked again; filled in by the engine, which knows how often it was asked.
+        until: Timestamp,
+        /// What it said.
+        reason: String,
+    },
     /// There was too little free space to begin. Not charged.
     DiskLow {
         /// When it is tried again.

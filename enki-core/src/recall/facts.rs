@@ -141,6 +141,7 @@ fn went_wrong(outcome: &Outcome) -> Option<Wrong> {
         | Outcome::Killed
         | Outcome::OverBudget
         | Outcome::RateLimited { .. }
+        | Outcome::Unavailable { .. }
         | Outcome::DiskLow { .. } => return None,
     })
 }

@@ -296,6 +296,7 @@ fn fault(world: &mut World, effect: Effect, how: u8) {
                 14 => Outcome::NoArtifact,
                 15 => Outcome::Unresolved { paths: vec![text()] },
                 16 => Outcome::Tampered { what: vec![text()] },
+                17 => Outcome::Unavailable { until: enki_core::time::Timestamp::default(), reason: text() },
                 _ => review,
             };
             let end = world.ending(outcome, attempt);

@@ -14,7 +14,7 @@ use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::merge_queue::{self, EffectKind, Entry, LineNo, MergeQueue, QueuePause};
 use enki_core::refinery::{Build, Candidate, Change, ChangeKind, Check, Gate, TargetState};
-use enki_core::tier::{Priority, Tier};
+use enki_core::tier::{Pool, Priority, Tier};
 use enki_core::time::Timestamp;
 use enki_core::verdict::{self, Verdict};
 use serde_json::json;
@@ -167,6 +167,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("lost", Outcome::Lost),
         ("killed", Outcome::Killed),
         ("rate limited", Outcome::RateLimited { until: Timestamp(i64::MAX) }),
+        ("service out", Outcome::Unavailable { until: Timestamp(i64::MAX), reason: text() }),
         ("disk low", Outcome::DiskLow { until: Timestamp(i64::MAX), reason: "8 MB are free".to_owned() }),
         ("output limit", Outcome::OutputLimit),
         ("void", Outcome::Void { paths: vec![text()] }),
@@ -692,8 +693,8 @@ fn the_table_of_the_dispatcher_is_up_to_date() {
         ("idle", Demand::Idle),
         ("open chain", Demand::Open { yields: false }),
         ("open chain, suspended", Demand::Open { yields: true }),
-        ("wants", Demand::Wants { tier, chain: false, order }),
-        ("wants, with a chain", Demand::Wants { tier, chain: true, order }),
+        ("wants", Demand::Wants { tier, chain: false, pool: Pool::Worker, order }),
+        ("wants, with a chain", Demand::Wants { tier, chain: true, pool: Pool::Worker, order }),
         ("live", Demand::Live { tier, chain: false }),
         ("live, with a chain", Demand::Live { tier, chain: true }),
     ];
@@ -750,6 +751,7 @@ fn order_of_overlaps() -> String {
     let wants = |priority, fresh| Demand::Wants {
         tier: Tier::Standard,
         chain: false,
+        pool: Pool::Worker,
         order: StartOrder { fresh, priority, fan: 0, below: 0 },
     };
     let firsts = [

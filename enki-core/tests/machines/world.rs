@@ -5,7 +5,9 @@ use enki_core::agent::Usage;
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
 use enki_core::engine::{Effect, Engine, Event, Input, QueueId, QueueJob, Rejected, Turn};
-use enki_core::execution::{self, AttemptEnd, Command, Execution, Outcome, Report, StepState, Submitted, Work};
+use enki_core::execution::{
+    self, AttemptEnd, Charge, Command, Execution, Next, Outcome, Report, StepState, Submitted, Work,
+};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, StepIx, TreeId};
 use enki_core::limits::Limits;
 use enki_core::merge_queue::{self, MergeQueue};
@@ -41,6 +43,10 @@ pub(crate) struct World {
     /// The start of the machine that the next engine runs on.
     pub(crate) boot: Option<String>,
     shadows: BTreeMap<ExecutionId, Execution>,
+    /// Whether reviewers have a login of their own.
+    pub(crate) own_reviewer: bool,
+    /// Until when the attempts of each execution were asked to wait, those of a reviewer with a login of its own apart.
+    waits: HashMap<(ExecutionId, bool), Timestamp>,
     /// What was warned of: whose budget, which attempt if it is that of a run, and the share of which limit.
     warned: HashSet<(ExecutionId, String, u64, u8)>,
     shadow_queues: BTreeMap<LogId, MergeQueue>,
@@ -64,6 +70,8 @@ impl World {
             builds: Vec::new(),
             boot: None,
             shadows: BTreeMap::new(),
+            own_reviewer: false,
+            waits: HashMap::new(),
             warned: HashSet::new(),
             shadow_queues: BTreeMap::new(),
             plan_limits: PlanLimits::default(),
@@ -204,10 +212,13 @@ impl World {
                 let last = matches!(shadow.ended(), Some(execution::EndStatus::Done | execution::EndStatus::Cancelled));
                 let asked = matches!(event, execution::Event::LandingAsked);
                 assert!(!last || asked, "I8: {event:?} after the end");
-                if let execution::Event::AttemptStarted { step, .. } = &event {
+                if let execution::Event::AttemptStarted { step, purpose, .. } = &event {
                     assert!(shadow.may_start(), "I9: attempt of step {step:?} although {}", shadow.status());
                     assert!(!shadow.step(*step).paused, "I9: attempt of a paused step {step:?}");
                     assert!(shadow.step(*step).live().is_none(), "I4: a second attempt of step {step:?}");
+                    let pool = (shadow.id(), self.own_reviewer && *purpose == Purpose::Review);
+                    let waits = self.waits.get(&pool).is_none_or(|until| *until <= self.now);
+                    assert!(waits, "an attempt of step {step:?} starts although the service asked to wait");
                     for of in [BudgetOf::Execution, BudgetOf::Step(*step)] {
                         let over = shadow.spent(of).find(enki_core::budget::Spent::is_over);
                         assert!(over.is_none(), "an attempt of step {step:?} starts although {over:?}");
@@ -217,6 +228,19 @@ impl World {
                             assert!(satisfied(shadow, need.on, need.condition), "I3: step {step:?}, {need:?}");
                         }
                     }
+                }
+                if let execution::Event::AttemptEnded { step, end, next, .. } = &event
+                    && let Outcome::RateLimited { until } | Outcome::Unavailable { until, .. } = end.outcome
+                {
+                    let StepState::Running(running) = &shadow.step(*step).state else { unreachable!() };
+                    let pool = (shadow.id(), self.own_reviewer && running.purpose == Purpose::Review);
+                    let known = self.waits.entry(pool).or_insert(until);
+                    *known = until.max(*known);
+                    let charged = matches!(next, Next::Run { charge, .. } if *charge != Charge::Repeat);
+                    assert!(!charged, "a service that waits was charged: {next:?}");
+                }
+                if event == execution::Event::ServiceFreed {
+                    self.waits.retain(|(of, _), _| *of != shadow.id());
                 }
                 if let execution::Event::BudgetWarned { percent, spent } = &event {
                     let attempt = match spent.of {
@@ -257,6 +281,7 @@ impl World {
     /// Dies, and comes back with nothing but what was appended.
     pub(crate) fn crash(&mut self) {
         let mut engine = Engine::new(self.engine.limits().clone()).on_boot(self.boot.clone());
+        engine = engine.with_own_reviewer(self.own_reviewer);
         for (log, bodies) in &self.logs {
             let events = bodies.iter().map(|body| record::decode(log.kind, record::FORMAT, body).unwrap());
             match log.kind {

@@ -162,7 +162,7 @@ impl Simulation {
                 AgentExit::Stuck,
                 AgentExit::OutputLimit,
                 AgentExit::RateLimited { until },
-                AgentExit::RateLimited { until },
+                AgentExit::Unavailable { message: "529".to_owned() },
                 AgentExit::Killed,
             ];
             if self.rng.chance(500) {

@@ -66,7 +66,7 @@ pub(super) async fn run(cx: &mut Context, dir: Option<&Path>) -> Result<Exit, Cl
     let (state, exit) = drive::drive(cx, session, accepted.execution, Answers::Demo).await?;
 
     if !cx.out.json {
-        cx.draw(&ExecutionView::of(&state).graph(), Picture::default())?;
+        cx.draw(&ExecutionView::of(&state, cx.host.now()).graph(), Picture::default())?;
         let history = git_in(cx, &project, &["log", "--graph", "--oneline", "--decorate", "main"]);
         let history = history.await?;
         cx.out.line(&format!("\n$ git log --graph --oneline\n{}", history.trim_end()))?;

@@ -6,12 +6,12 @@ use crate::branch::Branch;
 use crate::budget::{Budget, BudgetOf, Spent};
 use crate::execution::{
     Answer, AttemptEnd, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, ProjectKind, Refusal, RetryMode,
-    Submitted,
+    ServiceWait, Submitted,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
 use crate::refinery::Gate;
 use crate::spec::Land;
-use crate::tier::Purpose;
+use crate::tier::{Pool, Purpose};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -217,6 +217,15 @@ pub enum ExecutionEvent<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepIx>,
     },
+    /// A service asks to wait.
+    ServiceWaits {
+        /// Whose login.
+        pool: Pool,
+        /// Until when, and why.
+        wait: Cow<'a, ServiceWait>,
+    },
+    /// A person lets services be asked again before their time.
+    ServiceFreed,
     /// Steps were added at the end of the plan.
     StepsAdded {
         /// They.
@@ -317,6 +326,8 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             }
             Event::Paused { step } => Self::Paused { step: *step },
             Event::Resumed { step } => Self::Resumed { step: *step },
+            Event::ServiceWaits { pool, wait } => Self::ServiceWaits { pool: *pool, wait: Cow::Borrowed(wait) },
+            Event::ServiceFreed => Self::ServiceFreed,
             Event::StepsAdded { steps } => Self::StepsAdded { steps: steps.iter().map(Step::from).collect() },
             Event::StepCancelled { step } => Self::StepCancelled { step: *step },
             Event::CancelRequested => Self::CancelRequested,
@@ -409,6 +420,8 @@ impl<'a> ExecutionEvent<'a> {
             Self::HoldClosed { hold, answer } => Event::HoldClosed { hold, answer: answer.map(Cow::into_owned) },
             Self::Paused { step } => Event::Paused { step },
             Self::Resumed { step } => Event::Resumed { step },
+            Self::ServiceWaits { pool, wait } => Event::ServiceWaits { pool, wait: wait.into_owned() },
+            Self::ServiceFreed => Event::ServiceFreed,
             Self::StepsAdded { steps } => {
                 Event::StepsAdded { steps: steps.into_iter().map(Step::into_step).collect::<Result<_, _>>()? }
             }

@@ -7,7 +7,7 @@ use crate::budget::{Budget, BudgetOf, Spent, Unit};
 use crate::engine::Event;
 use crate::execution::{
     Answer, AttemptEnd, Charge, DoneKind, EndStatus, Escalation, Event as E, Execution, FailReason, HoldNo, HoldReason,
-    NeedState, Next, Outcome, ProjectKind, Refusal, RetryMode, Submitted, Work,
+    NeedState, Next, Outcome, ProjectKind, Refusal, RetryMode, ServiceWait, Submitted, Work,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
 use crate::limits::Limits;
@@ -19,7 +19,7 @@ use crate::review::{Review, Reviewer};
 use crate::role::RoleOutput;
 use crate::spec::{AfterWhen, Condition, Land};
 use crate::store::LogKind;
-use crate::tier::{Priority, Purpose, Tier};
+use crate::tier::{Pool, Priority, Purpose, Tier};
 use crate::time::Timestamp;
 use crate::verdict::{self, Verdict};
 use crate::workspace::Start;
@@ -95,6 +95,7 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Killed,
         Outcome::OverBudget,
         Outcome::RateLimited { until: Timestamp(1_790_000_000_000) },
+        Outcome::Unavailable { until: Timestamp(1_790_000_000_000), reason: text() },
         Outcome::DiskLow { until: Timestamp(1_790_000_000_000), reason: text() },
         Outcome::OutputLimit,
         Outcome::Void { paths: paths() },
@@ -339,6 +340,11 @@ fn execution_log() -> Vec<E> {
     added.needs.clear();
     events.extend([E::StepsAdded { steps: vec![added] }, E::Paused { step: None }, E::Paused { step: Some(plain) }]);
     events.extend([E::Resumed { step: None }, E::Resumed { step: Some(plain) }]);
+    for pool in [Pool::Worker, Pool::Reviewer, Pool::Command] {
+        let wait = ServiceWait { until: Timestamp(1_790_000_000_000), why: text() };
+        events.push(E::ServiceWaits { pool, wait });
+    }
+    events.push(E::ServiceFreed);
     let start = Start::Fresh { base: commit(500) };
     for step in [report, plain] {
         events.push(E::AttemptStarted { step, attempt: AttemptNo(1), purpose: Purpose::Work, start });
@@ -638,6 +644,8 @@ fn golden_logs_hold_every_variant() {
             HoldClosed,
             Paused,
             Resumed,
+            ServiceWaits,
+            ServiceFreed,
             StepsAdded,
             StepCancelled,
             CancelRequested,
@@ -697,6 +705,7 @@ fn golden_logs_hold_every_variant() {
             Killed,
             OverBudget,
             RateLimited,
+            Unavailable,
             DiskLow,
             OutputLimit,
             Void,

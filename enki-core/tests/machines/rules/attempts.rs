@@ -2,7 +2,7 @@
 
 use super::{after, plain, reviewed, running};
 use crate::world::World;
-use enki_core::execution::{Command, EndStatus, FailReason, Outcome, Report, RetryMode, Work};
+use enki_core::execution::{Command, EndStatus, Event, FailReason, Outcome, Report, RetryMode, Work};
 use enki_core::id::ExecutionId;
 use enki_core::limits::Limits;
 use enki_core::time::Timestamp;
@@ -70,6 +70,101 @@ fn a_rate_limit_of_one_step_makes_the_others_wait_too() {
     world.end(id, "b", Outcome::NoChange);
     assert_eq!(world.attempt(id, "c"), None, "c is ready, but the credential has to wait");
     assert_eq!(until_next(&mut world, id, "c"), 600);
+}
+
+fn out() -> Outcome {
+    Outcome::Unavailable { until: Timestamp::default(), reason: "529 overloaded".to_owned() }
+}
+
+/// Until when an execution was told to wait, in seconds from now.
+fn told(world: &World, id: ExecutionId) -> Option<i64> {
+    world.of(id).service_waits(world.now).map(|(_, wait)| (wait.until.0 - world.now.0) / 1000).next()
+}
+
+#[test]
+fn an_outage_is_not_charged_and_all_wait_longer_each_time_until_the_service_is_back() {
+    let (mut world, id) = running(&[plain("a"), plain("b"), after("c", "b", "merged")]);
+    for floor in [30, 60, 120, 300, 600, 900, 900] {
+        world.end(id, "a", out());
+        assert_eq!(world.attempt(id, "a"), None);
+        assert!((floor..=floor + floor / 10).contains(&until_next(&mut world, id, "a")), "{floor}");
+        assert_eq!(told(&world, id), None, "it ends by itself");
+    }
+    let course = world.of(id).step(world.ix(id, "a")).course.clone();
+    assert_eq!((course.infra, course.spawns), (0, 0));
+    world.end(id, "a", out());
+    world.end(id, "b", Outcome::NoChange);
+    assert_eq!(world.attempt(id, "c"), None, "c is ready, but the service is out");
+}
+
+#[test]
+fn what_a_service_asked_for_is_in_every_open_log_and_outlives_the_process() {
+    let (mut world, id) = running(&[plain("a")]);
+    let other = world.start(json!({"steps": [plain("x")]}));
+    let until = world.now.plus(Duration::from_secs(600));
+    world.end(id, "a", Outcome::RateLimited { until });
+    let late = world.start(json!({"steps": [plain("y")]}));
+    assert_eq!([told(&world, id), told(&world, other), told(&world, late)], [Some(600); 3]);
+    assert_eq!(world.attempt(late, "y"), None);
+    world.command(id, Command::Cancel { step: None, committing: vec![] }).unwrap();
+    world.crash();
+    assert_eq!(world.attempt(late, "y"), None, "who was told is gone, and the others know");
+    assert_eq!(until_next(&mut world, late, "y"), 600);
+}
+
+#[test]
+fn a_person_who_resumes_one_execution_lets_all_ask_again_and_that_is_kept_too() {
+    let (mut world, id) = running(&[plain("a")]);
+    let until = world.now.plus(Duration::from_secs(600));
+    world.end(id, "a", Outcome::RateLimited { until });
+    let late = world.start(json!({"steps": [plain("y")]}));
+    assert_eq!(world.attempt(late, "y"), None);
+    world.command(id, Command::Resume(None)).unwrap();
+    world.crash();
+    assert_eq!([told(&world, id), told(&world, late)], [None; 2]);
+    assert!(world.attempt(id, "a").is_some() && world.attempt(late, "y").is_some());
+    world.end(late, "y", Outcome::RateLimited { until });
+    assert_eq!(told(&world, id), Some(600), "the same time told again is a wait again");
+    let before = world.log(id).len();
+    world.now = until;
+    world.command(id, Command::Resume(None)).unwrap();
+    assert!(world.log(id)[before..].iter().all(|event| *event != Event::ServiceFreed), "what is over needs no word");
+}
+
+#[test]
+fn reviewers_with_a_login_of_their_own_wait_for_their_own_service() {
+    for own in [false, true] {
+        let mut world = World::new(Limits::default());
+        world.engine = enki_core::engine::Engine::new(Limits::default()).with_own_reviewer(own);
+        world.own_reviewer = own;
+        let id = world.start(json!({"steps": [reviewed("a", 3), plain("b")]}));
+        let until = world.now.plus(Duration::from_secs(600));
+        world.end(id, "a", Outcome::Changed);
+        world.end(id, "b", Outcome::RateLimited { until });
+        world.end(id, "a", Outcome::Lost);
+        world.wait(Duration::from_secs(30));
+        assert_eq!(world.purpose(id, "a"), Some(enki_core::tier::Purpose::Review));
+        assert_eq!(world.attempt(id, "a").is_some(), own, "the review is asked again");
+    }
+}
+
+#[test]
+fn what_one_step_alone_runs_into_is_charged_to_it_in_the_end() {
+    let (mut world, id) = running(&[plain("a"), plain("b")]);
+    for _ in 0..Limits::default().lone_outages {
+        world.end(id, "a", out());
+        world.end(id, "b", Outcome::Void { paths: vec!["x".to_owned()] });
+        world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None, note: None }).ok();
+        until_next(&mut world, id, "a");
+    }
+    for _ in 0..=Limits::default().infra_retries {
+        world.end(id, "a", out());
+        assert_eq!(told(&world, id), None);
+        if world.word(id, "a") == "running" {
+            until_next(&mut world, id, "a");
+        }
+    }
+    assert_eq!(*world.failure(id, "a"), FailReason::AgentError { message: "529 overloaded".to_owned() });
 }
 
 #[test]
