@@ -115,3 +115,48 @@ fn a_cut_stream_is_never_a_success() {
         }
     }
 }
+
+/// All recorded streams as one.
+fn all_recorded() -> Vec<u8> {
+    names().iter().flat_map(|name| recording(name)).collect()
+}
+
+proptest::proptest! {
+    /// More of it: `PROPTEST_CASES=1000000 cargo test --release -p enki-agent-claude --test fixtures -- mutated`.
+    #[test]
+    fn mutated_streams_are_survived_and_leave_the_decoder_whole(
+        from in 0usize..1 << 20,
+        length in 0usize..20_000,
+        cuts in proptest::collection::vec((0usize..20_000, 0usize..200, 0u8..4, proptest::prelude::any::<u8>()), 0..20),
+    ) {
+        thread_local!(static ALL: Vec<u8> = all_recorded());
+        let mut stream = ALL.with(|all| {
+            let from = from % all.len();
+            all[from..(from + length).min(all.len())].to_vec()
+        });
+        for (at, length, how, byte) in cuts {
+            let at = at % (stream.len() + 1);
+            let end = (at + length).min(stream.len());
+            match how {
+                0 => drop(stream.drain(at..end)),
+                1 => stream[at..end].fill(byte),
+                2 => stream.insert(at, byte),
+                _ => stream.extend_from_within(at..end),
+            }
+        }
+        let mut judge = Judge::new("/w/one", Duration::from_secs(60));
+        let mut decoder = Decoder::new(4096);
+        for chunk in stream.chunks(997) {
+            decoder.feed(chunk, &mut |event| judge.see(&event, &mut |_| {}));
+        }
+        // Whatever came before, the next whole line is read.
+        let mut last = String::new();
+        decoder.feed(b"\n{\"type\":\"result\",\"is_error\":false,\"result\":\"whole\"}\n", &mut |event| {
+            last = format!("{event:?}");
+            judge.see(&event, &mut |_| {});
+        });
+        proptest::prop_assert!(last.starts_with("Result(") && last.contains("whole"), "{last}");
+        let end = judge.end(&ProcessEnd::default(), Timestamp(0));
+        proptest::prop_assert_eq!(end.exit, enki_core::agent::AgentExit::Success);
+    }
+}
