@@ -384,7 +384,8 @@ impl Execution {
                 let holds = self.holds.iter().filter(|(_, reason)| **reason != HoldReason::Budget);
                 let close = holds.map(|(hold, _)| Event::HoldClosed { hold: *hold, answer: None });
                 let freed = self.service_waits(now).next().is_some().then_some(Event::ServiceFreed);
-                Ok(pause.into_iter().chain(close).chain(freed).chain(self.landing_answered()).collect())
+                // Before what may be the end of it.
+                Ok(freed.into_iter().chain(pause).chain(close).chain(self.landing_answered()).collect())
             }
             Command::Resume(Some(ix)) => {
                 let step = self.known(*ix)?;

@@ -699,9 +699,9 @@ impl KnownStep {
         }
     }
 
-    /// Whether it is at work, and with it on its files.
+    /// Whether it is at work, and with it on its files. What is cancelled is not, whatever it had asked of a queue.
     const fn works(&self) -> bool {
-        self.running || self.request.is_some()
+        self.running || (self.request.is_some() && !self.dead)
     }
 
     fn overlaps(&self, other: &Self) -> bool {
