@@ -18,12 +18,18 @@ use enki_vcs_git::GitProject;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
 /// Who drives.
 pub(crate) enum Helm {
     /// This process.
-    Here { session: Box<Session>, notices: broadcast::Receiver<Notice> },
+    Here {
+        session: Box<Session>,
+        notices: broadcast::Receiver<Notice>,
+        /// The driver has ended, and that was told.
+        over: bool,
+    },
     /// Another one.
     There(There),
 }
@@ -80,7 +86,7 @@ impl Helm {
         }
         let session = Box::new(Box::pin(Session::start(cx, git, config, agents)).await?);
         let notices = session.orchestrator.watch();
-        Ok(Self::Here { session, notices })
+        Ok(Self::Here { session, notices, over: false })
     }
 
     /// What is recorded.
@@ -146,14 +152,19 @@ impl Helm {
     /// Waits until something may have changed. May be dropped and asked again.
     pub(crate) async fn moved(&mut self) {
         match self {
-            // Its end is seen by `is_gone`.
-            Self::Here { notices, .. } => {
-                while let Ok(notice) = notices.recv().await {
-                    if matches!(notice.kind, NoticeKind::Turn) {
+            // Its end is told once; then `is_gone` knows.
+            Self::Here { over: true, .. } => std::future::pending().await,
+            Self::Here { notices, over, .. } => loop {
+                match notices.recv().await {
+                    Ok(notice) if matches!(notice.kind, NoticeKind::Turn) => return,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return,
+                    Err(RecvError::Closed) => {
+                        *over = true;
                         return;
                     }
                 }
-            }
+            },
             Self::There(there) => {
                 if let Some(news) = there.news.recv().await {
                     there.heard(news);
