@@ -39,7 +39,8 @@ TURN (all keys optional)
   delay       seconds before the response head;   chunk_delay: seconds between SSE deltas
   fail        FAIL or list of FAIL, played (each `times`, default 1; -1 = for ever) before the turn
               succeeds.  Counted per conversation and turn, so retries consume them in order; with
-              "all": true counted over all conversations.
+              "all": true counted over all conversations, whatever was said in them before.
+  meet        {"name":..,"of":N}: answered once N conversations have come that far; a minute is waited
 FAIL  {"status":429,"retry_after":1,"type":"rate_limit_error","message":"..","headers":{..}} HTTP error
               with "reset_in":S also the headers of an account whose limit is used up for S seconds
       {"sse_error":"overloaded_error"}     200, then an `error` event inside the stream
@@ -102,12 +103,22 @@ class Script:
     def __init__(self, doc):
         self.lock = threading.Lock()
         self.failed = {}
+        self.met = threading.Condition()
+        self.come = {}
         self.load(doc)
 
     def load(self, doc):
         self.doc = doc
         with self.lock:
             self.failed.clear()
+
+    def meet(self, where, session):
+        """Waits until so many conversations are here at once. Tells whether they came."""
+        with self.met:
+            here = self.come.setdefault(where["name"], set())
+            here.add(session)
+            self.met.notify_all()
+            return self.met.wait_for(lambda: len(here) >= where["of"], timeout=60)
 
     @staticmethod
     def session_of(body, headers):
@@ -179,7 +190,7 @@ class Script:
         failure = None
         with self.lock:
             whose = "all" if any(f.get("all") for f in fails) else session
-            key = (whose, sc.get("name"), index, len(messages))
+            key = (whose, sc.get("name"), index, 0 if whose == "all" else len(messages))
             seen = self.failed.get(key, 0)
             budget = 0
             for f in fails:
@@ -366,6 +377,9 @@ class Handler(BaseHTTPRequestHandler):
         name, index, turn, failure = self.script.turn(body, self.headers)
         self.note(body, scenario=name, turn=index, fail=failure)
         try:
+            if "meet" in turn and not failure:
+                if not self.script.meet(turn["meet"], self.script.session_of(body, self.headers)):
+                    return self.send_error_json(400, message="fake: the others did not come")
             self.answer(body, turn, failure or {})
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True

@@ -21,4 +21,5 @@ mod places;
 mod plan_check;
 mod reviews;
 mod runs;
+mod storm;
 mod words;
