@@ -381,7 +381,7 @@ impl Execution {
                 if *not_before <= now && !step.paused && self.may_start() && self.has_turn(ix) {
                     wants(false, *purpose)
                 } else if chain {
-                    Demand::Open { yields: self.suspended() || !self.has_turn(ix) }
+                    Demand::Open { yields: step.paused || self.suspended() || !self.has_turn(ix) }
                 } else {
                     Demand::Idle
                 }

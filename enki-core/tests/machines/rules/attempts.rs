@@ -254,6 +254,19 @@ fn a_repeat_that_finds_its_work_captured_goes_on_with_it() {
 }
 
 #[test]
+fn an_open_chain_that_a_person_pauses_keeps_nobody_else_waiting() {
+    let mut limits = Limits::default();
+    limits.chains = 1;
+    let mut world = World::new(limits);
+    let id = world.start(json!({"steps": [reviewed("a", 1), reviewed("b", 1)]}));
+    world.end(id, "a", Outcome::Changed);
+    world.end(id, "a", Outcome::TimedOut);
+    assert_eq!(world.attempt(id, "b"), None, "a waits, its chain is open");
+    world.command(id, Command::Pause(Some(world.ix(id, "a")))).unwrap();
+    assert!(world.attempt(id, "b").is_some(), "a can go on whenever a permit is free again");
+}
+
+#[test]
 fn an_open_chain_keeps_its_permit_over_a_crash() {
     let mut limits = Limits::default();
     limits.chains = 1;
