@@ -465,6 +465,14 @@ impl Execution {
         self.plan.check_stored(steps).map_err(|state| Rejected::InvalidState { action: "add steps", state })?;
         for need in steps.iter().flat_map(|step| &step.needs) {
             let NeedOn::Step(ix) = need.on else { continue };
+            // It is in no count: what waited for one that failed would stand still and not be seen to.
+            if self.steps.get(ix.index()).is_some_and(|step| step.landing.is_some()) {
+                let state = format!(
+                    "step {} solves the conflict of a landing, and nothing can wait for that; leave the need out",
+                    self.plan.step(ix).id
+                );
+                return Err(Rejected::InvalidState { action: "add steps", state });
+            }
             if let Some(StepRun { state: StepState::Failed(_) | StepState::Cancelled, .. }) = self.steps.get(ix.index())
             {
                 let step = self.plan.step(ix).id.to_string();

@@ -390,3 +390,11 @@ fn a_name_that_the_plan_has_already_is_left_to_the_plan() {
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
 }
+
+#[test]
+fn no_step_can_wait_for_the_solving_of_a_landing() {
+    let (mut world, id) = clashed(one());
+    let steps = world.added(id, json!([after("b", "land-1", "merged")]));
+    let refused = world.command(id, Command::AddSteps(steps)).unwrap_err();
+    assert!(refused.to_string().contains("step land-1 solves the conflict of a landing"), "{refused}");
+}
