@@ -431,8 +431,7 @@ impl Engine {
         let target = machine.target();
         let concerns =
             |e: &Execution| e.ended().is_none() && (e.target() == target || Branch::integration(e.id()) == *target);
-        let idle = machine.lines().len() == 0;
-        if idle && machine.last_merged().is_some() && self.executions().any(concerns) {
+        if machine.last_merged().is_some() && self.executions().any(concerns) {
             self.inspecting.insert(id);
         }
         self.queues.insert(id, Slot { machine, version });

@@ -3,7 +3,7 @@
 use super::lot::Member;
 use super::{Event, Line, MergeQueue, Partner, QueuePause, Stage};
 use crate::id::{CommitId, RequestId};
-use crate::refinery::Check;
+use crate::refinery::{Candidate, Check};
 use crate::time::Timestamp;
 
 /// Number of merged changes that are remembered.
@@ -97,10 +97,7 @@ impl MergeQueue {
             Event::Committing { line } => self.with(*line, |line| line.at(Stage::Publishing)),
             Event::Republishing { line, candidate } => {
                 self.last_line = line.0;
-                let mut again = Line::new(*line, Vec::new(), candidate.base);
-                (again.candidate, again.passed) = (Some(*candidate), true);
-                again.at(Stage::Publishing);
-                self.lines.push_back(again);
+                self.republish(*line, *candidate);
             }
             Event::Merged { commit, .. } => self.publish(*commit),
             Event::Stale { line, head } => {
@@ -109,6 +106,23 @@ impl MergeQueue {
                 self.dissolve(*line);
             }
         }
+    }
+
+    /// What was merged last is published again, before whatever is built on it.
+    fn republish(&mut self, no: super::LineNo, candidate: Candidate) {
+        match self.lines.front_mut() {
+            Some(above) if above.base != candidate.commit => {
+                let above = above.no;
+                self.dissolve(above);
+            }
+            // Past the point of no return, and stopped before it again: it cannot have happened.
+            Some(above) if above.stage == Stage::Publishing => above.at(Stage::Decided),
+            _ => {}
+        }
+        let mut again = Line::new(no, Vec::new(), candidate.base);
+        (again.candidate, again.passed) = (Some(candidate), true);
+        again.at(Stage::Publishing);
+        self.lines.push_front(again);
     }
 
     fn with(&mut self, no: super::LineNo, of: impl FnOnce(&mut Line)) {

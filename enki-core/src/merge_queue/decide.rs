@@ -59,11 +59,12 @@ impl MergeQueue {
 
     /// The recovery table of the merge protocol, for what is recorded as merged.
     fn inspected(&self, state: &TargetState, rebooted: bool) -> Vec<Event> {
-        let Some(last) = self.last.filter(|_| self.lines.is_empty() && self.paused.is_none()) else {
-            return Vec::new();
-        };
+        let Some(last) = self.last.filter(|_| self.paused.is_none()) else { return Vec::new() };
         match state.head {
-            Some(head) if state.contains && self.head != Some(head) => vec![Event::TargetSeen { head }],
+            // A line in the works finds out by itself where the target is.
+            Some(head) if state.contains && self.lines.is_empty() && self.head != Some(head) => {
+                vec![Event::TargetSeen { head }]
+            }
             Some(_) if state.contains => Vec::new(),
             None => vec![Event::QueuePaused { why: QueuePause::TargetGone }],
             // Power loss took the move, and nobody has moved it since.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::id::{ExecutionId, StepIx, TaskId};
-use crate::refinery::{Build, Change, ChangeKind, Check, Gate};
+use crate::refinery::{Build, Change, ChangeKind, Check, Gate, TargetState};
 use std::time::Duration;
 
 fn commit(n: u8) -> CommitId {
@@ -111,4 +111,58 @@ fn a_resume_does_not_take_back_what_is_past_the_point_of_no_return() {
     hear(&mut queue, &Input::Pause(QueuePause::Person)).unwrap();
     hear(&mut queue, &Input::Resume).unwrap();
     assert_eq!((first(&queue).no, first(&queue).stage), (before, Stage::Publishing));
+}
+
+/// A queue that merged its first change, with a second one in the works on top of it.
+fn merged_and_going_on() -> MergeQueue {
+    let mut queue = queue();
+    queue.apply(&Event::Booted { boot: "before".into() });
+    to_the_check(&mut queue);
+    hear(&mut queue, &Input::Enqueue(Box::new(entry(2)))).unwrap();
+    answer(&mut queue, Report::Checked(Check::Passed));
+    answer(&mut queue, Report::Published);
+    assert_eq!(first(&queue).base, commit(50));
+    queue
+}
+
+fn looks_again(queue: &mut MergeQueue, head: u8) -> Vec<Event> {
+    let state = TargetState { head: Some(commit(head)), contains: false, was_there: false };
+    hear(queue, &Input::Inspected { state, rebooted: true }).unwrap()
+}
+
+#[test]
+fn what_the_disk_lost_is_published_again_before_what_was_built_on_it() {
+    let mut queue = merged_and_going_on();
+    let above = first(&queue).no;
+    looks_again(&mut queue, 1);
+    let again = first(&queue);
+    assert_eq!((again.candidate.unwrap().commit, again.stage), (commit(50), Stage::Publishing));
+    assert_eq!(in_flight(&queue).kind, EffectKind::Publish);
+    answer(&mut queue, Report::Published);
+    assert_eq!((first(&queue).no, first(&queue).base, queue.head()), (above, commit(50), Some(commit(50))));
+}
+
+#[test]
+fn what_was_past_the_point_of_no_return_on_top_of_it_begins_to_commit_again() {
+    let mut queue = merged_and_going_on();
+    answer(&mut queue, Report::Imported);
+    let candidate = Candidate { commit: commit(51), tree: format!("{:040x}", 8).parse().unwrap(), base: commit(50) };
+    answer(&mut queue, Report::Built(Build::Candidate { candidate, commits: vec![Some(candidate.commit)] }));
+    answer(&mut queue, Report::Checked(Check::Passed));
+    let publishes = in_flight(&queue);
+    assert_eq!(publishes.kind, EffectKind::Publish);
+    looks_again(&mut queue, 1);
+    assert_eq!(hear(&mut queue, &Input::Report(publishes, Report::Published)), Err(Rejected::Stale(publishes.line)));
+    let events = answer(&mut queue, Report::Published);
+    let commits = |event: &Event| matches!(event, Event::Committing { line } if *line == publishes.line);
+    assert!(events.iter().any(commits), "{events:?}");
+    answer(&mut queue, Report::Published);
+    assert!(queue.is_empty() && queue.head() == Some(commit(51)));
+}
+
+#[test]
+fn a_target_that_somebody_set_back_asks_although_more_is_in_the_works() {
+    let mut queue = merged_and_going_on();
+    looks_again(&mut queue, 9);
+    assert_eq!(queue.paused(), Some(&QueuePause::Rewound { commit: commit(50) }));
 }
