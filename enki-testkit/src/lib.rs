@@ -22,6 +22,7 @@
 //! }
 //! ```
 pub mod fakes;
+pub mod model;
 pub mod sim;
 pub mod strategies;
 pub mod suite;

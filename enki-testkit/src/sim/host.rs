@@ -96,8 +96,8 @@ impl Simulation {
                 (None, _) => {}
             }
         }
-        let idle = queue.filter(|queue| queue.lines().len() == 0 && queue.paused().is_none());
-        let Some(last) = idle.and_then(|queue| queue.last_merged()) else { return };
+        let going = queue.filter(|queue| queue.paused().is_none());
+        let Some(last) = going.and_then(|queue| queue.last_merged()) else { return };
         if self.repository.head(&branch) == Some(last.commit) {
             self.note(|| format!("          a loss of power takes {branch} back to {}", last.base.short()));
             self.repository.lose_move(&branch, last.base);
