@@ -81,7 +81,7 @@ pub(crate) fn spawn(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) 
         spawn = spawn.project(project.clone());
     }
     if !spec.log.as_os_str().is_empty() {
-        spawn = spawn.log(&spec.log, config.log_limits);
+        spawn = spawn.log(&spec.log, config.log_limits).log_whole(PIECE, WHOLE);
     }
     Ok(spawn)
 }
@@ -108,7 +108,7 @@ fn arguments(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) -> Vec<
     let only_reads = spec.purpose == Purpose::Review || !spec.can_edit;
     let mode = if only_reads { &config.review_permission_mode } else { &config.permission_mode };
     // `--name=value` where the value comes from a plan: it cannot become an option of its own.
-    // The pieces of a message are signs of life while a long one is written; the decoder skips them.
+    // The pieces of a message are signs of life while a long one is written, and shown while it is.
     let fixed = ["-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"];
     let mut args: Vec<OsString> = fixed.map(Into::into).into();
     args.push(format!("--model={}", model(config, spec)).into());
@@ -191,6 +191,10 @@ fn is_uuid(text: &str) -> bool {
     let right = |(at, b): (usize, u8)| if dashes.contains(&at) { b == b'-' } else { b.is_ascii_hexdigit() };
     text.len() == 36 && text.bytes().enumerate().all(right)
 }
+
+/// How a line begins that is only a piece of a message, and how those in which it comes whole: a text is once in the log.
+const PIECE: &str = r#"{"type":"stream_event","#;
+const WHOLE: &[&str] = &[r#"{"type":"assistant","#, r#"{"type":"result","#];
 
 /// How much of standard error is kept for messages.
 const STDERR: usize = 16 << 10;

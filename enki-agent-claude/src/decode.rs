@@ -51,6 +51,13 @@ pub enum Event<'a> {
         /// When the limit resets, in seconds since the Unix epoch.
         resets_at: Option<u64>,
     },
+    /// A piece of a text that the model is writing. The text comes whole later, unless the answer breaks off.
+    Piece {
+        /// It.
+        text: &'a str,
+        /// Whether a subagent writes it.
+        nested: bool,
+    },
     /// The model wrote a text.
     Text(Said<'a>),
     /// The model called a tool.
@@ -261,14 +268,9 @@ impl Decoder {
             return;
         }
         self.counts.lines += 1;
-        // Most lines are pieces of a message that comes whole later: not even parsed, but for its end.
+        // Most lines are pieces of a message that comes whole later: those of a thought or of a call are not even parsed.
         if line.starts_with(br#"{"type":"stream_event","#) {
-            let end = line.starts_with(br#"{"type":"stream_event","event":{"type":"message_delta","#);
-            let piece = end.then(|| serde_json::from_slice::<Piece>(line).ok()).flatten();
-            return each(match piece.and_then(|piece| piece.event.usage.0) {
-                Some(tokens) => Event::Used { input: tokens.input, output: tokens.output },
-                None => Event::Quiet,
-            });
+            return if says_something(line) { self.piece(line, each) } else { each(Event::Quiet) };
         }
         // A struct is also read from an array; a line never is one.
         if !line.starts_with(b"{") {
@@ -276,8 +278,10 @@ impl Decoder {
             return each(Event::Broken { result: false });
         }
         if let Ok(read) = serde_json::from_slice::<Line<'_>>(line) {
-            self.give(&read, each);
-            return;
+            return match read.kind {
+                Kind::StreamEvent => self.piece(line, each),
+                _ => self.give(&read, each),
+            };
         }
         let repaired = repair(line);
         match serde_json::from_str::<Line<'_>>(&repaired) {
@@ -288,6 +292,23 @@ impl Decoder {
             Err(_) => {
                 self.counts.broken += 1;
                 each(Event::Broken { result: begins_as_result(line) });
+            }
+        }
+    }
+
+    fn piece(&mut self, line: &[u8], each: &mut dyn FnMut(Event<'_>)) {
+        if let Ok(read) = serde_json::from_slice::<Piece<'_>>(line) {
+            return piece(&read, each);
+        }
+        // The client cuts texts between the halves of a character.
+        match serde_json::from_str::<Piece<'_>>(&repair(line)) {
+            Ok(read) => {
+                self.counts.repaired += 1;
+                piece(&read, each);
+            }
+            Err(_) => {
+                self.counts.broken += 1;
+                each(Event::Broken { result: false });
             }
         }
     }
@@ -311,12 +332,39 @@ impl Decoder {
                     each(Event::Broken { result: true });
                 }
             },
+            // Read apart: here its `event` was skipped.
             Kind::StreamEvent => each(Event::Quiet),
             Kind::Other => {
                 self.counts.unknown += 1;
                 each(Event::Unknown);
             }
         }
+    }
+}
+
+/// Whether a piece, by how the client writes it, is one of a text or the end of a message.
+fn says_something(line: &[u8]) -> bool {
+    let Some(event) = line.strip_prefix(br#"{"type":"stream_event","event":{"type":""#) else { return true };
+    if event.starts_with(br#"message_delta""#) {
+        return true;
+    }
+    let Some(delta) = event.strip_prefix(br#"content_block_delta","index":"#) else { return false };
+    let digits = delta.iter().take_while(|b| b.is_ascii_digit()).count();
+    match delta[digits..].strip_prefix(br#","delta":{"type":""#) {
+        Some(kind) => kind.starts_with(br#"text_delta""#),
+        None => true,
+    }
+}
+
+fn piece(piece: &Piece<'_>, each: &mut dyn FnMut(Event<'_>)) {
+    let nested = piece.parent_tool_use_id.0.is_some();
+    let Some(event) = &piece.event.0 else { return each(Event::Quiet) };
+    match (event.kind.as_str(), &event.delta.0, event.usage.0) {
+        ("content_block_delta", Some(delta), _) if delta.kind.as_str() == "text_delta" => {
+            each(Event::Piece { text: delta.text.as_str(), nested });
+        }
+        ("message_delta", _, Some(tokens)) => each(Event::Used { input: tokens.input, output: tokens.output }),
+        _ => each(Event::Quiet),
     }
 }
 

@@ -146,6 +146,8 @@ impl Judge {
                     show(AgentEvent::Activity("the account's rate limit is reached".to_owned()));
                 }
             }
+            Event::Piece { nested: true, .. } => {}
+            Event::Piece { text, nested: false } => show(AgentEvent::Partial((*text).to_owned())),
             Event::Text(said) => self.said(said, show),
             Event::Tool { name, about, nested } => {
                 self.spoke();

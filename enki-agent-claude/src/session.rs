@@ -72,7 +72,7 @@ impl ClaudeSession {
         let State::Running(run) = std::mem::replace(&mut self.state, State::Over) else { return };
         let Run { session, mut decoder, mut judge, why, .. } = *run;
         let waiting = &mut self.waiting;
-        decoder.finish(&mut |event| judge.see(&event, &mut |shown| waiting.push_back(shown)));
+        decoder.finish(&mut |event| judge.see(&event, &mut |shown| put(waiting, shown)));
         let end = process_end(ended, why);
         if !self.stopped && end.cut.is_none() {
             let next = if judge.session_is_missing() {
@@ -170,7 +170,7 @@ impl Run {
         let judge = &mut self.judge;
         match event {
             ChildEvent::Output { stream: Stream::Stdout, bytes, .. } => {
-                self.decoder.feed(bytes, &mut |event| judge.see(&event, &mut |shown| waiting.push_back(shown)));
+                self.decoder.feed(bytes, &mut |event| judge.see(&event, &mut |shown| put(waiting, shown)));
             }
             ChildEvent::Lost { .. } => self.decoder.gap(),
             _ => {}
@@ -181,6 +181,14 @@ impl Run {
     fn end(&mut self, grace: Duration) {
         self.why = Some(if self.judge.has_result() { Why::Lingers } else { Why::Silent });
         self.child.stop(grace);
+    }
+}
+
+/// Pieces of one text that came together are given together: one event for each read, and not for each word.
+fn put(waiting: &mut VecDeque<AgentEvent>, event: AgentEvent) {
+    match (waiting.back_mut(), event) {
+        (Some(AgentEvent::Partial(before)), AgentEvent::Partial(piece)) => before.push_str(&piece),
+        (_, event) => waiting.push_back(event),
     }
 }
 

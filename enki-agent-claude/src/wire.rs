@@ -138,18 +138,33 @@ pub(crate) struct Denial<'a> {
     pub(crate) tool_input: Lax<ToolInput<'a>>,
 }
 
-want_struct!(Server, Limit, Message, Block, ToolInput, Denial);
+want_struct!(Server, Limit, Message, Block, ToolInput, Denial, PieceEvent, Delta);
 
-/// The end of a message, among the pieces of it: the only one that tells what it used.
+/// A piece of a message: of a text, or its end, the only one that tells what the message used.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Piece {
-    pub(crate) event: PieceEvent,
+#[serde(bound(deserialize = "'de: 'a"))]
+pub(crate) struct Piece<'a> {
+    #[serde(default)]
+    pub(crate) event: Lax<PieceEvent<'a>>,
+    #[serde(default)]
+    pub(crate) parent_tool_use_id: Text<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct PieceEvent {
-    #[serde(default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct PieceEvent<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: Text<'a>,
+    pub(crate) delta: Lax<Delta<'a>>,
     pub(crate) usage: Lax<Tokens>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Delta<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: Text<'a>,
+    pub(crate) text: Text<'a>,
 }
 
 /// Tokens of the whole run, read of `usage` or summed over the models of `modelUsage`.

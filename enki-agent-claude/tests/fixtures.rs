@@ -86,6 +86,20 @@ fn watchers_see_one_line_per_tool_call_and_text() {
 }
 
 #[test]
+fn the_pieces_of_a_text_are_the_whole() {
+    let (_, shown, _) = judged("partial", &recording("partial"));
+    let (mut pieces, mut whole) = (String::new(), Vec::new());
+    for event in shown {
+        match event {
+            AgentEvent::Partial(piece) => pieces.push_str(&piece),
+            AgentEvent::Text(text) => whole.push((pieces.clone(), text)),
+            _ => {}
+        }
+    }
+    assert_eq!(whole, [("You said partial.".to_owned(), "You said partial.".to_owned())]);
+}
+
+#[test]
 fn a_run_tells_what_it_used_as_each_message_ends() {
     let bytes = recording("partial");
     let (end, shown, _) = judged("partial", &bytes);

@@ -198,6 +198,29 @@ async fn a_silent_client_is_stuck_and_leaves_nothing() {
     let (end, _) = world.run(spec.clone()).await;
     assert_eq!(end.exit, AgentExit::Stuck);
     assert_eq!(alive(&spec), [0u32; 0]);
+    let log = std::fs::read_to_string(world.log()).unwrap();
+    // The client, asked politely, writes down what it had; without that its pieces would be kept.
+    assert!(log.contains(r#""text":"a long"#) && !log.contains("stream_event"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_says_is_shown_while_it_comes_keeps_it_alive_and_is_in_the_log_once() {
+    let mut world = world!();
+    let mut spec = world.spec("TALK");
+    // The whole takes longer than that, one piece does not.
+    spec.idle_timeout = Duration::from_secs(3);
+    let (end, seen) = world.run(spec).await;
+    let text = "one two three four five six seven eight";
+    assert_eq!((&end.exit, end.text.as_str()), (&AgentExit::Success, text));
+    let piece = |event: &AgentEvent| if let AgentEvent::Partial(piece) = event { Some(piece.clone()) } else { None };
+    let pieces: Vec<String> = seen.iter().filter_map(piece).collect();
+    assert!(pieces.len() > 2 && pieces.concat() == text, "{pieces:?}");
+    let last = seen.iter().rposition(|event| piece(event).is_some());
+    assert!(last < seen.iter().position(|event| *event == AgentEvent::Text(text.into())), "{seen:?}");
+    let log = std::fs::read_to_string(world.log()).unwrap();
+    assert!(!log.contains("stream_event"), "{log}");
+    let told = log.lines().filter(|line| line.starts_with(r#"{"type":"assistant""#) && line.contains(text));
+    assert_eq!(told.count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

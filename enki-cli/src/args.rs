@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Log {
         /// The execution or task
         id: String,
-        /// Go on while it goes on
+        /// Go on while it goes on, with what its agents say as they say it
         #[arg(short, long)]
         follow: bool,
     },

@@ -142,6 +142,9 @@ impl AgentSpec {
 pub enum AgentEvent {
     /// What it is doing now, in one line for people. Not stored.
     Activity(String),
+    /// A piece of what it is saying, as it comes; the whole comes later as [`AgentEvent::Text`]. Not stored. One whose
+    /// message is cut off is followed by no such text.
+    Partial(String),
     /// Text it put out. Not stored; the log file has it.
     Text(String),
     /// The name of its own session, from which a later attempt may resume.

@@ -12,6 +12,7 @@ use crate::hunt::Hunt;
 use crate::log::CappedLog;
 use crate::pool;
 use crate::procfs;
+use crate::sieve::Sieve;
 use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 use crate::text::{Latest, Lines, Tail};
 use rustix::event::{PollFd, PollFlags};
@@ -82,6 +83,7 @@ struct Keeper<'a> {
     wake: PipeReader,
     channel: Arc<Channel>,
     log: Option<CappedLog>,
+    sieve: Option<Sieve>,
     collect: Option<files::Handover>,
     tails: (Tail, Tail),
     lines: Lines,
@@ -176,6 +178,7 @@ impl<'a> Keeper<'a> {
             wake,
             channel: Channel::new(waker, spawn.feed_capacity),
             log: log.map(|file| CappedLog::new(file, spawn.log_limits)),
+            sieve: spawn.log_whole.map(|(piece, wholes)| Sieve::new(piece, wholes)),
             collect,
             tails: (Tail::new(spawn.stdout_tail), Tail::new(spawn.stderr_tail)),
             lines: Lines::new(match spawn.feed {
@@ -423,7 +426,10 @@ impl<'a> Keeper<'a> {
         self.pulse = Pulse { last: now, look: None };
         self.output += bytes.len() as u64;
         if let Some(log) = &mut self.log {
-            log.write(bytes);
+            match &mut self.sieve {
+                Some(sieve) if stream == Stream::Stdout => sieve.push(bytes, |kept| log.write(kept)),
+                _ => log.write(bytes),
+            }
         }
         match stream {
             Stream::Stdout => self.tails.0.push(bytes),
@@ -527,6 +533,9 @@ impl<'a> Keeper<'a> {
         }
         self.latest.finish();
         self.show(clock::now());
+        if let (Some(log), Some(sieve)) = (&mut self.log, self.sieve.take()) {
+            sieve.finish(|kept| log.write(kept));
+        }
         let cut_bytes = self.log.as_ref().map_or(0, CappedLog::cut);
         let log_failure = self.log.take().and_then(|log| log.close().err());
         let ended = Ended {

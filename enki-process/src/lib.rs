@@ -24,6 +24,7 @@ mod log;
 mod marker;
 mod pool;
 mod procfs;
+mod sieve;
 mod spawn;
 #[cfg(target_os = "linux")]
 pub mod supervise;

@@ -43,6 +43,7 @@ pub struct Spawn {
     pub(crate) polite: Polite,
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_limits: LogLimits,
+    pub(crate) log_whole: Option<(&'static str, &'static [&'static str])>,
     pub(crate) stdout_tail: usize,
     pub(crate) stderr_tail: usize,
     pub(crate) output_limit: Option<u64>,
@@ -167,6 +168,7 @@ impl Spawn {
             polite: Polite::default(),
             log: None,
             log_limits: LogLimits::default(),
+            log_whole: None,
             stdout_tail: 64 << 10,
             stderr_tail: 16 << 10,
             output_limit: None,
@@ -263,6 +265,14 @@ impl Spawn {
     pub fn log(mut self, path: impl Into<PathBuf>, limits: LogLimits) -> Self {
         self.log = Some(path.into());
         self.log_limits = limits;
+        self
+    }
+
+    /// Leaves lines of stdout that begin with `piece` out of the log, because what they say comes whole later, in a line that
+    /// begins with one of `wholes`. What did not come whole by the end is then written in its pieces, the last 64 KiB.
+    #[must_use]
+    pub fn log_whole(mut self, piece: &'static str, wholes: &'static [&'static str]) -> Self {
+        self.log_whole = Some((piece, wholes));
         self
     }
 

@@ -241,6 +241,20 @@ async fn a_flood_is_cut_in_the_log_and_costs_no_memory() {
 }
 
 #[tokio::test]
+async fn a_log_has_a_text_once_and_of_one_that_was_cut_off_the_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("pieces.log");
+    let script = "echo 'p:Hel'; echo 'p:lo'; echo 'p:on stderr' >&2; echo 'whole:Hello'; echo 'p:and th'; kill -9 $$";
+    let limits = LogLimits::default();
+    let ended = run(sh("pieces", script).log(&log, limits).log_whole("p:", &["whole:"]).tails(100, 100)).await;
+    assert_eq!(ended.status, Status::Signal(9));
+    let mut kept: Vec<_> = std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["p:and th", "p:on stderr", "whole:Hello"]);
+    assert_eq!(stdout(&ended), "p:Hel\np:lo\nwhole:Hello\np:and th\n", "who reads it gets all");
+}
+
+#[tokio::test]
 async fn too_much_output_ends_the_child() {
     let ended = run(sh("much", "yes").output_limit(1 << 20).grace(Duration::from_millis(100))).await;
     assert_eq!(ended.cause, Cause::OutputLimit);

@@ -5,7 +5,9 @@
 use enki_core::agent::{AgentEnd, AgentExit, Usage};
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
-use enki_core::driver::{self, Accepted, Backends, DriverError, Orchestrator, Settings, Shutdown, Submission};
+use enki_core::driver::{
+    self, Accepted, Backends, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
+};
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
 use enki_core::memory::MemoryStore;
@@ -187,6 +189,39 @@ async fn a_killed_orchestrator_is_taken_up_where_it_was() {
     let attempts =
         enki.query(move |e| e.execution(id).unwrap().steps().iter().map(|s| s.attempts).collect::<Vec<_>>()).await;
     assert_eq!(attempts.unwrap(), [1, 2, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_says_is_told_as_it_comes_once_and_not_for_every_word() {
+    let world = World::new();
+    let words: Vec<String> = (0..200).map(|n| format!("word{n} ")).collect();
+    let mut script = Script::success("done");
+    for word in &words {
+        script = script.begin(word.as_str()).wait(Duration::from_millis(20));
+    }
+    let text = words.concat() + "end";
+    world.agents.script("a", Purpose::Work, script.say(text.as_str()).begin("never who").wait(Duration::from_secs(1)));
+    let (enki, _task) = world.start().await;
+    let mut notices = enki.watch();
+    let id = submit(&enki, r#"[{"id": "a", "title": "A", "description": "a"}]"#).await;
+    enki.rest(id).await.unwrap();
+    let (mut said, mut lines) = (Vec::new(), Vec::new());
+    while let Ok(notice) = notices.try_recv() {
+        match notice.kind {
+            NoticeKind::Said { place, attempt, text, whole } => {
+                assert_eq!((place.execution, place.step, attempt), (id, StepIx(0), AttemptNo(1)));
+                said.push((text, whole));
+            }
+            NoticeKind::Activity { text, .. } => lines.push(text),
+            _ => {}
+        }
+    }
+    let pieces = said.iter().position(|(_, whole)| *whole).unwrap();
+    assert!((8..=10).contains(&pieces), "twice a second over four seconds: {said:?}");
+    assert_eq!(said[..=pieces].iter().map(|(text, _)| text.as_str()).collect::<String>(), text);
+    assert_eq!(said[pieces + 1..], [("never who".to_owned(), false), (String::new(), true)]);
+    assert!(lines.iter().any(|line| line.starts_with('…') && line.ends_with(" word24")), "{lines:?}");
+    assert_eq!(lines.len(), pieces + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,43 @@ fn unknown_kinds_and_fields_are_skipped_and_counted() {
 }
 
 #[test]
+fn pieces_of_a_text_are_told_and_those_of_thoughts_calls_and_subagents_are_not_the_agents() {
+    let piece = |delta: &str, rest: &str| {
+        format!(
+            "{{\"type\":\"stream_event\",\"event\":{{\"type\":\"content_block_delta\",\"index\":12,\"delta\":{delta}}}{rest}}}\n"
+        )
+    };
+    let seen = |line: &str| decode(MAX_LINE, &[line.as_bytes()]).0;
+    let text = r#"{"type":"text_delta","text":"a\n\u00e9"}"#;
+    let told = |nested: bool| [format!("Piece {{ text: \"a\\né\", nested: {nested} }}")];
+    assert_eq!(seen(&piece(text, r#","session_id":"s","parent_tool_use_id":null"#)), told(false));
+    assert_eq!(seen(&piece(text, r#","parent_tool_use_id":"toolu_1""#)), told(true));
+    for delta in [
+        r#"{"type":"thinking_delta","thinking":"hm"}"#,
+        r#"{"type":"input_json_delta","partial_json":"{\"text\":1"}"#,
+        r#"{"type":"text_delta"}"#,
+        r#"{"type":"brand_new","text":"x"}"#,
+        "[7]",
+    ] {
+        let told = seen(&piece(delta, ""));
+        assert!(told == ["Quiet"] || told == ["Piece { text: \"\", nested: false }"], "{delta}: {told:?}");
+    }
+    // However the client orders its keys.
+    let turned = r#"{"uuid":"u","event":{"index":0,"delta":{"text":"x","type":"text_delta"},"type":"content_block_delta"},"type":"stream_event"}"#;
+    assert_eq!(seen(turned), ["Piece { text: \"x\", nested: false }"]);
+    let half = piece(r#"{"type":"text_delta","text":"\ud83d"}"#, "");
+    assert_eq!(seen(&half), ["Piece { text: \"\u{fffd}\", nested: false }"]);
+    let broken =
+        r#"{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","te"#;
+    assert_eq!(seen(broken), ["Broken { result: false }"]);
+    for event in
+        [r#"{"type":"ping"}"#, r#"{"type":"message_delta"}"#, r#"{"type":"content_block_stop","index":0}"#, "7"]
+    {
+        assert_eq!(seen(&format!("{{\"type\":\"stream_event\",\"event\":{event}}}\n")), ["Quiet"], "{event}");
+    }
+}
+
+#[test]
 fn a_field_of_another_type_does_not_cost_the_result() {
     let stream = br#"{"type":"result","subtype":7,"is_error":true,"api_error_status":"429","num_turns":-3,"result":["x"],
         "total_cost_usd":"free","usage":[1],"modelUsage":{"m":3},"permission_denials":{"a":1},"errors":["a",2,"b"],"stop_reason":{}}"#;

@@ -242,6 +242,19 @@ fn a_subagents_words_are_not_the_agents() {
 }
 
 #[test]
+fn pieces_are_shown_as_they_come_and_count_for_nothing() {
+    let piece = |text: &str, by: &str| {
+        format!(
+            "{{\"type\":\"stream_event\",\"event\":{{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}},\"parent_tool_use_id\":{by}}}\n"
+        )
+    };
+    let pieces = piece("VERDICT: ", "null") + &piece("subagent", "\"t\"") + &piece("PASS", "null");
+    let (end, shown) = run(&format!("{pieces}{}", ok("null")), &code(0));
+    assert_eq!(shown, [AgentEvent::Partial("VERDICT: ".into()), AgentEvent::Partial("PASS".into())]);
+    assert_eq!(end.text, "", "what never came whole was not said");
+}
+
+#[test]
 fn a_failed_run_has_no_final_text() {
     let (end, _) = run(&format!("{}{}", text("a", "VERDICT: PASS"), failed_with("", "server_error")), &code(1));
     assert_eq!(end.text, "");

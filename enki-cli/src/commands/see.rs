@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::lock;
 use crate::look::{self, Follower, Named};
 use crate::project::Project;
-use crate::render::{self, Paint};
+use crate::render::{self, Paint, Speech};
 use crate::rpc::Client;
 use crate::session::{logs_dir, open_to_read};
 use crate::source::visible;
@@ -144,16 +144,27 @@ pub(super) async fn log(cx: &mut Context, id: &str, follow: bool) -> Result<Exit
             cx.out.note("nobody drives this project now, so nothing follows");
             return Ok(Exit::Ok);
         };
-        let mut watch = client.watch(named.execution, last).await?;
+        // A stored event is an object for programs; words in pieces are for people.
+        let mut watch = match json {
+            true => client.watch(named.execution, last).await?,
+            false => client.listen(named.execution, last).await?,
+        };
+        let mut speech = Speech::default();
         let name = named.step.zip(follower.state()).map(|(ix, state)| state.plan().step(ix).id.to_string());
         while let Some(event) = watch.next().await? {
-            if name.is_some() && event["event"]["step"].as_str() != name.as_deref() {
+            let said = &event["said"];
+            let of = said["step"].as_str().or(event["event"]["step"].as_str());
+            if name.is_some() && of != name.as_deref() {
                 continue;
             }
             if json {
                 cx.out.object(&event["event"])?;
+            } else if let (Some(step), Some(text)) = (said["step"].as_str(), said["text"].as_str()) {
+                let at = event["at"].as_str().unwrap_or_default();
+                cx.out.write(&speech.says(step, (at, text), said["whole"] == true, paint))?;
             } else if let Some(text) = event["text"].as_str() {
-                cx.out.line(&format!("{} {text}", paint.dim(event["at"].as_str().unwrap_or_default())))?;
+                let at = paint.dim(event["at"].as_str().unwrap_or_default());
+                cx.out.line(&format!("{}{at} {text}", speech.interrupt()))?;
             }
         }
     }

@@ -4,12 +4,14 @@ mod chains;
 mod event;
 pub(crate) mod keep;
 mod live;
+mod speech;
 mod status;
 mod waves;
 
 pub(crate) use chains::{joined, open_chains};
 pub(crate) use event::{line, to_json};
 pub(crate) use live::Live;
+pub(crate) use speech::Speech;
 pub(crate) use status::{execution, list, step};
 pub(crate) use waves::waves;
 

@@ -86,6 +86,12 @@ impl Client {
         Ok(Watch(self))
     }
 
+    /// The same, and between them what its agents say, as `said`.
+    pub(crate) async fn listen(mut self, execution: ExecutionId, after: u64) -> Result<Watch, CliError> {
+        self.send("watch", json!({"execution": execution.hex(), "after": after, "said": true})).await?;
+        Ok(Watch(self))
+    }
+
     async fn send(&mut self, method: &str, params: Value) -> Result<(), CliError> {
         let request =
             Request { jsonrpc: "2.0".into(), id: 1, method: method.into(), params, token: self.token.clone() };

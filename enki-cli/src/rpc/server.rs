@@ -193,10 +193,12 @@ impl Service {
         Ok(json!(map.await?.unwrap_or_default()))
     }
 
-    /// Streams what happens to an execution from the event after `after` on, until it is at rest.
+    /// Streams what happens to an execution from the event after `after` on, until it is at rest; with `said` also what its
+    /// agents say.
     async fn watch(&self, params: &Value, write: &mut (impl AsyncWriteExt + Unpin)) -> Result<Value, CliError> {
         let id = execution_of(params)?;
         let mut seen = params["after"].as_u64().unwrap_or(0);
+        let listens = params["said"] == true;
         // Subscribed before the store is read, so nothing falls between.
         let mut notices = self.orchestrator.watch();
         self.orchestrator.load(id).await?;
@@ -233,6 +235,16 @@ impl Service {
                     Ok(notice) => match notice.kind {
                         NoticeKind::Event { log, event: Event::Execution(_) } if log == LogId::execution(id) => break,
                         NoticeKind::Turn => break,
+                        NoticeKind::Said { place, text, whole, .. } if listens && place.execution == id => {
+                            let step = follower.state().and_then(|state| state.plan().steps().get(place.step.index()));
+                            let step = step.map(|step| step.id.as_str());
+                            let said = json!({"step": step, "text": text, "whole": whole});
+                            let params = json!({"at": render::clock(notice.at), "said": said});
+                            let message = json!({"jsonrpc": "2.0", "method": "said", "params": params});
+                            if send(write, &message).await.is_err() {
+                                return Err(CliError::pipe_closed());
+                            }
+                        }
                         _ => {}
                     },
                     Err(RecvError::Lagged(_)) => break,

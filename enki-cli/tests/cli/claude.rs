@@ -396,3 +396,30 @@ fn what_the_service_said_of_its_limit_is_known_after_a_kill_and_a_person_may_end
     assert!(both(&output).contains("asks the services of its agents again"), "{}", both(&output));
     assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "echo hello $1\n");
 }
+
+#[test]
+fn who_follows_hears_the_client_while_it_speaks() {
+    let words = "I shall write a script that greets whom it is told.\nIt takes one argument. ".repeat(12);
+    let mut work = work();
+    (work["turns"][0]["text"], work["turns"][0]["chunk_delay"]) = (json!(words), json!(0.4));
+    let Some(scene) = Scene::new(&json!([work])) else { return };
+    let mut run = scene.command(&greet()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+    said.by_ref().find(|line| line.contains(" greet started")).unwrap();
+    let id = scene.place.newest();
+    let mut follow = scene.place.command(&["log", &id, "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.by_ref().find(|line| line.contains(" greet: I shall")).unwrap();
+    let now = scene.place.json(&["show", &id]);
+    let says = now["steps"][0]["activity"].as_str().unwrap_or_default();
+    assert!(words.contains(says.trim_start_matches('…')) && !says.is_empty(), "{now}");
+    let rest: Vec<String> = lines.collect();
+    let said: Vec<String> = said.collect();
+    assert_eq!(run.wait().unwrap().code(), Some(0), "{said:#?}");
+    let told = [first].into_iter().chain(rest);
+    let told: Vec<String> = told.filter_map(|line| Some(line.split_once(" greet: ")?.1.trim().to_owned())).collect();
+    let last = "[OUTPUT]\n# Summary\ngreet.sh greets\n# Changes Made\ngreet.sh\n# Next Steps\nnone\n[/OUTPUT]";
+    let wanted: Vec<&str> = words.trim().lines().chain(last.lines()).map(str::trim).collect();
+    assert_eq!(told, wanted, "all that it said once, in order");
+    assert!(follow.wait().unwrap().success());
+}

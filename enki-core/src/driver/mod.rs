@@ -13,6 +13,7 @@ mod perform;
 mod points;
 mod recover;
 mod remember;
+mod saying;
 mod submit;
 mod tidy;
 mod tools;
@@ -331,7 +332,8 @@ impl Driver {
 
     async fn take(&mut self, message: Message) {
         let now = self.now();
-        self.moved |= !matches!(message, Message::Query(_) | Message::Activity(..) | Message::Tidied);
+        self.moved |=
+            !matches!(message, Message::Query(_) | Message::Activity(..) | Message::Said(..) | Message::Tidied);
         match message {
             Message::Input(input, reply) => {
                 if let Input::Command(id, _) = &input
@@ -366,6 +368,9 @@ impl Driver {
             }
             Message::Activity(place, attempt, text) => {
                 self.notify(NoticeKind::Activity { place, attempt, text }, now);
+            }
+            Message::Said(place, attempt, text, whole) => {
+                self.notify(NoticeKind::Said { place, attempt, text, whole }, now);
             }
             Message::Submit(submission, reply) => self.submit(*submission, reply).await,
             Message::Load(id, reply) => {

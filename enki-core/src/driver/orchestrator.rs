@@ -48,6 +48,17 @@ pub enum NoticeKind {
         /// One line.
         text: String,
     },
+    /// What an agent says, in order, while it comes. Not stored.
+    Said {
+        /// Whose agent.
+        place: Place,
+        /// Which attempt.
+        attempt: AttemptNo,
+        /// What came since the last notice, a few times a second at most.
+        text: String,
+        /// Whether its message is whole with that; then the next one begins anew.
+        whole: bool,
+    },
     /// All facts of a turn were told, and what they call for was started: a good time to look.
     Turn,
 }
@@ -66,6 +77,7 @@ pub(super) enum Message {
     Answer(Effect, Vec<Input>),
     Progress(Input),
     Activity(Place, AttemptNo, String),
+    Said(Place, AttemptNo, String, bool),
     Submit(Box<Submission>, oneshot::Sender<Result<Accepted, DriverError>>),
     Load(ExecutionId, Reply),
     Find(String, oneshot::Sender<Result<Vec<Found>, DriverError>>),

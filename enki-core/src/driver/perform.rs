@@ -2,6 +2,7 @@
 
 use super::orchestrator::Message;
 use super::remember::Memory;
+use super::saying::{Saying, Told};
 use super::tools::Opened;
 use super::{Backends, Settings};
 use crate::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession};
@@ -240,9 +241,14 @@ impl Context {
         stop: &mut watch::Receiver<Stop>,
     ) -> AgentEnd {
         let mut asked = false;
+        let mut saying = Saying::default();
         loop {
             let event = tokio::select! {
                 event = session.next() => event,
+                told = saying.due() => {
+                    self.say(job, told);
+                    continue;
+                }
                 () = stopped(stop), if !asked => {
                     asked = true;
                     session.stop(self.settings.grace).await;
@@ -253,13 +259,15 @@ impl Context {
                 AgentEvent::Activity(text) => {
                     let _ = self.inbox.send(Message::Activity(job.place, job.attempt, text));
                 }
+                AgentEvent::Partial(piece) => saying.add(&piece).into_iter().for_each(|told| self.say(job, told)),
+                AgentEvent::Text(text) => saying.whole(&text).into_iter().for_each(|told| self.say(job, told)),
                 AgentEvent::Session(name) => self.progress(job, Some(name)),
                 AgentEvent::Used(usage) => {
                     let report = execution::Report::Spent { step: job.place.step, attempt: job.attempt, usage };
                     let _ = self.inbox.send(Message::Progress(Input::Report(job.place.execution, report)));
                 }
-                AgentEvent::Text(_) => {}
                 AgentEvent::Ended(mut end) => {
+                    saying.cut().into_iter().for_each(|told| self.say(job, told));
                     match *stop.borrow() {
                         // Of one that was done just then everything is there.
                         Stop::Halt if asked && end.exit != AgentExit::Success => end.exit = AgentExit::OverBudget,
@@ -271,6 +279,14 @@ impl Context {
                 }
             }
         }
+    }
+
+    fn say(&self, job: &AttemptJob, told: Told) {
+        // Before the piece: who waits for the piece has seen what it does.
+        if let Some(line) = told.line {
+            let _ = self.inbox.send(Message::Activity(job.place, job.attempt, line));
+        }
+        let _ = self.inbox.send(Message::Said(job.place, job.attempt, told.text, told.whole));
     }
 
     async fn capture(&self, job: &AttemptJob, end: AgentEnd) -> AttemptEnd {

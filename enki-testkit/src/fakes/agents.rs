@@ -87,6 +87,12 @@ impl Script {
         self
     }
 
+    /// Puts out a piece of a text that comes whole later.
+    pub fn begin(mut self, piece: impl Into<String>) -> Self {
+        self.acts.push_back(Act::Emit(AgentEvent::Partial(piece.into())));
+        self
+    }
+
     /// Tells what it is doing.
     pub fn activity(mut self, text: impl Into<String>) -> Self {
         self.acts.push_back(Act::Emit(AgentEvent::Activity(text.into())));
