@@ -18,4 +18,4 @@ mod wire;
 
 pub use config::{ALLOWED_TOOLS, ClaudeConfig, Models, PASSED_ENV};
 pub use runner::ClaudeAgent;
-pub use version::{ClientVersion, OLDEST_SAFE, Version};
+pub use version::{ClientVersion, OLDEST_SAFE, UPDATE, Version};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::id::EffectId;
 use enki_process::{Marker, SpawnError, SpawnFailure, kill_marked};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -42,6 +43,15 @@ impl ClaudeAgent {
     #[must_use]
     pub fn config(&self) -> &ClaudeConfig {
         &self.config
+    }
+
+    /// The absolute path of the client. Blocking: it looks at files.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError`] if there is no such program, or it cannot be executed, with what to do.
+    pub fn program_path(&self) -> Result<PathBuf, AgentError> {
+        version::spawn(&self.config).program_path().map_err(|error| cannot_start(&error))
     }
 
     /// Asks the client for its version. Takes a fraction of a second and costs nothing.

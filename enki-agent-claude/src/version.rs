@@ -17,13 +17,16 @@ pub struct Version(pub u64, pub u64, pub u64);
 /// Clients older than this let a repository's settings grant trust or redirect requests (CVE-2026-21852, -33068, -40068).
 pub const OLDEST_SAFE: Version = Version(2, 1, 128);
 
+/// How a person gets the newest client.
+pub const UPDATE: &str = "npm install -g @anthropic-ai/claude-code";
+
 /// What a client says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClientVersion {
     /// New enough.
     Good(Version),
-    /// Older than [`OLDEST_SAFE`]: it runs, but people should be warned.
+    /// Older than [`OLDEST_SAFE`]: it would run, but should not.
     Old(Version),
     /// It said something else, here in one line: perhaps it is another program.
     Unknown(String),
@@ -36,7 +39,7 @@ impl ClientVersion {
         match self {
             Self::Good(_) => None,
             Self::Old(found) => Some(format!(
-                "claude {found} is older than {OLDEST_SAFE}: a repository's settings could redirect it; update it with `npm install -g @anthropic-ai/claude-code`"
+                "claude {found} is older than {OLDEST_SAFE}: a repository's settings could redirect it; update it with `{UPDATE}`"
             )),
             Self::Unknown(said) => {
                 Some(format!("cannot tell the version of claude from {said:?}; {OLDEST_SAFE} or newer is wanted"))
@@ -73,7 +76,8 @@ impl FromStr for Version {
     }
 }
 
-pub(crate) async fn ask(config: &ClaudeConfig) -> Result<ClientVersion, AgentError> {
+/// The client, asked for its version, with the environment of an attempt.
+pub(crate) fn spawn(config: &ClaudeConfig) -> Spawn {
     // A mark of its own: the end of one such process must not end another.
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let nth = ASKED.fetch_add(1, Ordering::Relaxed);
@@ -84,11 +88,17 @@ pub(crate) async fn ask(config: &ClaudeConfig) -> Result<ClientVersion, AgentErr
         .env("DISABLE_AUTOUPDATER", "1")
         .timeout(Duration::from_secs(30))
         .grace(Duration::from_secs(1))
+        // Whatever is in the folder of the caller is none of its business.
+        .directory("/")
         .output_limit(1 << 20);
     for (name, value) in &config.env {
         spawn = spawn.env(name, value);
     }
-    let ended = spawn.start().await.map_err(|error| cannot_start(&error))?.wait().await;
+    spawn
+}
+
+pub(crate) async fn ask(config: &ClaudeConfig) -> Result<ClientVersion, AgentError> {
+    let ended = spawn(config).start().await.map_err(|error| cannot_start(&error))?.wait().await;
     if ended.cause != Cause::Exited || ended.status != Status::Code(0) {
         let words = String::from_utf8_lossy(&ended.stderr_tail);
         let words = words.trim().lines().next().unwrap_or("nothing on standard error");

@@ -63,6 +63,8 @@ pub(crate) struct Agents {
     pub(crate) reviews: bool,
     /// What works, for people.
     pub(crate) name: String,
+    /// Those of them that are Claude Code.
+    pub(crate) clients: Vec<ClaudeAgent>,
     /// Where they work.
     pub(crate) workspaces: GitWorkspaces,
     /// Whether any may start.
@@ -80,6 +82,7 @@ pub(crate) fn no_agents(config: &Config, host: &Host, git: &GitProject) -> Resul
         reviewer: None,
         reviews: false,
         name: "nobody".to_owned(),
+        clients: Vec::new(),
         workspaces,
         may_start: false,
         words: Words::default(),
@@ -110,11 +113,22 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
     let workspaces = workspaces(config, host, git)?;
     let words = Words::load(host, Some(git.root()))?.configured(config)?;
     let at = (git.root(), workspaces.root());
-    let (worker, reviews_itself, name) = agent(backends, config, host, at, "agent")?;
-    let command = config.text("agent.reviewer.command");
-    let reviewer = if command.is_empty() { None } else { Some(agent(backends, config, host, at, "agent.reviewer")?.0) };
-    let reviews = reviewer.is_some() || reviews_itself;
-    Ok(Agents { worker, reviewer, reviews, name, workspaces, may_start: true, words })
+    let worker = agent(backends, config, host, at, "agent")?;
+    let other = !config.text("agent.reviewer.command").is_empty();
+    let reviewer = if other { Some(agent(backends, config, host, at, "agent.reviewer")?) } else { None };
+    let reviews = reviewer.is_some() || worker.takes_roles;
+    let clients = worker.client.into_iter().chain(reviewer.as_ref().and_then(|reviewer| reviewer.client.clone()));
+    let (clients, reviewer) = (clients.collect(), reviewer.map(|reviewer| reviewer.runner));
+    Ok(Agents {
+        worker: worker.runner,
+        reviewer,
+        reviews,
+        name: worker.name,
+        clients,
+        workspaces,
+        may_start: true,
+        words,
+    })
 }
 
 /// What coordinates: an agent that makes plans and steers them.
@@ -123,6 +137,8 @@ pub(crate) struct Coordinator {
     pub(crate) runner: Arc<dyn AgentRunner>,
     /// Whether it is told what its role says beside the prompt.
     pub(crate) takes_roles: bool,
+    /// It, if it is Claude Code.
+    pub(crate) client: Option<ClaudeAgent>,
     pub(crate) role: Role,
 }
 
@@ -136,9 +152,9 @@ pub(crate) fn coordinator(
 ) -> Result<Coordinator, CliError> {
     let own = !config.text("agent.coordinator.command").is_empty();
     let key = if own { "agent.coordinator" } else { "agent" };
-    let (runner, takes_roles, _) = agent(backends, config, host, (git.root(), agents.workspaces.root()), key)?;
+    let agent = agent(backends, config, host, (git.root(), agents.workspaces.root()), key)?;
     let role = crate::words::role_named(&agents.words.roles, COORDINATOR)?.0.clone();
-    Ok(Coordinator { runner, takes_roles, role })
+    Ok(Coordinator { runner: agent.runner, takes_roles: agent.takes_roles, client: agent.client, role })
 }
 
 /// The role that says how a coordinator works.
@@ -184,45 +200,77 @@ pub(crate) fn workspaces(config: &Config, host: &Host, git: &GitProject) -> Resu
     })
 }
 
+/// An agent of the configuration.
+struct Agent {
+    runner: Arc<dyn AgentRunner>,
+    /// Whether it is told what a role says beside the prompt, and so can review.
+    takes_roles: bool,
+    /// As the configuration calls it.
+    name: String,
+    client: Option<ClaudeAgent>,
+}
+
+/// The Claude Code client that the configuration has under that key, if that is what it is; with these variables more.
+pub(crate) fn client(
+    config: &Config,
+    host: &Host,
+    root: &Path,
+    (key, vars): (&str, &BTreeMap<OsString, OsString>),
+) -> Result<Option<ClaudeAgent>, CliError> {
+    let command = config.text(&format!("{key}.command"));
+    if Path::new(command).file_stem().is_none_or(|stem| stem != "claude") {
+        return Ok(None);
+    }
+    let host_vars = host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut claude = ClaudeConfig::new(BaseEnv::with_extra(host_vars, PASSED_ENV));
+    claude.project = Some(marker(root)?);
+    claude.program = program(command, root);
+    claude.extra_args = config.list(&format!("{key}.args")).into_iter().map(OsString::from).collect();
+    claude.env.clone_from(vars);
+    let standard = model(config, Tier::Standard);
+    (claude.models.light, claude.models.heavy) = (model(config, Tier::Light), model(config, Tier::Heavy));
+    claude.models.standard = standard;
+    Ok(Some(ClaudeAgent::new(claude)))
+}
+
+/// The variables that the configuration gives the agent of that key.
+pub(crate) fn variables(config: &Config, key: &str) -> BTreeMap<OsString, OsString> {
+    let named = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
+    let mut vars: BTreeMap<_, _> = config.table("agent.env").into_iter().map(named).collect();
+    if key != "agent" {
+        vars.extend(config.table(&format!("{key}.env")).into_iter().map(named));
+    }
+    vars
+}
+
+/// A path is one of the project, whatever folder an attempt runs in.
+fn program(command: &str, root: &Path) -> OsString {
+    if command.contains('/') { root.join(command).into_os_string() } else { OsString::from(command) }
+}
+
 fn agent(
     backends: &Backends,
     config: &Config,
     host: &Host,
     (root, workspaces): (&Path, &Path),
     key: &str,
-) -> Result<(Arc<dyn AgentRunner>, bool, String), CliError> {
+) -> Result<Agent, CliError> {
     let command = config.text(&format!("{key}.command")).to_owned();
     if let Some(runner) = backends.agents.get(&command) {
-        return Ok((Arc::clone(runner), true, command));
+        return Ok(Agent { runner: Arc::clone(runner), takes_roles: true, name: command, client: None });
     }
     let args = config.list(&format!("{key}.args"));
     // An agent that removes its own `.git` must not find the person's repository above it.
     let mut vars: BTreeMap<OsString, OsString> = [("GIT_CEILING_DIRECTORIES".into(), workspaces.into())].into();
-    let named = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
-    vars.extend(config.table("agent.env").into_iter().map(named));
-    if key != "agent" {
-        vars.extend(config.table(&format!("{key}.env")).into_iter().map(named));
+    vars.extend(variables(config, key));
+    if let Some(claude) = client(config, host, root, (key, &vars))? {
+        claude.program_path()?;
+        return Ok(Agent { runner: Arc::new(claude.clone()), takes_roles: true, name: command, client: Some(claude) });
     }
-    let is_claude = Path::new(&command).file_stem().is_some_and(|stem| stem == "claude");
-    // A path is one of the project, whatever folder an attempt runs in.
-    let program: OsString =
-        if command.contains('/') { root.join(&command).into_os_string() } else { OsString::from(&command) };
     let host_vars = || host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    if is_claude {
-        let base = BaseEnv::with_extra(host_vars(), PASSED_ENV);
-        let mut claude = ClaudeConfig::new(base.clone());
-        claude.project = Some(marker(root)?);
-        claude.program.clone_from(&program);
-        claude.extra_args = args.into_iter().map(OsString::from).collect();
-        claude.env = vars;
-        let standard = model(config, Tier::Standard);
-        (claude.models.light, claude.models.heavy) = (model(config, Tier::Light), model(config, Tier::Heavy));
-        claude.models.standard = standard;
-        CommandAgent::new(CommandAgentConfig::new(program).base_env(base)).program_path()?;
-        return Ok((Arc::new(ClaudeAgent::new(claude)), true, command));
-    }
     let extra: Vec<&str> = PASSED_ENV.to_vec();
-    let mut made = CommandAgentConfig::new(program).args(args).base_env(BaseEnv::with_extra(host_vars(), &extra));
+    let mut made =
+        CommandAgentConfig::new(program(&command, root)).args(args).base_env(BaseEnv::with_extra(host_vars(), &extra));
     made = made.project(marker(root)?);
     for (name, value) in vars {
         made = made.env(name, value)?;
@@ -236,7 +284,7 @@ fn agent(
     }
     let agent = CommandAgent::new(made);
     agent.program_path()?;
-    Ok((Arc::new(agent), false, command))
+    Ok(Agent { runner: Arc::new(agent), takes_roles: false, name: command, client: None })
 }
 
 fn model(config: &Config, tier: Tier) -> String {

@@ -3,6 +3,7 @@
 use super::Context;
 use super::run::configured;
 use crate::args::{AskArgs, Overrides};
+use crate::clients;
 use crate::config::Config;
 use crate::coordinator::{About, Book, Helm, Line, Shown, Turn, What, Which, Works};
 use crate::drive::{self, Answers, Signals, wants_answer};
@@ -57,6 +58,8 @@ pub(super) async fn run(cx: &mut Context, args: AskArgs) -> Result<Exit, CliErro
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let coordinator = wire::coordinator(&cx.backends, &config, &cx.host, &git, &agents)?;
     wire::record_folder(&git, &mut cx.out)?;
+    let clients: Vec<_> = agents.clients.iter().chain(&coordinator.client).cloned().collect();
+    clients::check(cx, &clients, &git.ensure_enki_dir()?).await?;
     let mut book = Book::open(&git.ensure_enki_dir()?, if args.new { Which::New } else { Which::Current })?;
     if text.is_none() && book.next() == 1 {
         return Err(CliError::usage("there is no conversation yet").hint("say what you want: enki ask \"...\""));

@@ -105,7 +105,6 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
     match cli.command {
         Command::Init => init::run(cx),
         Command::Plan { command } => plan::run(cx, command),
-        Command::Config { command } => config::run(cx, &command),
         Command::Roles { name } => roles::run(cx, name.as_deref()),
         Command::Memory { command } => memory::run(cx, command),
         Command::Completions { shell } => help::completions(cx, shell),
@@ -128,6 +127,7 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
 /// Commands that talk to a store or an orchestrator.
 async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
     match command {
+        Command::Config { command } => config::run(cx, &command).await,
         Command::Run(args) => run::run(cx, args).await,
         Command::Ask(args) => ask::run(cx, args).await,
         Command::Resume { id, overrides } => run::resume(cx, id, &overrides).await,
@@ -177,7 +177,6 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,
         Command::Init
         | Command::Plan { .. }
-        | Command::Config { .. }
         | Command::Roles { .. }
         | Command::Memory { .. }
         | Command::Completions { .. }

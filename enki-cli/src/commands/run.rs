@@ -3,6 +3,7 @@
 use super::Context;
 use crate::args::{Overrides, RunArgs};
 use crate::budget;
+use crate::clients;
 use crate::config::Config;
 use crate::drive::{self, Answers};
 use crate::error::CliError;
@@ -93,6 +94,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     submission.approval = held;
     submission.fingerprint = fingerprint;
     wire::record_folder(&git, &mut cx.out)?;
+    clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let accepted = session.orchestrator.submit(submission).await?;
     if accepted.known {
@@ -127,6 +129,7 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     let config = configured(cx, &git, overrides)?;
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     wire::record_folder(&git, &mut cx.out)?;
+    clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
     let session = Session::start(cx, &git, &config, &agents).await?;
     let orchestrator = session.orchestrator.clone();
     orchestrator.load(named.execution).await?;

@@ -128,7 +128,9 @@ fn shown(files: &[(&str, &str)], env: &[(&str, &str)]) -> crate::common::Answer 
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
-    let mut answer = call_with(dir.path(), &["config", "show", "--origin"], env, "");
+    // Whatever is installed here is not what this is about.
+    let env = [env, &[("PATH", "/nowhere")]].concat();
+    let mut answer = call_with(dir.path(), &["config", "show", "--origin"], &env, "");
     let real = dir.path().to_str().unwrap();
     answer.stdout = answer.stdout.replace(real, "[DIR]");
     answer.stderr = answer.stderr.replace(real, "[DIR]");

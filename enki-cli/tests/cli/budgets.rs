@@ -7,6 +7,7 @@ use std::fs;
 /// Says what it used in two messages, then what all of it cost: 50 cents. In between it waits to be stopped, where the
 /// project has a file that is called so.
 const CLAUDE: &str = r#"#!/bin/sh
+if [ "$1" = --version ]; then echo "2.1.197 (Claude Code)"; exit; fi
 cat >/dev/null
 piece() { echo '{"type":"stream_event","event":{"type":"message_delta","usage":{"input_tokens":'$1',"output_tokens":10}}}'; }
 echo '{"type":"system","subtype":"init","session_id":"s"}'

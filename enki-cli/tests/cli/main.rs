@@ -9,6 +9,7 @@ mod bad_plans;
 mod budgets;
 mod chains;
 mod claude;
+mod clients;
 mod common;
 mod drive;
 mod isolation;

@@ -3,6 +3,7 @@
 use super::alone::{Alone, Stored};
 use super::attempts::random_token;
 use super::project::failure;
+use crate::clients;
 use crate::commands::Context;
 use crate::config::Config;
 use crate::error::CliError;
@@ -323,6 +324,7 @@ impl Guide {
         let project = crate::project::Project { root: git.root().to_owned() };
         let config = Config::load(&cx.host, Some(&project))?;
         let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
+        clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
         let session = Box::new(Box::pin(Session::start(cx, &git, &config, &agents)).await?);
         let token =
             random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
