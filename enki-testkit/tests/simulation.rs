@@ -1,7 +1,7 @@
 //! Thousands of histories of the real machines, with crashes at every append and everything else that may happen.
 //! One that fails prints the command that replays it; `--example simulate` runs as many as one likes.
 
-use enki_testkit::sim::{Report, simulate, simulate_aloud};
+use enki_testkit::sim::{Faults, History, Report, simulate, simulate_aloud};
 
 /// Histories, and how many threads share them.
 const HISTORIES: u64 = 2000;
@@ -45,7 +45,7 @@ fn two_thousand_histories_keep_every_promise() {
 /// Seeds whose histories once broke a promise.
 #[test]
 fn histories_that_failed_once_keep_every_promise() {
-    for seed in [2, 3, 22, 57, 193, 552, 11832, 12436, 14914, 14993] {
+    for seed in [2, 3, 22, 57, 193, 552, 11832, 12436, 14914, 14993, 15257, 19502] {
         simulate(seed).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
@@ -62,4 +62,18 @@ fn the_same_seed_gives_the_same_history() {
         }
         assert_eq!(first.1.len(), second.1.len(), "seed {seed}");
     }
+}
+
+/// Every fault can be left out by its name, and then does not come.
+#[test]
+fn a_history_can_be_told_again_without_a_fault() {
+    let names = Faults::NAMES;
+    assert!(names.iter().all(|name| Faults::default().by_name(name).is_some()) && names.len() == 22);
+    let mut calm = History::new(7);
+    calm.without = names.map(str::to_owned).into();
+    let report = calm.run().unwrap();
+    assert_eq!((report.crashes, report.takeovers, report.person_changes, report.failed), (0, 0, 0, 0), "{report:?}");
+    let again = calm.to_string();
+    assert!(again.contains("--seed 7 --without agent_breaks_the_gate --without "), "{again}");
+    assert_eq!(calm.shrink(), calm, "it breaks nothing");
 }

@@ -33,6 +33,61 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// The name of each.
+    pub const NAMES: [&str; 22] = [
+        "duplicate_report",
+        "crash_before_append",
+        "crash_after_append",
+        "crash_while_starting",
+        "crash_any_time",
+        "power_loss",
+        "takeover",
+        "lost_answer",
+        "late_report_after_stop",
+        "agent_failure",
+        "agent_breaks_the_gate",
+        "agent_touches_shared_files",
+        "reviewer_unhappy",
+        "gate_flake",
+        "person_moves_target",
+        "person_resets_target",
+        "person_deletes_target",
+        "person_breaks_target",
+        "target_checked_out",
+        "clock_jump",
+        "commands",
+        "slow_backend",
+    ];
+
+    /// How often that one comes; `None` if there is none of that name.
+    pub fn by_name(&mut self, name: &str) -> Option<&mut u64> {
+        Some(match name {
+            "duplicate_report" => &mut self.duplicate_report,
+            "crash_before_append" => &mut self.crash_before_append,
+            "crash_after_append" => &mut self.crash_after_append,
+            "crash_while_starting" => &mut self.crash_while_starting,
+            "crash_any_time" => &mut self.crash_any_time,
+            "power_loss" => &mut self.power_loss,
+            "takeover" => &mut self.takeover,
+            "lost_answer" => &mut self.lost_answer,
+            "late_report_after_stop" => &mut self.late_report_after_stop,
+            "agent_failure" => &mut self.agent_failure,
+            "agent_breaks_the_gate" => &mut self.agent_breaks_the_gate,
+            "agent_touches_shared_files" => &mut self.agent_touches_shared_files,
+            "reviewer_unhappy" => &mut self.reviewer_unhappy,
+            "gate_flake" => &mut self.gate_flake,
+            "person_moves_target" => &mut self.person_moves_target,
+            "person_resets_target" => &mut self.person_resets_target,
+            "person_deletes_target" => &mut self.person_deletes_target,
+            "person_breaks_target" => &mut self.person_breaks_target,
+            "target_checked_out" => &mut self.target_checked_out,
+            "clock_jump" => &mut self.clock_jump,
+            "commands" => &mut self.commands,
+            "slow_backend" => &mut self.slow_backend,
+            _ => return None,
+        })
+    }
+
     /// The faults of one history.
     #[must_use]
     pub fn draw(rng: &mut Rng) -> Self {

@@ -12,6 +12,7 @@
 mod disk;
 mod faults;
 mod heal;
+mod history;
 mod host;
 mod oracle;
 mod perform;
@@ -19,6 +20,7 @@ mod plans;
 mod rng;
 
 pub use faults::Faults;
+pub use history::{Failure, History, simulate, simulate_aloud};
 pub use rng::Rng;
 
 use crate::fakes::{FakeRefinery, FakeRepository, FakeWorkspaces};
@@ -37,21 +39,6 @@ use oracle::Oracle;
 use perform::Attempt;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// Runs the history of that seed.
-///
-/// # Errors
-///
-/// What was broken, with the command that shows it again.
-pub fn simulate(seed: u64) -> Result<Report, Failure> {
-    Simulation::new(seed, Transcript::No).run().0
-}
-
-/// The same, and everything that happened, a line each.
-pub fn simulate_aloud(seed: u64) -> (Result<Report, Failure>, Vec<String>) {
-    let (result, transcript) = Simulation::new(seed, Transcript::Yes).run();
-    (result, transcript.unwrap_or_default())
-}
 
 /// What a history was like.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -107,16 +94,6 @@ impl Report {
     }
 }
 
-/// A promise was broken.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("seed {seed}: {broken}\nreplay it: cargo run -p enki-testkit --example simulate -- --seed {seed}")]
-pub struct Failure {
-    /// The seed whose history it was.
-    pub seed: u64,
-    /// Which promise, and how.
-    pub broken: String,
-}
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Transcript {
     Yes,
@@ -154,7 +131,7 @@ struct Process {
 }
 
 struct Simulation {
-    seed: u64,
+    history: History,
     rng: Rng,
     faults: Faults,
     healing: bool,
@@ -185,15 +162,18 @@ struct Simulation {
     transcript: Option<Vec<String>>,
 }
 
-/// Longest first phase, in virtual milliseconds.
-const TURMOIL: i64 = 40 * 60 * 1000;
 /// More events than any history needs; beyond, something goes round in circles (R8).
 const TOO_MANY: u64 = 40_000;
 
 impl Simulation {
-    fn new(seed: u64, transcript: Transcript) -> Self {
-        let mut rng = Rng::new(seed);
-        let faults = Faults::draw(&mut rng);
+    fn new(history: &History, transcript: Transcript) -> Self {
+        let mut rng = Rng::new(history.seed);
+        let mut faults = Faults::draw(&mut rng);
+        for name in &history.without {
+            if let Some(often) = faults.by_name(name) {
+                *often = 0;
+            }
+        }
         let files = [("README.md", "first\n"), ("shared.txt", "first\n")];
         let repository = FakeRepository::with_files(&target(), &files);
         let mut limits = Limits::default();
@@ -206,7 +186,7 @@ impl Simulation {
             limits.chains = 1 + u32::try_from(rng.below(3)).unwrap_or(0);
         }
         Self {
-            seed,
+            history: history.clone(),
             faults,
             healing: false,
             elapsed: 0,
@@ -233,8 +213,8 @@ impl Simulation {
     }
 
     fn run(mut self) -> (Result<Report, Failure>, Option<Vec<String>>) {
-        let seed = self.seed;
-        let result = self.live().map_err(|broken| Failure { seed, broken });
+        let history = self.history.clone();
+        let result = self.live().map_err(|broken| Failure { history, broken });
         if let Err(failure) = &result {
             self.note(|| failure.broken.clone());
         }
@@ -251,7 +231,7 @@ impl Simulation {
         }
         while let Some(entry) = self.agenda.first_entry() {
             let (at, _) = *entry.key();
-            if at > TURMOIL {
+            if at > self.history.turmoil {
                 break;
             }
             let task = entry.remove();
@@ -357,7 +337,10 @@ fn fold_queue(events: Vec<merge_queue::Event>) -> Option<MergeQueue> {
 
 impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulation").field("seed", &self.seed).field("elapsed", &self.elapsed).finish_non_exhaustive()
+        f.debug_struct("Simulation")
+            .field("history", &self.history)
+            .field("elapsed", &self.elapsed)
+            .finish_non_exhaustive()
     }
 }
 
