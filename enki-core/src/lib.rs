@@ -15,6 +15,7 @@ pub mod execution;
 pub mod gv;
 pub mod id;
 pub mod limits;
+pub mod mail;
 pub mod memory;
 pub mod merge_queue;
 pub mod plan;

@@ -86,6 +86,8 @@ pub enum LogKind {
     Queue,
     /// The chains of one outside coordinator.
     Chains,
+    /// The messages between agents of one project.
+    Mail,
 }
 
 impl LogKind {
@@ -96,6 +98,7 @@ impl LogKind {
             Self::Execution => "execution",
             Self::Queue => "queue",
             Self::Chains => "chains",
+            Self::Mail => "mail",
         }
     }
 }
@@ -162,7 +165,7 @@ impl Append {
     pub const fn execution(&self) -> Option<ExecutionId> {
         match self.log.kind {
             LogKind::Execution => Some(ExecutionId::new(self.log.id)),
-            LogKind::Queue | LogKind::Chains => None,
+            LogKind::Queue | LogKind::Chains | LogKind::Mail => None,
         }
     }
 

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("plans", &["spec", "review", "plan", "advice"]),
     ("what backends are asked and answer", &["agent", "workspace", "refinery", "store"]),
-    ("machines", &["chain", "execution", "merge_queue", "wake"]),
+    ("machines", &["chain", "execution", "mail", "merge_queue", "wake"]),
     ("what joins them", &["dispatcher", "prompt"]),
     ("what a log tells", &["recall", "audit"]),
     ("all machines together", &["engine"]),

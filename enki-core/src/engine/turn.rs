@@ -235,7 +235,7 @@ impl Engine {
                     append.expected = slot.version;
                     slot.version.0 += added;
                 }
-                LogKind::Chains => unreachable!("what an outside coordinator does is no fact of a machine here"),
+                LogKind::Chains | LogKind::Mail => unreachable!("what others say is no fact of a machine here"),
             }
         }
         logs.into_values().collect()

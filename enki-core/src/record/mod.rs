@@ -14,6 +14,7 @@ pub mod v1;
 
 use crate::chain::outside;
 use crate::engine::Event;
+use crate::mail;
 use crate::store::{Format, LogKind};
 
 /// The format that [`encode`] writes.
@@ -72,6 +73,24 @@ pub fn encode_chains(event: &outside::Event) -> String {
 pub fn decode_chains(format: Format, body: &str) -> Result<outside::Event, RecordError> {
     match format.major {
         1 => v1::decode_chains(body).map_err(|what| RecordError::Malformed { kind: LogKind::Chains, what }),
+        _ => Err(RecordError::UnknownFormat(format)),
+    }
+}
+
+/// The body of an event of the mail, in [`FORMAT`]: one line of JSON.
+#[must_use]
+pub fn encode_mail(event: &mail::Event) -> String {
+    v1::encode_mail(event)
+}
+
+/// Reads the body of an event of a log of [`LogKind::Mail`].
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_mail(format: Format, body: &str) -> Result<mail::Event, RecordError> {
+    match format.major {
+        1 => v1::decode_mail(body).map_err(|what| RecordError::Malformed { kind: LogKind::Mail, what }),
         _ => Err(RecordError::UnknownFormat(format)),
     }
 }

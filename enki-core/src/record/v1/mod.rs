@@ -11,11 +11,13 @@ mod chains;
 mod execution;
 #[cfg(test)]
 mod golden;
+mod mail;
 mod plan;
 mod queue;
 
 pub use chains::ChainsEvent;
 pub use execution::ExecutionEvent;
+pub use mail::MailEvent;
 pub use plan::{After, Brief, Need, Plan, Start, Step};
 pub use queue::QueueEvent;
 
@@ -42,6 +44,16 @@ pub(super) fn decode_chains(body: &str) -> Result<outside::Event, String> {
     serde_json::from_str::<ChainsEvent<'_>>(body).map(ChainsEvent::into_event).map_err(|error| error.to_string())
 }
 
+/// The body of an event of the mail.
+pub(super) fn encode_mail(event: &crate::mail::Event) -> String {
+    serde_json::to_string(&MailEvent::from(event)).expect("wire types have only string keys")
+}
+
+/// The event of such a body, or what is wrong with it.
+pub(super) fn decode_mail(body: &str) -> Result<crate::mail::Event, String> {
+    serde_json::from_str::<MailEvent<'_>>(body).map(MailEvent::into_event).map_err(|error| error.to_string())
+}
+
 /// The event of a body, or what is wrong with it.
 pub(super) fn decode(kind: LogKind, body: &str) -> Result<Event, String> {
     let malformed = |error: serde_json::Error| error.to_string();
@@ -54,6 +66,6 @@ pub(super) fn decode(kind: LogKind, body: &str) -> Result<Event, String> {
             let wire: QueueEvent<'_> = serde_json::from_str(body).map_err(malformed)?;
             Ok(Event::Queue(wire.into_event()))
         }
-        LogKind::Chains => Err("it is one of an outside coordinator, and no machine's here".to_owned()),
+        LogKind::Chains | LogKind::Mail => Err(format!("a log of {} is no machine's here", kind.as_str())),
     }
 }
