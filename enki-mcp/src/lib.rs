@@ -20,7 +20,7 @@
 //!
 //! # Not here yet
 //!
-//! The backlog, mail and capture tools, and `enki_call` with `enki_tools`.
+//! The backlog and capture tools, and `enki_call` with `enki_tools`.
 
 mod activity;
 mod answer;
@@ -32,6 +32,7 @@ mod failure;
 mod find;
 mod handler;
 mod machines;
+mod mail;
 mod office;
 mod passes;
 mod project;
@@ -50,6 +51,7 @@ pub use answer::Answer;
 pub use desk::{Desk, Seat};
 pub use failure::{Code, Failure};
 pub use machines::{Look, Machines};
+pub use mail::Post;
 pub use office::Office;
 pub use passes::{Passes, Token, origin_of};
 pub use project::{OneTarget, Project, Site};

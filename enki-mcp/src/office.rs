@@ -8,6 +8,7 @@ use crate::edit::{EditInput, Edited, edit};
 use crate::failure::{Code, Failure};
 use crate::find;
 use crate::machines::{Machines, seen};
+use crate::mail::{self, Post};
 use crate::passes::{Alive, Attempt, Pass, Passes, Token};
 use crate::project::Project;
 use crate::report;
@@ -17,6 +18,7 @@ use crate::steer;
 use crate::stop;
 use crate::task_list::{self, TaskList, TaskListInput};
 use crate::tool::Tool;
+use enki_core::mail::Address;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub struct Office {
     pub(crate) project: Arc<dyn Project>,
     activity: Activity,
     passes: Passes,
+    /// Where the project has mail.
+    mail: Option<Post>,
     /// Held from the check of steps that are added until they are.
     pub(crate) adding: Arc<Mutex<()>>,
 }
@@ -53,13 +57,27 @@ impl Caller {
             Self::Attempt(_, alive) => alive.role,
         }
     }
+
+    /// Where mail reaches it; `None` if it gets none, whatever its role.
+    fn address(&self) -> Option<Address> {
+        match self {
+            Self::Coordinator(_) => Some(Address::Coordinator),
+            Self::Attempt(attempt, alive) => (!alive.reviewed).then_some(Address::Worker(attempt.task)),
+        }
+    }
 }
 
 impl Office {
     /// An office over those machines, for plans of that project. Tokens are admitted to `passes`.
     #[must_use]
     pub fn new(machines: Arc<dyn Machines>, project: Arc<dyn Project>, activity: Activity, passes: Passes) -> Self {
-        Self { machines, project, activity, passes, adding: Arc::default() }
+        Self { machines, project, activity, passes, mail: None, adding: Arc::default() }
+    }
+
+    /// The same for a project whose agents write to each other.
+    #[must_use]
+    pub fn with_mail(self, post: Post) -> Self {
+        Self { mail: Some(post), ..self }
     }
 
     /// Who may call.
@@ -75,10 +93,15 @@ impl Office {
     /// If the machines cannot be asked. A token that is worth nothing has no tools, which is no error.
     pub async fn tools(&self, token: &Token) -> Result<Vec<Tool>, Failure> {
         match self.caller(token).await {
-            Ok(caller) => Ok(Tool::ALL.into_iter().filter(|tool| tool.allowed(caller.role())).collect()),
+            Ok(caller) => Ok(self.tools_of(&caller).collect()),
             Err(failure) if matches!(failure.code(), Code::NotAllowed | Code::Stale) => Ok(Vec::new()),
             Err(failure) => Err(failure),
         }
+    }
+
+    fn tools_of(&self, caller: &Caller) -> impl Iterator<Item = Tool> {
+        let (role, mail) = (caller.role(), self.mail.is_some() && caller.address().is_some());
+        Tool::ALL.into_iter().filter(move |tool| tool.allowed(role) && (mail || !tool.is_mail()))
     }
 
     /// Does a call, if whoever holds that token may. The answer is true when it is given: what it says is done is
@@ -93,13 +116,19 @@ impl Office {
         };
         let role = caller.role();
         let Some(tool) = Tool::named(name) else {
-            let known: Vec<&str> = Tool::ALL.into_iter().filter(|tool| tool.allowed(role)).map(Tool::name).collect();
+            let known: Vec<&str> = self.tools_of(&caller).map(Tool::name).collect();
             let shown: String = name.chars().take(60).collect();
             return Answer::Invalid { text: format!("no tool {shown:?}; there are {}", known.join(", ")) };
         };
-        if !tool.allowed(role) {
+        if !self.tools_of(&caller).any(|may| may == tool) {
             tracing::warn!(tool = name, role = role.as_str(), ?caller, "a call was refused: the role has no such tool");
-            let message = format!("{} is not for a {}", tool.name(), role.as_str());
+            let message = if tool.allowed(role) && self.mail.is_none() {
+                format!("{} is not there: mail is off in this project (mail.enabled)", tool.name())
+            } else if tool.allowed(role) {
+                format!("{} is not for the agents of a step that is reviewed", tool.name())
+            } else {
+                format!("{} is not for a {}", tool.name(), role.as_str())
+            };
             return Failure::new(Code::NotAllowed, message, "use the tools that are listed").into();
         }
         self.perform(caller, tool, arguments).await.unwrap_or_else(|text| Answer::Invalid { text })
@@ -134,7 +163,8 @@ impl Office {
         Ok(match tool {
             Tool::Status => {
                 let input: StatusInput = parse(tool, arguments)?;
-                Answer::of(self.status(input).await, Status::text)
+                let unread = self.unread(&caller).await;
+                Answer::of(self.status(input).await.map(|status| status.with_mail(unread)), Status::text)
             }
             Tool::TaskList => {
                 let input: TaskListInput = parse(tool, arguments)?;
@@ -182,9 +212,10 @@ impl Office {
             }
             Tool::Report => {
                 let input = parse(tool, arguments)?;
+                let unread = self.unread(&caller).await;
                 let Caller::Attempt(attempt, alive) = caller else { return Ok(only_attempts(tool)) };
                 let reported = report::report(machines, &self.activity, &attempt, alive.step, &input);
-                Answer::of(reported, report::Reported::text)
+                Answer::of(reported.map(|reported| reported.with_mail(unread)), report::Reported::text)
             }
             Tool::Edit => {
                 let input: EditInput = parse(tool, arguments)?;
@@ -193,7 +224,50 @@ impl Office {
                 let lost = |error| Failure::new(Code::Unavailable, format!("the edit broke: {error}"), "read the file");
                 Answer::of(edited.unwrap_or_else(|error| Err(lost(error))), Edited::text)
             }
+            Tool::MailSend
+            | Tool::MailCheck
+            | Tool::MailInbox
+            | Tool::MailRead
+            | Tool::MailReply
+            | Tool::MailThread => {
+                let (Some(post), Some(of)) = (&self.mail, caller.address()) else { return Ok(not_listed(tool)) };
+                self.post(post, of, tool, arguments).await?
+            }
         })
+    }
+
+    async fn post(
+        &self,
+        post: &Post,
+        of: Address,
+        tool: Tool,
+        arguments: Map<String, Value>,
+    ) -> Result<Answer, String> {
+        Ok(match tool {
+            Tool::MailSend => {
+                let input = parse(tool, arguments)?;
+                Answer::of(mail::send(self.machines.as_ref(), post, of, input).await, mail::Sent::text)
+            }
+            Tool::MailCheck => {
+                let mail::NoInput {} = parse(tool, arguments)?;
+                Answer::of(mail::check(post, of).await, mail::Checked::text)
+            }
+            Tool::MailInbox => {
+                let mail::NoInput {} = parse(tool, arguments)?;
+                Answer::of(mail::inbox(post, of).await, mail::Inbox::text)
+            }
+            Tool::MailRead => Answer::of(mail::read(post, of, &parse(tool, arguments)?).await, mail::Letter::text),
+            Tool::MailReply => Answer::of(mail::reply(post, of, parse(tool, arguments)?).await, mail::Sent::text),
+            Tool::MailThread => Answer::of(mail::thread(post, of, &parse(tool, arguments)?).await, mail::Thread::text),
+            _ => not_listed(tool),
+        })
+    }
+
+    /// How many messages wait for the caller, told beside what it asked; nothing fails by it.
+    async fn unread(&self, caller: &Caller) -> Option<usize> {
+        let (post, address) = (self.mail.as_ref()?, caller.address()?);
+        matches!(caller.role(), Role::Coordinator | Role::Worker | Role::Reader).then_some(())?;
+        mail::waiting(post, address).await.ok()
     }
 
     async fn status(&self, input: StatusInput) -> Result<Status, Failure> {
@@ -216,9 +290,13 @@ impl Office {
     }
 }
 
-/// No coordinator is allowed those, so this is never seen; it is an answer and no panic all the same.
+/// What is not listed was refused before, so these are never seen; they are answers and no panics all the same.
 fn only_attempts(tool: Tool) -> Answer {
     Failure::new(Code::NotAllowed, format!("{} is for agents", tool.name()), "use the tools that are listed").into()
+}
+
+fn not_listed(tool: Tool) -> Answer {
+    Failure::new(Code::NotAllowed, format!("{} is not there", tool.name()), "use the tools that are listed").into()
 }
 
 /// Arguments that do not fit the schema are the client's mistake, and an error of the protocol.

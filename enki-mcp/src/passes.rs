@@ -68,6 +68,8 @@ pub(crate) enum Pass {
 pub(crate) struct Alive {
     pub(crate) role: Role,
     pub(crate) step: StepIx,
+    /// Whether its step is reviewed: no agent of a chain hears from others but by its reviews.
+    pub(crate) reviewed: bool,
 }
 
 impl Attempt {
@@ -89,7 +91,7 @@ impl Attempt {
             Purpose::Work | Purpose::Fix if execution.plan().step(step).read_only => Role::Reader,
             Purpose::Work | Purpose::Fix => Role::Worker,
         };
-        Some(Alive { role, step })
+        Some(Alive { role, step, reviewed: execution.plan().step(step).review.is_some() })
     }
 }
 

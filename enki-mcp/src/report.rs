@@ -3,6 +3,7 @@
 use crate::activity::Activity;
 use crate::failure::{Code, Failure};
 use crate::machines::Machines;
+use crate::mail::unread;
 use crate::passes::Attempt;
 use crate::text::visible;
 use enki_core::dispatcher::Place;
@@ -27,6 +28,9 @@ pub(crate) struct Reported {
     task_id: String,
     /// As it is shown.
     status: String,
+    /// Messages that wait for you, if you get mail: see `enki_mail_inbox`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<usize>,
 }
 
 pub(crate) fn report(
@@ -43,11 +47,17 @@ pub(crate) fn report(
     let place = Place { execution: attempt.execution, step };
     activity.said(place, attempt.number, status.clone());
     machines.tell_activity(place, attempt.number, status.clone())?;
-    Ok(Reported { task_id: attempt.task.to_string(), status })
+    Ok(Reported { task_id: attempt.task.to_string(), status, unread: None })
 }
 
 impl Reported {
+    /// The same, with what waits for whoever reported.
+    pub(crate) fn with_mail(self, unread: Option<usize>) -> Self {
+        Self { unread, ..self }
+    }
+
     pub(crate) fn text(&self) -> String {
-        format!("{} shows: {}", self.task_id, self.status)
+        let mail = self.unread.filter(|n| *n > 0).map(|n| format!("\n{}: enki_mail_inbox", unread(n)));
+        format!("{} shows: {}{}", self.task_id, self.status, mail.unwrap_or_default())
     }
 }

@@ -1,6 +1,7 @@
 //! `enki_status`: how far everything is, or one execution.
 
 use crate::activity::Activity;
+use crate::mail::unread;
 use crate::text::{count, name, visible};
 use crate::words::StepStatus;
 use enki_core::branch::Branch;
@@ -40,6 +41,9 @@ pub(crate) struct Status {
     merge_queue_length: usize,
     /// Those queues, as far as they hold a change or are paused.
     merge_queues: Vec<Queue>,
+    /// Messages that wait for you, if you get mail: see `enki_mail_inbox`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<usize>,
     #[serde(skip)]
     lines: Vec<String>,
 }
@@ -117,6 +121,7 @@ impl Status {
             holds: Vec::new(),
             merge_queue_length: 0,
             merge_queues: Vec::new(),
+            unread: None,
             lines: Vec::with_capacity(chosen.len()),
         };
         let mut branches = BTreeSet::new();
@@ -166,6 +171,11 @@ impl Status {
         self.holds.extend(Hold::of(execution));
     }
 
+    /// The same, with what waits for whoever looks.
+    pub(crate) fn with_mail(self, unread: Option<usize>) -> Self {
+        Self { unread, ..self }
+    }
+
     /// For the model to read.
     pub(crate) fn text(&self) -> String {
         let mut lines = self.lines.clone();
@@ -195,6 +205,7 @@ impl Status {
             lines.push("holds: none".to_owned());
         }
         lines.extend(self.holds.iter().map(Hold::text));
+        lines.extend(self.unread.filter(|n| *n > 0).map(|n| format!("{}: enki_mail_inbox", unread(n))));
         lines.join("\n")
     }
 }

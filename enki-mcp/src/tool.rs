@@ -1,7 +1,7 @@
 //! The tools: names, words, schemas, and who may call which. One table.
 
 use crate::role::Role;
-use crate::{create, dag, edit, report, status, steer, stop, task_list};
+use crate::{create, dag, edit, mail, report, status, steer, stop, task_list};
 use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,18 @@ pub enum Tool {
     Report,
     #[serde(rename = "enki_edit_file")]
     Edit,
+    #[serde(rename = "enki_mail_send")]
+    MailSend,
+    #[serde(rename = "enki_mail_check")]
+    MailCheck,
+    #[serde(rename = "enki_mail_inbox")]
+    MailInbox,
+    #[serde(rename = "enki_mail_read")]
+    MailRead,
+    #[serde(rename = "enki_mail_reply")]
+    MailReply,
+    #[serde(rename = "enki_mail_thread")]
+    MailThread,
 }
 
 /// What a tool does to the world.
@@ -55,7 +67,7 @@ pub enum Does {
 
 impl Tool {
     /// All, in the order they are listed.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Status,
         Self::TaskList,
         Self::Dag,
@@ -70,6 +82,12 @@ impl Tool {
         Self::Retry,
         Self::Report,
         Self::Edit,
+        Self::MailSend,
+        Self::MailCheck,
+        Self::MailInbox,
+        Self::MailRead,
+        Self::MailReply,
+        Self::MailThread,
     ];
 
     /// Its name in the protocol.
@@ -90,6 +108,12 @@ impl Tool {
             Self::Retry => "enki_task_retry",
             Self::Report => "enki_worker_report",
             Self::Edit => "enki_edit_file",
+            Self::MailSend => "enki_mail_send",
+            Self::MailCheck => "enki_mail_check",
+            Self::MailInbox => "enki_mail_inbox",
+            Self::MailRead => "enki_mail_read",
+            Self::MailReply => "enki_mail_reply",
+            Self::MailThread => "enki_mail_thread",
         }
     }
 
@@ -99,7 +123,18 @@ impl Tool {
         Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
-    /// Whether callers of that role may use it. What is listed and what is allowed are both this.
+    /// Whether it is one of mail: those are there only where a project has mail, and for no agent of a step that is
+    /// reviewed.
+    #[must_use]
+    pub const fn is_mail(self) -> bool {
+        matches!(
+            self,
+            Self::MailSend | Self::MailCheck | Self::MailInbox | Self::MailRead | Self::MailReply | Self::MailThread
+        )
+    }
+
+    /// Whether callers of that role may use it, and of the tools of mail, whether they may where there is mail. What is
+    /// listed and what is allowed are both this.
     #[must_use]
     pub const fn allowed(self, role: Role) -> bool {
         use Role::{Coordinator, Quick, Reader, Resolver, Reviewer, Worker};
@@ -117,6 +152,12 @@ impl Tool {
             | Self::Retry => matches!(role, Coordinator),
             Self::Report => matches!(role, Worker | Reader | Reviewer | Resolver),
             Self::Edit => matches!(role, Worker),
+            Self::MailSend
+            | Self::MailCheck
+            | Self::MailInbox
+            | Self::MailRead
+            | Self::MailReply
+            | Self::MailThread => matches!(role, Coordinator | Worker | Reader),
         }
     }
 
@@ -124,8 +165,17 @@ impl Tool {
     #[must_use]
     pub const fn does(self) -> Does {
         match self {
-            Self::Status | Self::TaskList | Self::Dag => Does::Reads,
-            Self::Pause | Self::Cancel | Self::StopAll | Self::Report | Self::Edit => Does::Changes,
+            Self::Status | Self::TaskList | Self::Dag | Self::MailCheck | Self::MailInbox | Self::MailThread => {
+                Does::Reads
+            }
+            Self::Pause
+            | Self::Cancel
+            | Self::StopAll
+            | Self::Report
+            | Self::Edit
+            | Self::MailSend
+            | Self::MailRead
+            | Self::MailReply => Does::Changes,
             Self::TaskCreate
             | Self::ExecutionCreate
             | Self::AddSteps
@@ -184,6 +234,18 @@ impl Tool {
                  from the first to the last anchor is replaced by it. A stale anchor is refused, and the answer shows \
                  the lines around it with their anchors."
             }
+            Self::MailSend => {
+                "Writes to the coordinator, to the agent of another task, or to all workers. A message changes no state: \
+                 nothing is started, stopped or answered by it."
+            }
+            Self::MailCheck => "How many messages wait for you.",
+            Self::MailInbox => "Lists what was written to you, newest first, without the bodies.",
+            Self::MailRead => "Shows a message of yours, which is then read.",
+            Self::MailReply => {
+                "Answers a message of yours, and says with status what becomes of a request to you: accepted, rejected or \
+                 completed."
+            }
+            Self::MailThread => "Shows a thread as far as it is yours.",
         }
     }
 
@@ -204,13 +266,19 @@ impl Tool {
             Self::Retry => self.of::<steer::RetryInput, steer::Retried>(),
             Self::Report => self.of::<report::ReportInput, report::Reported>(),
             Self::Edit => self.of::<edit::EditInput, edit::Edited>(),
+            Self::MailSend => self.of::<mail::SendInput, mail::Sent>(),
+            Self::MailCheck => self.of::<mail::NoInput, mail::Checked>(),
+            Self::MailInbox => self.of::<mail::NoInput, mail::Inbox>(),
+            Self::MailRead => self.of::<mail::ReadInput, mail::Letter>(),
+            Self::MailReply => self.of::<mail::ReplyInput, mail::Sent>(),
+            Self::MailThread => self.of::<mail::ThreadInput, mail::Thread>(),
         }
     }
 
     fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Definition {
         let reads = self.does() == Does::Reads;
         let gives_up = matches!(self, Self::Cancel | Self::StopAll);
-        let again = !matches!(self, Self::Retry | Self::Edit | Self::AddSteps);
+        let again = !matches!(self, Self::Retry | Self::Edit | Self::AddSteps | Self::MailSend | Self::MailReply);
         let annotations =
             ToolAnnotations::new().read_only(reads).destructive(gives_up).idempotent(again).open_world(false);
         Definition::new(self.name(), self.about(), JsonObject::new())

@@ -4,6 +4,7 @@
 
 mod creates;
 mod edits;
+mod mail;
 mod protocol;
 mod reads;
 mod roles;

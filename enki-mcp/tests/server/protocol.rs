@@ -54,7 +54,7 @@ async fn malformed_lines_leave_the_server_alive() {
 async fn unknown_tools_methods_and_arguments_are_errors_of_the_protocol() {
     let (enki, _driver) = World::new().start().await;
     let mut client = Client::new(&enki).await;
-    let answer = client.try_call("enki_mail_send", json!({})).await;
+    let answer = client.try_call("enki_unheard_of", json!({})).await;
     assert_eq!(answer["error"]["code"], -32602);
     assert!(answer["error"]["message"].as_str().unwrap().contains("enki_task_list"), "{answer}");
     for (tool, arguments) in [

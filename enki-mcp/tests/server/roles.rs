@@ -55,6 +55,7 @@ impl Cast {
         }
         let (enki, _driver) = world.start().await;
         let (office, passes) = office(&enki, Preset::Autonomous);
+        let office = office.with_mail(world.mail().await);
         let cast = Self { world, enki, office, passes };
         cast.passes.admit_coordinator(Self::token(Role::Coordinator));
         let step = |id: &str, more: Value| {
@@ -129,6 +130,11 @@ impl Cast {
                 Tool::Retry => json!({"task_id": nobody}),
                 Tool::Report => json!({"status": ""}),
                 Tool::Edit => json!({"path": "../x", "content": ""}),
+                Tool::MailSend => json!({"to": "nobody", "subject": "", "body": ""}),
+                Tool::MailCheck | Tool::MailInbox => json!({}),
+                Tool::MailRead => json!({"message_id": "msg-99"}),
+                Tool::MailReply => json!({"message_id": "msg-99", "body": "b"}),
+                Tool::MailThread => json!({"thread_id": "msg-99"}),
                 other => panic!("no call of {other:?} is tried"),
             };
             let answer = client.try_call(tool.name(), arguments).await;

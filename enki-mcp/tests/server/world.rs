@@ -10,10 +10,13 @@ use enki_core::limits::Limits;
 use enki_core::memory::MemoryStore;
 use enki_core::plan::{Plan, PlanLimits};
 use enki_core::record;
+use enki_core::redact::Redactor;
 use enki_core::store::{Append, Holder, TaskStore};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
-use enki_mcp::{Activity, EnkiServer, Failure, Office, OneTarget, Passes, Project, Seat, ServeError, Site, Token};
+use enki_mcp::{
+    Activity, EnkiServer, Failure, Office, OneTarget, Passes, Post, Project, Seat, ServeError, Site, Token,
+};
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -123,6 +126,14 @@ pub(crate) fn office(enki: &Orchestrator, preset: Preset) -> (Office, Passes) {
     tokio::spawn(activity.clone().follow(enki.clone()));
     let project = Arc::new(Main(preset));
     (Office::new(Arc::new(enki.clone()), project, activity, passes.clone()), passes)
+}
+
+impl World {
+    /// The mail of that store.
+    pub(crate) async fn mail(&self) -> Post {
+        let redactor = Redactor::new(["hunter2hunter2".to_owned()]);
+        Post::open(self.store.clone(), &holder(), || Timestamp(1_700_000_000_000), redactor).await.unwrap()
+    }
 }
 
 /// A project that lands on `main`.
