@@ -218,6 +218,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Show what agents wrote to each other (mail.enabled), or one thread of it with the texts
+    Mail {
+        /// A message of the thread, such as msg-7
+        thread: Option<String>,
+    },
     /// List the roles a step can have, or tell about one
     Roles {
         /// The role

@@ -82,10 +82,11 @@ impl Session {
         let passes = Passes::default();
         if let Some(program) = &cx.host.supervisor {
             let admission = Admission::new(program.clone(), git.root(), &enki_dir, passes.clone());
-            let admission = admission.map_err(|error| {
-                CliError::environment(format!("cannot make {}: {error}", enki_dir.join("attempts").display()))
-                    .hint("check the folder's permissions")
-            })?;
+            let admission =
+                admission.map(|admission| admission.with_mail(config.on("mail.enabled"))).map_err(|error| {
+                    CliError::environment(format!("cannot make {}: {error}", enki_dir.join("attempts").display()))
+                        .hint("check the folder's permissions")
+                })?;
             driven.tools = Some(Arc::new(admission));
         }
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
@@ -99,10 +100,12 @@ impl Session {
         settings.chains = agents.words.chains.clone();
         settings.reviews = agents.words.reviews.clone();
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
+        let mail = wire::mail(config, &cx.host, &store, &lock.holder).await?;
         let (orchestrator, driver) = driver::start(driven, settings).await?;
         let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), &cx.host);
         let activity = Activity::default();
         let office = Office::new(Arc::new(orchestrator.clone()), Arc::new(project), activity.clone(), passes);
+        let office = mail.into_iter().fold(office, Office::with_mail);
         let service = rpc::Service {
             orchestrator: orchestrator.clone(),
             store: Arc::clone(&store),

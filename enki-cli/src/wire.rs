@@ -20,7 +20,9 @@ use enki_core::refinery::Gate;
 use enki_core::review::{Review, ReviewDefaults};
 use enki_core::role::Role;
 use enki_core::spec::{PlanSpec, ReviewSpec, ReviewWord};
+use enki_core::store::{Holder, TaskStore};
 use enki_core::tier::Tier;
+use enki_mcp::Post;
 use enki_process::{BaseEnv, CommandAgent, CommandAgentConfig, Marker};
 use enki_store_sqlite::{FileRecall, OpenOptions, memory_folder};
 use enki_vcs_git::{GitError, GitOptions, GitProject, GitWorkspaces, WorkspaceMethod};
@@ -372,6 +374,20 @@ pub(crate) fn recall(config: &Config, host: &Host, root: &Path) -> Option<Arc<dy
             None
         }
     }
+}
+
+/// The mail of the project's agents, to be written, if there is any. The caller holds the project's lock.
+pub(crate) async fn mail(
+    config: &Config,
+    host: &Host,
+    store: &Arc<dyn TaskStore>,
+    holder: &Holder,
+) -> Result<Option<Post>, CliError> {
+    if !config.on("mail.enabled") {
+        return Ok(None);
+    }
+    let post = Post::open(Arc::clone(store), holder, host.clock, redactor(config, host)).await?;
+    Ok(Some(post))
 }
 
 /// Takes out what is secret here: the values of variables that are named so, of this process and of agents.

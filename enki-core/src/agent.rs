@@ -79,6 +79,8 @@ pub struct AgentSpec {
     /// Whether it may change files: false for reviews and for roles that only read. What it changes all the same is
     /// dropped when it is captured; a runner that can denies it before.
     pub can_edit: bool,
+    /// Whether its step is reviewed: then it is one of a chain, whose agents hear from others by its reviews alone.
+    pub reviewed: bool,
     /// The concurrency class, which also gives the model.
     pub tier: Tier,
     /// A model the plan named; otherwise the runner maps the tier.
@@ -121,6 +123,7 @@ impl AgentSpec {
             system_prompt: String::new(),
             tools: Vec::new(),
             can_edit: purpose != Purpose::Review,
+            reviewed: purpose == Purpose::Review,
             tier: Tier::Standard,
             model: None,
             prompt: String::new(),

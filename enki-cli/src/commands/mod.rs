@@ -9,6 +9,7 @@ mod help;
 mod init;
 pub(crate) mod keep;
 mod land;
+mod mail;
 pub(crate) mod mcp;
 pub(crate) mod memory;
 mod plan;
@@ -172,6 +173,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         }
         Command::Stop => steer::run(cx, Action::Stop).await,
         Command::Mcp { command } => Box::pin(mcp::run(cx, command)).await,
+        Command::Mail { thread } => mail::run(cx, thread.as_deref()).await,
         Command::Land { id } => land::run(cx, &id).await,
         Command::Gc(args) => keep::gc(cx, &args).await,
         Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,

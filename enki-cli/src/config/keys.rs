@@ -170,6 +170,12 @@ pub const KEYS: &[Key] = &[
     trust("isolation.allow", Kind::List, "[]", "protected files that steps may change all the same"),
     trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("memory.enabled", Kind::Switch, "true", "tell agents what is remembered of earlier work, and add to it"),
+    key(
+        "mail.enabled",
+        Kind::Switch,
+        "false",
+        "agents of steps that are not reviewed and their coordinator may write to each other",
+    ),
     key("lint.enabled", Kind::Switch, "true", "advice on how steps are described"),
     key(
         "approval.preset",
@@ -226,7 +232,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("refinery.verify", "refinery.chec
 pub(super) const LATER: &[&str] = &[
     "git.respect_hooks",
     "documents.commit",
-    "mail.enabled",
     "agent.worker",
     "agent.sidecar",
     "workflows.custom",

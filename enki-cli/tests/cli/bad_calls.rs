@@ -223,8 +223,10 @@ fn bad_input_36_values_that_do_not_fit() {
 
 #[test]
 fn unknown_keys_are_reported_with_the_nearest_and_do_not_stop() {
-    let answer =
-        shown(&[("enki.toml", "[workers]\nmax_hevy = 1\n[refinary]\ncheck = \"true\"\n[mail]\nenabled = true\n")], &[]);
+    let answer = shown(
+        &[("enki.toml", "[workers]\nmax_hevy = 1\n[refinary]\ncheck = \"true\"\n[git]\nrespect_hooks = true\n")],
+        &[],
+    );
     assert_eq!(answer.exit, Exit::Ok);
     insta::assert_snapshot!(answer.stderr);
 }

@@ -15,6 +15,7 @@ mod drive;
 mod isolation;
 mod keep;
 mod landing;
+mod mail;
 mod mcp;
 mod mcp_claude;
 mod memory;

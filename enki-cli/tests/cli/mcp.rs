@@ -8,15 +8,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// A client with its server.
-struct Client {
-    server: Server,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+pub(crate) struct Client {
+    pub(crate) server: Server,
+    pub(crate) input: ChildStdin,
+    pub(crate) output: BufReader<ChildStdout>,
     calls: u64,
 }
 
 /// The process. None outlives its test.
-struct Server(Child);
+pub(crate) struct Server(pub(crate) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -27,12 +27,12 @@ impl Drop for Server {
 }
 
 impl Client {
-    fn new(place: &Place) -> Self {
+    pub(crate) fn new(place: &Place) -> Self {
         Self::of(place.command(&["mcp"]))
     }
 
     /// A server that is started so.
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (server.stdin.take().unwrap(), BufReader::new(server.stdout.take().unwrap()));
         let mut client = Self { server: Server(server), input, output, calls: 0 };
@@ -42,7 +42,7 @@ impl Client {
         client
     }
 
-    fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         writeln!(self.input, "{}", json!({"jsonrpc": "2.0", "id": self.calls, "method": method, "params": params}))
             .unwrap();
@@ -54,26 +54,26 @@ impl Client {
         answer["result"].take()
     }
 
-    fn tools(&mut self) -> Vec<String> {
+    pub(crate) fn tools(&mut self) -> Vec<String> {
         let tools = self.request("tools/list", json!({}));
         tools["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Value {
         let mut result = self.request("tools/call", json!({"name": tool, "arguments": arguments}));
         assert_eq!(result["isError"], false, "{tool}: {result}");
         result["structuredContent"].take()
     }
 
     /// The error of a call that could not be done.
-    fn refused(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) fn refused(&mut self, tool: &str, arguments: Value) -> Value {
         let mut result = self.request("tools/call", json!({"name": tool, "arguments": arguments}));
         assert_eq!(result["isError"], true, "{tool}: {result}");
         result["structuredContent"]["error"].take()
     }
 
     /// Looks until it is as it should be.
-    fn until(&mut self, tool: &str, arguments: &Value, is: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&mut self, tool: &str, arguments: &Value, is: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..600 {
             let seen = self.call(tool, arguments.clone());
             if is(&seen) {
@@ -85,12 +85,12 @@ impl Client {
     }
 
     /// Until the execution is that.
-    fn status(&mut self, id: &str, status: &str) -> Value {
+    pub(crate) fn status(&mut self, id: &str, status: &str) -> Value {
         self.until("enki_status", &json!({"execution_id": id}), |seen| seen["executions"][0]["status"] == status)
     }
 
     /// Leaves, and gives the server's end.
-    fn leave(self) -> i32 {
+    pub(crate) fn leave(self) -> i32 {
         let Self { mut server, input, output, .. } = self;
         drop((input, output));
         server.0.wait().unwrap().code().unwrap_or(-1)
@@ -103,7 +103,7 @@ fn wait() {
 }
 
 /// Until that is so.
-fn until(is: impl Fn() -> bool) {
+pub(crate) fn until(is: impl Fn() -> bool) {
     for _ in 0..600 {
         if is() {
             return;
@@ -119,12 +119,12 @@ fn step(id: &str, more: Value) -> Value {
     step
 }
 
-fn on_main(place: &Place) -> String {
+pub(crate) fn on_main(place: &Place) -> String {
     git(&place.root, &["ls-tree", "-r", "--name-only", "main"])
 }
 
 /// Nobody has the project's lock.
-fn is_free(place: &Place) -> bool {
+pub(crate) fn is_free(place: &Place) -> bool {
     place.json(&["status"])["driver"].is_null()
 }
 
@@ -280,7 +280,7 @@ echo x >x.txt
 "#;
 
 /// The server that a file of an attempt names.
-fn agents_client(file: &Path) -> Client {
+pub(crate) fn agents_client(file: &Path) -> Client {
     let config: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let server = &config["mcpServers"]["enki"];
     let mut command = Command::new(server["command"].as_str().unwrap());

@@ -16,6 +16,12 @@ pub trait AttemptTools: fmt::Debug + Send + Sync {
     /// Called before the agent of an attempt starts, whose workspace is there. Gives [`AgentSpec::tool_servers`].
     fn open(&self, spec: &AgentSpec) -> Option<PathBuf>;
 
+    /// What the agent of an attempt that was opened is told of its tools, at the end of its prompt; nothing if they need
+    /// no words.
+    fn words(&self, _spec: &AgentSpec) -> Option<String> {
+        None
+    }
+
     /// Called when the agent has ended or was not started, once for each [`AttemptTools::open`].
     fn close(&self, attempt: EffectId);
 }
@@ -30,6 +36,9 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(tools: &Arc<dyn AttemptTools>, spec: &mut AgentSpec) -> Self {
         spec.tool_servers = tools.open(spec);
+        if let Some(words) = spec.tool_servers.is_some().then(|| tools.words(spec)).flatten() {
+            spec.prompt.push_str(&words);
+        }
         Self { tools: Arc::clone(tools), attempt: spec.id }
     }
 }

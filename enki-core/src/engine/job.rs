@@ -198,6 +198,7 @@ impl Engine {
         plan.role_of(*purpose, step.course.at).unwrap_or_default().clone_into(&mut agent.role);
         agent.tier = plan.tier_of(*purpose);
         agent.can_edit = *purpose != Purpose::Review && (!plan.read_only || plan.output == RoleOutput::Artifact);
+        agent.reviewed = plan.review.is_some();
         if let Some(role) = self.roles.get(&agent.role) {
             agent.system_prompt.clone_from(&role.system_prompt);
             agent.tools.clone_from(&role.tools);

@@ -95,7 +95,8 @@ impl Post {
         if !events.is_empty() {
             let (Some(store), Some(lease)) = (&self.0.store, &self.0.lease) else {
                 *state = Some(mail);
-                return Err(enki_core::driver::DriverError::Stopped.into());
+                let message = "nothing was ever submitted in this project, so there is nobody to write to";
+                return Err(Failure::new(Code::InvalidState, message, "nothing was sent"));
             };
             let append = Append {
                 log: LOG,

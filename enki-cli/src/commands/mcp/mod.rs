@@ -9,6 +9,7 @@ mod way;
 
 use super::Context;
 use crate::args::McpCommand;
+use crate::config::Config;
 use crate::drive::Signals;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -42,7 +43,9 @@ async fn serve(cx: &mut Context) -> Result<Exit, CliError> {
         drop(written.await);
         return served.map(|()| Exit::Ok).map_err(|error| broken(&error));
     }
-    let (coordinator, mut guide) = Guide::new(project.root, enki_dir);
+    // What is wrong with the configuration is told by the calls that need it.
+    let mail = Config::load(&cx.host, Some(&project)).is_ok_and(|config| config.on("mail.enabled"));
+    let (coordinator, mut guide) = Guide::new(project.root, enki_dir, mail);
     let mut signals = Signals::new()?;
     let server = tokio::spawn(EnkiServer::new(Arc::new(coordinator)).serve(stdin, stdout));
     let signal = tokio::select! {

@@ -18,7 +18,7 @@ use enki_core::driver::{DriverError, NoticeKind, Orchestrator, Shutdown};
 use enki_core::engine::Engine;
 use enki_core::id::ExecutionId;
 use enki_core::store::TaskStore;
-use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, OneTarget, Passes, Role, Token, Tool};
+use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, OneTarget, Passes, Post, Role, Token, Tool};
 use enki_store_sqlite::SqliteStore;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -46,6 +46,8 @@ type Ask = (Does, oneshot::Sender<Result<Way, CliError>>);
 #[derive(Clone, Debug)]
 pub(super) struct Coordinator {
     enki_dir: PathBuf,
+    /// Whether the project has mail.
+    mail: bool,
     asks: mpsc::UnboundedSender<Ask>,
     made: mpsc::UnboundedSender<ExecutionId>,
 }
@@ -103,7 +105,8 @@ impl Coordinator {
 #[async_trait]
 impl Desk for Coordinator {
     async fn tools(&self) -> Result<Vec<Tool>, Failure> {
-        Ok(Tool::ALL.into_iter().filter(|tool| tool.allowed(Role::Coordinator)).collect())
+        let there = |tool: &Tool| tool.allowed(Role::Coordinator) && (self.mail || !tool.is_mail());
+        Ok(Tool::ALL.into_iter().filter(there).collect())
     }
 
     async fn call(&self, tool: &str, arguments: Map<String, Value>) -> Answer {
@@ -172,10 +175,10 @@ fn lost(error: &CliError) -> Failure {
 }
 
 impl Guide {
-    pub(super) fn new(root: PathBuf, enki_dir: PathBuf) -> (Coordinator, Self) {
+    pub(super) fn new(root: PathBuf, enki_dir: PathBuf, mail: bool) -> (Coordinator, Self) {
         let (asks, asked) = mpsc::unbounded_channel();
         let (made, makes) = mpsc::unbounded_channel();
-        let coordinator = Coordinator { enki_dir: enki_dir.clone(), asks, made };
+        let coordinator = Coordinator { enki_dir: enki_dir.clone(), mail, asks, made };
         let guide = Self { enki_dir, root, state: State::Nobody, asks: asked, made: makes, mine: BTreeSet::new() };
         (coordinator, guide)
     }
@@ -340,8 +343,14 @@ impl Guide {
             shelf.load(*id).await?;
         }
         let machines = Arc::new(Stored(tokio::sync::Mutex::new(shelf)));
-        let (office, token) = desk_of(machines)?;
+        let post = self.mail(cx)?.then(|| open_to_read(&self.enki_dir)).transpose()?;
+        let (office, token) = desk_of(machines, post.map(|store| Post::looking(store, cx.host.clock)))?;
         Ok(Way::Here(office, token, None))
+    }
+
+    fn mail(&self, cx: &Context) -> Result<bool, CliError> {
+        let project = crate::project::Project { root: self.root.clone() };
+        Ok(Config::load(&cx.host, Some(&project))?.on("mail.enabled"))
     }
 
     async fn shelf(&self, cx: &Context) -> Result<Shelf, CliError> {
@@ -359,9 +368,10 @@ impl Guide {
         let lock = ProjectLock::take(&self.enki_dir, &cx.host)?.map_err(|holder| lock::locked(holder.as_ref()))?;
         let options = wire::store_options(&config);
         let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&self.enki_dir), &options)?);
+        let post = wire::mail(&config, &cx.host, &store, &lock.holder).await?;
         let offline = Offline::open(store, &lock.holder, wire::limits(&config), cx.host.clock).await?;
         let alone = Arc::new(Alone::new(offline, lock));
-        let (office, token) = desk_of(alone.clone())?;
+        let (office, token) = desk_of(alone.clone(), post)?;
         Ok(Way::Alone(alone, office, token))
     }
 
@@ -383,12 +393,13 @@ impl Guide {
 }
 
 /// An office over machines that no plan can be submitted to, and the token of its only caller.
-fn desk_of(machines: Arc<dyn enki_mcp::Machines>) -> Result<(Office, Token), CliError> {
+fn desk_of(machines: Arc<dyn enki_mcp::Machines>, mail: Option<Post>) -> Result<(Office, Token), CliError> {
     let token = random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
     let passes = Passes::default();
     passes.admit_coordinator(token.clone());
     let nowhere = OneTarget("main".parse().expect("a branch"));
-    Ok((Office::new(machines, Arc::new(nowhere), Activity::default(), passes), token))
+    let office = Office::new(machines, Arc::new(nowhere), Activity::default(), passes);
+    Ok((mail.into_iter().fold(office, Office::with_mail), token))
 }
 
 /// Waits until no call is in the works and nothing more happens by itself to any execution.
