@@ -95,3 +95,4 @@ pub use project::folder::Recorded;
 pub use project::{DriftRule, Facts, GitOptions, GitProject, Head, Policy, WorkspaceMethod};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;
+pub use workspaces::diff::{DiffAsk, DiffFile, WorkspaceDiff};

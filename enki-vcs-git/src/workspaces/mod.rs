@@ -2,6 +2,7 @@
 
 pub(crate) mod agent_git;
 pub(crate) mod capture;
+pub(crate) mod diff;
 pub(crate) mod disk;
 pub(crate) mod manifest;
 pub(crate) mod overlay;

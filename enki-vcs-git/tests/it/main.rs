@@ -12,6 +12,7 @@ mod checkout;
 mod conflicts;
 mod conformance;
 mod cost;
+mod diff;
 mod facts;
 mod folder;
 mod hostile;
