@@ -57,6 +57,11 @@ impl Failure {
         self.code
     }
 
+    /// What to do next.
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
+    }
+
     /// No execution has that id.
     pub(crate) fn unknown(text: &str) -> Self {
         let hint = "call enki_status without execution_id for the open ones, or enki_task_list for tasks";

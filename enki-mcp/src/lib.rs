@@ -20,10 +20,11 @@
 //!
 //! # Not here yet
 //!
-//! The backlog and capture tools, and `enki_call` with `enki_tools`.
+//! The backlog and capture tools, and the commands of `enki_call` that need streams.
 
 mod activity;
 mod answer;
+mod call;
 mod create;
 mod dag;
 mod desk;
@@ -48,6 +49,7 @@ mod words;
 
 pub use activity::Activity;
 pub use answer::Answer;
+pub use call::{Bench, CallCode, Calls, Diff, DiffAsk, Trace, Traces};
 pub use desk::{Desk, Seat};
 pub use failure::{Code, Failure};
 pub use machines::{Look, Machines};

@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::answer::Answer;
+use crate::call::{self, Calls, Listed, Own, Who};
 use crate::create;
 use crate::dag::{self, Dag};
 use crate::edit::{EditInput, Edited, edit};
@@ -33,6 +34,8 @@ pub struct Office {
     passes: Passes,
     /// Where the project has mail.
     mail: Option<Post>,
+    /// Where there are typed commands, and traces of calls.
+    calls: Option<Calls>,
     /// Held from the check of steps that are added until they are.
     pub(crate) adding: Arc<Mutex<()>>,
 }
@@ -58,6 +61,14 @@ impl Caller {
         }
     }
 
+    fn who(&self) -> Who {
+        let attempt = match self {
+            Self::Coordinator(_) => None,
+            Self::Attempt(attempt, _) => Some(attempt.as_ref().into()),
+        };
+        Who { role: Some(self.role()), attempt }
+    }
+
     /// Where mail reaches it; `None` if it gets none, whatever its role.
     fn address(&self) -> Option<Address> {
         match self {
@@ -71,13 +82,19 @@ impl Office {
     /// An office over those machines, for plans of that project. Tokens are admitted to `passes`.
     #[must_use]
     pub fn new(machines: Arc<dyn Machines>, project: Arc<dyn Project>, activity: Activity, passes: Passes) -> Self {
-        Self { machines, project, activity, passes, mail: None, adding: Arc::default() }
+        Self { machines, project, activity, passes, mail: None, calls: None, adding: Arc::default() }
     }
 
     /// The same for a project whose agents write to each other.
     #[must_use]
     pub fn with_mail(self, post: Post) -> Self {
         Self { mail: Some(post), ..self }
+    }
+
+    /// The same with `enki_call`, and with traces of what is called and of what is refused.
+    #[must_use]
+    pub fn with_calls(self, calls: Calls) -> Self {
+        Self { calls: Some(calls), ..self }
     }
 
     /// Who may call.
@@ -101,7 +118,10 @@ impl Office {
 
     fn tools_of(&self, caller: &Caller) -> impl Iterator<Item = Tool> {
         let (role, mail) = (caller.role(), self.mail.is_some() && caller.address().is_some());
-        Tool::ALL.into_iter().filter(move |tool| tool.allowed(role) && (mail || !tool.is_mail()))
+        let calls = self.calls.is_some();
+        let there =
+            move |tool: &Tool| (mail || !tool.is_mail()) && (calls || !matches!(tool, Tool::Call | Tool::Tools));
+        Tool::ALL.into_iter().filter(move |tool| tool.allowed(role) && there(tool))
     }
 
     /// Does a call, if whoever holds that token may. The answer is true when it is given: what it says is done is
@@ -111,6 +131,11 @@ impl Office {
             Ok(caller) => caller,
             Err(failure) => {
                 tracing::warn!(tool = name, code = ?failure.code(), "a call was refused: its token gives no rights");
+                let attempt = match self.passes.of(token) {
+                    Some(Pass::Attempt(attempt)) => Some(Own::from(attempt.as_ref())),
+                    _ => None,
+                };
+                self.refused(&Who { role: None, attempt }, name, &failure, arguments).await;
                 return failure.into();
             }
         };
@@ -129,9 +154,18 @@ impl Office {
             } else {
                 format!("{} is not for a {}", tool.name(), role.as_str())
             };
-            return Failure::new(Code::NotAllowed, message, "use the tools that are listed").into();
+            let failure = Failure::new(Code::NotAllowed, message, "use the tools that are listed");
+            self.refused(&caller.who(), name, &failure, arguments).await;
+            return failure.into();
         }
         self.perform(caller, tool, arguments).await.unwrap_or_else(|text| Answer::Invalid { text })
+    }
+
+    /// Keeps that a call was refused, where people find it.
+    async fn refused(&self, who: &Who, tool: &str, failure: &Failure, arguments: Map<String, Value>) {
+        if let Some(calls) = &self.calls {
+            calls.refused(who, tool, failure, Value::Object(arguments)).await;
+        }
     }
 
     /// Who holds a token. Attempts are looked at in the machines: what they may ends with them.
@@ -232,6 +266,14 @@ impl Office {
             | Tool::MailThread => {
                 let (Some(post), Some(of)) = (&self.mail, caller.address()) else { return Ok(not_listed(tool)) };
                 self.post(post, of, tool, arguments).await?
+            }
+            Tool::Call => {
+                let Some(calls) = &self.calls else { return Ok(not_listed(tool)) };
+                call::call(self, calls, caller.who(), caller.role(), arguments).await
+            }
+            Tool::Tools => {
+                let input = parse(tool, arguments)?;
+                Answer::of(Ok(call::list(caller.role(), &input)), Listed::text)
             }
         })
     }

@@ -1,7 +1,7 @@
 //! The tools: names, words, schemas, and who may call which. One table.
 
 use crate::role::Role;
-use crate::{create, dag, edit, mail, report, status, steer, stop, task_list};
+use crate::{call, create, dag, edit, mail, report, status, steer, stop, task_list};
 use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,10 @@ pub enum Tool {
     MailReply,
     #[serde(rename = "enki_mail_thread")]
     MailThread,
+    #[serde(rename = "enki_call")]
+    Call,
+    #[serde(rename = "enki_tools")]
+    Tools,
 }
 
 /// What a tool does to the world.
@@ -67,7 +71,7 @@ pub enum Does {
 
 impl Tool {
     /// All, in the order they are listed.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Status,
         Self::TaskList,
         Self::Dag,
@@ -88,6 +92,8 @@ impl Tool {
         Self::MailRead,
         Self::MailReply,
         Self::MailThread,
+        Self::Call,
+        Self::Tools,
     ];
 
     /// Its name in the protocol.
@@ -114,6 +120,8 @@ impl Tool {
             Self::MailRead => "enki_mail_read",
             Self::MailReply => "enki_mail_reply",
             Self::MailThread => "enki_mail_thread",
+            Self::Call => "enki_call",
+            Self::Tools => "enki_tools",
         }
     }
 
@@ -158,6 +166,7 @@ impl Tool {
             | Self::MailRead
             | Self::MailReply
             | Self::MailThread => matches!(role, Coordinator | Worker | Reader),
+            Self::Call | Self::Tools => matches!(role, Coordinator | Worker),
         }
     }
 
@@ -165,9 +174,14 @@ impl Tool {
     #[must_use]
     pub const fn does(self) -> Does {
         match self {
-            Self::Status | Self::TaskList | Self::Dag | Self::MailCheck | Self::MailInbox | Self::MailThread => {
-                Does::Reads
-            }
+            Self::Status
+            | Self::TaskList
+            | Self::Dag
+            | Self::MailCheck
+            | Self::MailInbox
+            | Self::MailThread
+            | Self::Call
+            | Self::Tools => Does::Reads,
             Self::Pause
             | Self::Cancel
             | Self::StopAll
@@ -246,6 +260,11 @@ impl Tool {
                  completed."
             }
             Self::MailThread => "Shows a thread as far as it is yours.",
+            Self::Call => {
+                "Runs one of the commands that enki_tools lists. Every answer has the same envelope, failures too: ok, \
+                 code, message, data, traceId."
+            }
+            Self::Tools => "Lists the commands of enki_call with the schemas of their inputs.",
         }
     }
 
@@ -272,6 +291,8 @@ impl Tool {
             Self::MailRead => self.of::<mail::ReadInput, mail::Letter>(),
             Self::MailReply => self.of::<mail::ReplyInput, mail::Sent>(),
             Self::MailThread => self.of::<mail::ThreadInput, mail::Thread>(),
+            Self::Call => self.of::<call::CallInput, call::Envelope>(),
+            Self::Tools => self.of::<call::ToolsInput, call::Listed>(),
         }
     }
 

@@ -3,12 +3,19 @@
 use crate::world::{Client, World, office, token};
 use enki_core::advice::approval::Preset;
 use enki_core::agent::AgentSpec;
+use enki_core::async_trait;
 use enki_core::driver::Shutdown;
+use enki_core::id::TaskId;
+use enki_core::recall::Recall;
+use enki_core::redact::Redactor;
 use enki_core::tier::Purpose;
-use enki_mcp::{Office, Passes, Role, Token, Tool};
+use enki_core::time::Timestamp;
+use enki_mcp::{Bench, Calls, Diff, DiffAsk, Failure, Office, Passes, Role, Token, Tool, Traces};
 use enki_testkit::fakes::Script;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
 async fn the_tools_and_their_schemas_are_public_interface() {
@@ -37,6 +44,26 @@ struct Cast {
     enki: enki_core::driver::Orchestrator,
     office: Office,
     passes: Passes,
+    _dir: tempfile::TempDir,
+}
+
+/// No workspaces, and nothing remembered.
+#[derive(Debug)]
+struct Bare;
+
+#[async_trait]
+impl Bench for Bare {
+    async fn workspace(&self, _: TaskId) -> Result<Option<PathBuf>, Failure> {
+        Ok(None)
+    }
+
+    async fn diff(&self, _: TaskId, _: DiffAsk) -> Result<Option<Diff>, Failure> {
+        Ok(None)
+    }
+
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        None
+    }
 }
 
 impl Cast {
@@ -55,8 +82,10 @@ impl Cast {
         }
         let (enki, _driver) = world.start().await;
         let (office, passes) = office(&enki, Preset::Autonomous);
-        let office = office.with_mail(world.mail().await);
-        let cast = Self { world, enki, office, passes };
+        let dir = tempfile::tempdir().unwrap();
+        let calls = Calls::new(Arc::new(Bare), Traces::new(dir.path().into(), Redactor::default()), || Timestamp(0));
+        let office = office.with_mail(world.mail().await).with_calls(calls);
+        let cast = Self { world, enki, office, passes, _dir: dir };
         cast.passes.admit_coordinator(Self::token(Role::Coordinator));
         let step = |id: &str, more: Value| {
             let mut step = json!({"id": id, "title": "T", "description": "d"});
@@ -135,6 +164,8 @@ impl Cast {
                 Tool::MailRead => json!({"message_id": "msg-99"}),
                 Tool::MailReply => json!({"message_id": "msg-99", "body": "b"}),
                 Tool::MailThread => json!({"thread_id": "msg-99"}),
+                Tool::Call => json!({"tool": "trace.search"}),
+                Tool::Tools => json!({}),
                 other => panic!("no call of {other:?} is tried"),
             };
             let answer = client.try_call(tool.name(), arguments).await;
