@@ -2,6 +2,7 @@
 
 use crate::commands::Context;
 use crate::commands::mcp::attempts::Admission;
+use crate::commands::mcp::bench;
 use crate::commands::mcp::project::Configured;
 use crate::config::{Config, files_run_by};
 use crate::error::CliError;
@@ -106,6 +107,8 @@ impl Session {
         let activity = Activity::default();
         let office = Office::new(Arc::new(orchestrator.clone()), Arc::new(project), activity.clone(), passes);
         let office = mail.into_iter().fold(office, Office::with_mail);
+        let workspaces = Some(agents.workspaces.clone());
+        let office = office.with_calls(bench::calls(git.root(), &enki_dir, config, &cx.host, workspaces));
         let service = rpc::Service {
             orchestrator: orchestrator.clone(),
             store: Arc::clone(&store),

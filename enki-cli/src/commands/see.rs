@@ -1,6 +1,7 @@
 //! `enki status`, `show`, `log`, `graph`: read from the store, with what agents do now from whoever drives.
 
 use super::Context;
+use super::mcp::bench;
 use crate::args::Picture;
 use crate::chains::Joined;
 use crate::error::CliError;
@@ -15,8 +16,10 @@ use crate::source::visible;
 use crate::view::ExecutionView;
 use crate::wire;
 use enki_core::execution::Execution;
+use enki_core::redact::Redactor;
 use enki_core::store::TaskStore;
 use enki_core::time::Timestamp;
+use enki_mcp::{Trace, Traces};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,9 @@ use std::sync::Arc;
 
 /// How many executions a list shows.
 const LISTED: u32 = 20;
+
+/// How many refused calls are shown.
+const REFUSED: usize = 50;
 
 pub(super) async fn status(cx: &mut Context, id: Option<&str>) -> Result<Exit, CliError> {
     if let Some(id) = id {
@@ -75,8 +81,11 @@ pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
     let paint = Paint(cx.out.color_out);
     let Some(ix) = named.step else {
         let joined = joined(cx, store.as_ref(), named).await?;
+        let refused = refused(&project, |trace| trace.execution == Some(named.execution))?;
         if cx.out.json {
-            cx.out.object(&with_reviews(object("enki.execution.v1", &view), joined.as_ref()))?;
+            let mut value = with_reviews(object("enki.execution.v1", &view), joined.as_ref());
+            value["refused_calls"] = json!(refused);
+            cx.out.object(&value)?;
         } else {
             let mut text = render::execution(&view, paint);
             text.push_str(&reviews(joined.as_ref(), paint));
@@ -84,19 +93,23 @@ pub(super) async fn show(cx: &mut Context, id: &str) -> Result<Exit, CliError> {
             for step in &view.steps {
                 text.push_str(&render::step(&view, step, &names(&logs(&project, &view.id, &step.id)), paint));
             }
+            text.push_str(&render::refused(&refused, paint));
             cx.out.write(&text)?;
         }
         return Ok(Exit::Ok);
     };
     let step = &view.steps[ix.index()];
     let logs = logs(&project, &view.id, &step.id);
+    let refused = refused(&project, |trace| trace.session.as_deref() == Some(step.task.as_str()))?;
     if cx.out.json {
         let mut value = object("enki.step.v1", step);
         value["execution_id"] = json!(view.id);
         value["logs"] = json!(names(&logs));
+        value["refused_calls"] = json!(refused);
         cx.out.object(&value)?;
     } else {
-        let text = render::step(&view, step, &names(&logs), paint);
+        let mut text = render::step(&view, step, &names(&logs), paint);
+        text.push_str(&render::refused(&refused, paint));
         cx.out.write(&text)?;
     }
     Ok(Exit::Ok)
@@ -227,6 +240,17 @@ fn reviews(joined: Option<&Joined>, paint: Paint) -> String {
 fn with_reviews(mut value: serde_json::Value, joined: Option<&Joined>) -> serde_json::Value {
     value["reviews"] = json!(joined);
     value
+}
+
+/// Calls of agents that were refused, the last of them, oldest first.
+fn refused(project: &Project, of: impl Fn(&Trace) -> bool) -> Result<Vec<Trace>, CliError> {
+    let folder = bench::traces_dir(&project.state_dir());
+    let wanted = |trace: &Trace| matches!(trace.code.as_str(), "NOT_ALLOWED" | "STALE" | "SAFETY_BLOCKED") && of(trace);
+    let mut found = Traces::new(folder.clone(), Redactor::default()).search(REFUSED, wanted).map_err(|error| {
+        CliError::environment(format!("cannot read {}: {error}", folder.display())).hint("check its permissions")
+    })?;
+    found.reverse();
+    Ok(found)
 }
 
 /// The output files of a step's attempts, oldest first.

@@ -15,7 +15,9 @@ pub(crate) use speech::Speech;
 pub(crate) use status::{execution, list, step};
 pub(crate) use waves::waves;
 
+use crate::source::visible;
 use enki_core::time::Timestamp;
+use enki_mcp::Trace;
 use std::time::Duration;
 
 /// A time in UTC, to the second.
@@ -48,6 +50,20 @@ pub(crate) fn money(micro: u64) -> f64 {
 /// A commit's first digits.
 pub(crate) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
+}
+
+/// Calls of agents that were refused.
+pub(crate) fn refused(traces: &[Trace], paint: Paint) -> String {
+    let line = |trace: &Trace| {
+        let attempt = trace.attempt.map_or_else(String::new, |attempt| format!(" (attempt {attempt})"));
+        let (at, task) = (time(trace.at), trace.session.as_deref().unwrap_or_default());
+        let (tool, message) = (visible(&trace.tool), visible(&trace.message));
+        format!("  {} {task} {tool}: {} {message}{attempt}\n", paint.dim(&at), paint.bad(&trace.code))
+    };
+    match traces {
+        [] => String::new(),
+        traces => format!("refused calls\n{}", traces.iter().map(line).collect::<String>()),
+    }
 }
 
 /// Colours of words on a terminal.

@@ -7,6 +7,7 @@ mod ask;
 mod bad_calls;
 mod bad_plans;
 mod budgets;
+mod calls;
 mod chains;
 mod claude;
 mod clients;

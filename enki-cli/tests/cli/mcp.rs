@@ -317,7 +317,16 @@ fn an_agent_has_its_own_tools_and_cannot_get_those_of_a_person() {
     assert_eq!(status["executions"][0]["status"], "running", "nothing of it stopped anything");
 
     let mut agent = agents_client(&out.join("config.json"));
-    assert_eq!(agent.tools(), ["enki_status", "enki_task_list", "enki_dag", "enki_worker_report", "enki_edit_file"]);
+    let own = [
+        "enki_status",
+        "enki_task_list",
+        "enki_dag",
+        "enki_worker_report",
+        "enki_edit_file",
+        "enki_call",
+        "enki_tools",
+    ];
+    assert_eq!(agent.tools(), own);
     assert_eq!(agent.refused("enki_stop_all", json!({}))["code"], "NOT_ALLOWED");
     let reported = agent.call("enki_worker_report", json!({"status": "looking around"}));
     assert_eq!(reported["task_id"], task["task_id"]);

@@ -2,6 +2,7 @@
 
 mod alone;
 pub(crate) mod attempts;
+pub(crate) mod bench;
 mod clients;
 pub(crate) mod project;
 mod streams;

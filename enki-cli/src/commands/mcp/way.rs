@@ -2,6 +2,7 @@
 
 use super::alone::{Alone, Stored};
 use super::attempts::random_token;
+use super::bench;
 use super::project::failure;
 use crate::clients;
 use crate::commands::Context;
@@ -343,19 +344,34 @@ impl Guide {
             shelf.load(*id).await?;
         }
         let machines = Arc::new(Stored(tokio::sync::Mutex::new(shelf)));
-        let post = self.mail(cx)?.then(|| open_to_read(&self.enki_dir)).transpose()?;
-        let (office, token) = desk_of(machines, post.map(|store| Post::looking(store, cx.host.clock)))?;
+        let post = self.config(cx)?.on("mail.enabled").then(|| open_to_read(&self.enki_dir)).transpose()?;
+        let (office, token) = self.desk(cx, machines, post.map(|store| Post::looking(store, cx.host.clock)))?;
         Ok(Way::Here(office, token, None))
     }
 
-    fn mail(&self, cx: &Context) -> Result<bool, CliError> {
-        let project = crate::project::Project { root: self.root.clone() };
-        Ok(Config::load(&cx.host, Some(&project))?.on("mail.enabled"))
+    /// An office over machines that no plan can be submitted to, and the token of its only caller.
+    fn desk(
+        &self,
+        cx: &Context,
+        machines: Arc<dyn enki_mcp::Machines>,
+        mail: Option<Post>,
+    ) -> Result<(Office, Token), CliError> {
+        let token =
+            random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
+        let passes = Passes::default();
+        passes.admit_coordinator(token.clone());
+        let nowhere = OneTarget("main".parse().expect("a branch"));
+        let office = Office::new(machines, Arc::new(nowhere), Activity::default(), passes);
+        let calls = bench::calls(&self.root, &self.enki_dir, &self.config(cx)?, &cx.host, None);
+        Ok((mail.into_iter().fold(office, Office::with_mail).with_calls(calls), token))
+    }
+
+    fn config(&self, cx: &Context) -> Result<Config, CliError> {
+        Config::load(&cx.host, Some(&crate::project::Project { root: self.root.clone() }))
     }
 
     async fn shelf(&self, cx: &Context) -> Result<Shelf, CliError> {
-        let project = crate::project::Project { root: self.root.clone() };
-        let config = Config::load(&cx.host, Some(&project))?;
+        let config = self.config(cx)?;
         Shelf::open(open_to_read(&self.enki_dir)?, wire::limits(&config)).await
     }
 
@@ -363,15 +379,14 @@ impl Guide {
         if !store_path(&self.enki_dir).exists() {
             return self.stored(cx).await;
         }
-        let project = crate::project::Project { root: self.root.clone() };
-        let config = Config::load(&cx.host, Some(&project))?;
+        let config = self.config(cx)?;
         let lock = ProjectLock::take(&self.enki_dir, &cx.host)?.map_err(|holder| lock::locked(holder.as_ref()))?;
         let options = wire::store_options(&config);
         let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&self.enki_dir), &options)?);
         let post = wire::mail(&config, &cx.host, &store, &lock.holder).await?;
         let offline = Offline::open(store, &lock.holder, wire::limits(&config), cx.host.clock).await?;
         let alone = Arc::new(Alone::new(offline, lock));
-        let (office, token) = desk_of(alone.clone(), post)?;
+        let (office, token) = self.desk(cx, alone.clone(), post)?;
         Ok(Way::Alone(alone, office, token))
     }
 
@@ -390,16 +405,6 @@ impl Guide {
             .collect();
         Ok(!goes_on.is_empty() && goes_on.is_subset(&self.mine))
     }
-}
-
-/// An office over machines that no plan can be submitted to, and the token of its only caller.
-fn desk_of(machines: Arc<dyn enki_mcp::Machines>, mail: Option<Post>) -> Result<(Office, Token), CliError> {
-    let token = random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
-    let passes = Passes::default();
-    passes.admit_coordinator(token.clone());
-    let nowhere = OneTarget("main".parse().expect("a branch"));
-    let office = Office::new(machines, Arc::new(nowhere), Activity::default(), passes);
-    Ok((mail.into_iter().fold(office, Office::with_mail), token))
 }
 
 /// Waits until no call is in the works and nothing more happens by itself to any execution.
