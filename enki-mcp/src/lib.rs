@@ -32,6 +32,7 @@ mod edit;
 mod failure;
 mod find;
 mod handler;
+mod lines;
 mod machines;
 mod mail;
 mod office;
@@ -52,6 +53,7 @@ pub use answer::Answer;
 pub use call::{Bench, CallCode, Calls, Diff, DiffAsk, Trace, Traces};
 pub use desk::{Desk, Seat};
 pub use failure::{Code, Failure};
+pub use lines::{Bucket, Line, Lines};
 pub use machines::{Look, Machines};
 pub use mail::Post;
 pub use office::Office;
@@ -61,10 +63,12 @@ pub use role::Role;
 pub use tool::{Does, Tool};
 
 use handler::Handler;
+use lines::Gate;
 use rmcp::service::{QuitReason, ServerInitializeError};
 use std::error::Error;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::Mutex;
 
 /// Speaks the protocol with one client.
 #[derive(Clone, Debug)]
@@ -79,7 +83,9 @@ impl EnkiServer {
         Self { handler: Handler::new(desk) }
     }
 
-    /// Serves one client until it closes its end: one JSON-RPC message a line. A line that is not JSON is passed over.
+    /// Serves one client until it closes its end: one JSON-RPC message a line, of at most 4 MiB, and after a burst of 400
+    /// at most 100 a second. What is no message, or comes too often, is answered with an error and the session goes on; a
+    /// request that comes again with its id is given the answer that it had, and nothing is done again.
     ///
     /// # Contract
     ///
@@ -95,15 +101,41 @@ impl EnkiServer {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let session = match rmcp::serve_server(self.handler, (read, write)).await {
-            Ok(session) => session,
-            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
-            Err(error) => return Err(ServeError::Begin(Box::new(error))),
+        let (ours, theirs) = tokio::io::duplex(WAITING);
+        let (from, to) = tokio::io::split(ours);
+        let (gate, client) = (Gate::default(), Mutex::new(write));
+        let incoming = async {
+            // A client that cannot be read or written to any more has left.
+            let _ = lines::incoming(&gate, read, to, &client).await;
+            std::future::pending::<()>().await;
         };
-        match session.waiting().await {
-            Ok(QuitReason::JoinError(error)) | Err(error) => Err(ServeError::Broken(Box::new(error))),
-            Ok(_) => Ok(()),
+        let outgoing = async {
+            let _ = lines::outgoing(&gate, from, &client).await;
+        };
+        let session = async {
+            // The last answers are written when the protocol has let go of its end.
+            let (session, ()) = tokio::join!(converse(self.handler, theirs), outgoing);
+            session
+        };
+        tokio::select! {
+            session = session => session,
+            () = incoming => Ok(()),
         }
+    }
+}
+
+/// How much may wait on its way between client and protocol.
+const WAITING: usize = 64 << 10;
+
+async fn converse(handler: Handler, client: DuplexStream) -> Result<(), ServeError> {
+    let session = match rmcp::serve_server(handler, tokio::io::split(client)).await {
+        Ok(session) => session,
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(ServeError::Begin(Box::new(error))),
+    };
+    match session.waiting().await {
+        Ok(QuitReason::JoinError(error)) | Err(error) => Err(ServeError::Broken(Box::new(error))),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -35,19 +35,79 @@ async fn a_client_of_the_revision_without_initialize_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn malformed_lines_leave_the_server_alive() {
+async fn bad_input_38_what_is_no_message_is_answered_and_the_server_lives() {
     let (enki, _driver) = World::new().start().await;
     let mut client = Client::silent(&enki);
     client.line("not json").await;
+    assert_eq!(client.answer().await["error"]["code"], -32700);
     assert!(client.request("initialize", initialize()).await.get("result").is_some());
     client.line(r#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#).await;
-    for bad in ["", "{", "\u{0}\u{1}", r#"{"jsonrpc": "2.0", "id": 9, "meth"#, "\"", "]"] {
+    client.line("").await;
+    for (bad, code) in [
+        ("{", -32700),
+        ("\u{0}\u{1}", -32700),
+        (r#"{"jsonrpc": "2.0", "id": 9, "meth"#, -32700),
+        ("\"", -32700),
+        ("]", -32700),
+        ("7", -32600),
+        ("[]", -32600),
+        (r#"[{"jsonrpc": "2.0", "id": 9, "method": "ping"}]"#, -32600),
+        (r#"{"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "enki_stop_all"}}"#, -32600),
+        (r#"{"jsonrpc": "2.0", "id": null, "method": "ping"}"#, -32600),
+        (r#"{"jsonrpc": "2.0", "id": 1.5, "method": "ping"}"#, -32600),
+        (r#"{"jsonrpc": "2.0", "id": {}, "method": "ping"}"#, -32600),
+        (r#"{"jsonrpc": "2.0", "id": 77}"#, -32600),
+    ] {
         client.line(bad).await;
+        let answer = client.answer().await;
+        assert_eq!(answer["error"]["code"], code, "{bad}: {answer}");
         client.call("enki_status", json!({})).await;
     }
-    client.line(r#"{"jsonrpc": "2.0", "id": 77}"#).await;
-    assert_eq!(client.answer().await["error"]["code"], -32600, "JSON, but no message");
-    client.call("enki_status", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_45_the_same_call_again_has_the_same_answer() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::new(&enki).await;
+    let task = |id: u64, title: &str| {
+        let arguments = json!({"title": title, "description": "Do it."});
+        let params = json!({"name": "enki_task_create", "arguments": arguments});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+    };
+    client.line(&task(1000, "One")).await;
+    let first = client.answer().await;
+    client.line(&task(1000, "One")).await;
+    assert_eq!(client.answer().await, first);
+    client.line(&task(1001, "One")).await;
+    assert_ne!(client.answer().await["result"], first["result"], "a new id is a new call");
+    client.line(&task(1000, "Another")).await;
+    assert_eq!(client.answer().await["id"], 1000);
+    assert_eq!(enki.query(|engine| engine.executions().count()).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_45_too_many_calls_are_refused_until_a_time_that_is_told() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::new(&enki).await;
+    let mut refused = None;
+    for n in 0..10_000 {
+        client.line(&json!({"jsonrpc": "2.0", "id": n, "method": "ping"}).to_string()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer["id"], n);
+        if answer.get("error").is_some() {
+            refused.get_or_insert((n, answer));
+        }
+    }
+    let (n, answer) = refused.expect("a limit");
+    assert!((300..=400).contains(&n), "what a client does at once is let through: {n}");
+    assert_eq!((&answer["error"]["code"], &answer["error"]["data"]["retryAfterMs"]), (&json!(-32029), &json!(10)));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("try again in 10 ms"), "{answer}");
+    tokio::time::advance(Duration::from_millis(30)).await;
+    for (n, expected) in [true, true, true, false].into_iter().enumerate() {
+        client.line(&json!({"jsonrpc": "2.0", "id": format!("later {n}"), "method": "ping"}).to_string()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.get("result").is_some(), expected, "{answer}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
