@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest accepted message, in bytes.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Longest accepted message, in bytes: more than a client of `enki mcp` may say, which comes here in a request.
+const MAX_MESSAGE: usize = 5 * 1024 * 1024;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {

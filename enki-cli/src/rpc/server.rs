@@ -11,13 +11,13 @@ use enki_core::driver::{NoticeKind, Orchestrator};
 use enki_core::engine::Event;
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::{LogId, TaskStore};
-use enki_mcp::{Activity, Office, Token};
+use enki_mcp::{Activity, Bucket, Line, Lines, Office, Token};
 use enki_process::{Descent, Marker, descent};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -84,21 +84,36 @@ impl Service {
     async fn serve(self, stream: UnixStream, owner: Arc<str>, mut closes: watch::Receiver<bool>) {
         let peer = stream.peer_cred().ok();
         let (read, mut write) = stream.into_split();
-        let mut lines = BufReader::new(read.take(MAX_MESSAGE as u64)).lines();
+        let (mut lines, mut bucket) = (Lines::new(read, MAX_MESSAGE), Bucket::default());
         let mut begun: Vec<Token> = Vec::new();
         loop {
             let line = tokio::select! {
-                line = lines.next_line() => line,
+                line = lines.next() => line,
                 _ = closes.wait_for(|closing| *closing) => break,
             };
-            let Ok(Some(line)) = line else { break };
-            let Ok(request) = serde_json::from_str::<Request>(&line) else {
-                let refused =
-                    json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "not a request"}});
-                drop(send(&mut write, &refused).await);
-                break;
+            let request = match line {
+                Ok(Some(Line::Whole(line))) => serde_json::from_slice::<Request>(&line).map_err(|_| "not a request"),
+                Ok(Some(Line::TooLong)) => Err("a request is longer than 5 MiB"),
+                // Half a request asks for nothing.
+                Ok(Some(Line::Rest(_)) | None) | Err(_) => break,
+            };
+            let request = match request {
+                Ok(request) => request,
+                Err(message) => {
+                    let refused = json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": message}});
+                    drop(send(&mut write, &refused).await);
+                    break;
+                }
             };
             let id = request.id;
+            if let Err(wait) = bucket.take() {
+                let refused = CliError::new(Exit::Locked, "too many calls on this connection; nothing was done")
+                    .hint(format!("try again in {} ms", wait.as_millis()));
+                if send(&mut write, &answer(id, Err(refused))).await.is_err() {
+                    break;
+                }
+                continue;
+            }
             let result = match request.method.as_str() {
                 "tools" => self.tools(request.token).await,
                 "call" => self.call(request.token, request.params).await,
