@@ -36,6 +36,8 @@ pub struct Office {
     mail: Option<Post>,
     /// Where there are typed commands, and traces of calls.
     calls: Option<Calls>,
+    /// Held from the reading of a file until its edit is in its place: an agent may call twice at once.
+    editing: Arc<Mutex<()>>,
     /// Held from the check of steps that are added until they are.
     pub(crate) adding: Arc<Mutex<()>>,
 }
@@ -82,7 +84,16 @@ impl Office {
     /// An office over those machines, for plans of that project. Tokens are admitted to `passes`.
     #[must_use]
     pub fn new(machines: Arc<dyn Machines>, project: Arc<dyn Project>, activity: Activity, passes: Passes) -> Self {
-        Self { machines, project, activity, passes, mail: None, calls: None, adding: Arc::default() }
+        Self {
+            machines,
+            project,
+            activity,
+            passes,
+            mail: None,
+            calls: None,
+            editing: Arc::default(),
+            adding: Arc::default(),
+        }
     }
 
     /// The same for a project whose agents write to each other.
@@ -254,7 +265,14 @@ impl Office {
             Tool::Edit => {
                 let input: EditInput = parse(tool, arguments)?;
                 let Caller::Attempt(attempt, _) = caller else { return Ok(only_attempts(tool)) };
-                let edited = tokio::task::spawn_blocking(move || edit(&attempt.workspace, &input)).await;
+                let turn = Arc::clone(&self.editing).lock_owned().await;
+                let edited = tokio::task::spawn_blocking(move || {
+                    let edited = edit(&attempt.workspace, &input);
+                    // Also if nobody waits for the answer any more.
+                    drop(turn);
+                    edited
+                });
+                let edited = edited.await;
                 let lost = |error| Failure::new(Code::Unavailable, format!("the edit broke: {error}"), "read the file");
                 Answer::of(edited.unwrap_or_else(|error| Err(lost(error))), Edited::text)
             }

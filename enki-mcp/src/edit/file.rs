@@ -1,4 +1,8 @@
 //! One file below a folder that an agent may be changing: no symbolic link is ever followed.
+//!
+//! `enki-vcs-git` opens files beneath a folder in the same way. The two are apart because nothing below both may do
+//! input and output, and because they differ in what counts: here a file keeps its mode and `.git` is refused, there
+//! all is private and durable.
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -9,6 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What a new file is called until it is whole: short, so that every name that a file may have can be edited.
+const TEMPORARY: &str = ".enki-edit.new";
 
 /// Largest file that is edited.
 const LARGEST: u64 = 8 << 20;
@@ -62,18 +69,25 @@ impl Place {
         Ok(Some((bytes, found.permissions().mode() & 0o777)))
     }
 
-    /// Puts a new file in its place: a reader sees the old or the new one.
+    /// Puts a new file in its place: a reader sees the old or the new one. One edit at a time in a folder.
     pub(super) fn write(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let temporary = format!(".{}.enki-new", self.name);
-        match rustix::fs::unlinkat(&self.folder, temporary.as_str(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let gone = || match rustix::fs::unlinkat(&self.folder, TEMPORARY, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        gone()?;
+        self.replace(bytes, mode).inspect_err(|_| {
+            // What is left of it would be taken for the agent's work.
+            let _ = gone();
+        })
+    }
+
+    fn replace(&self, bytes: &[u8], mode: u32) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.folder, temporary.as_str(), flags, Mode::from_raw_mode(0o600))?;
+        let fd = rustix::fs::openat(&self.folder, TEMPORARY, flags, Mode::from_raw_mode(0o600))?;
         let mut file = File::from(fd);
         file.write_all(bytes)?;
         file.set_permissions(PermissionsExt::from_mode(mode))?;
-        Ok(rustix::fs::renameat(&self.folder, temporary.as_str(), &self.folder, self.name.as_str())?)
+        Ok(rustix::fs::renameat(&self.folder, TEMPORARY, &self.folder, self.name.as_str())?)
     }
 }

@@ -81,3 +81,25 @@ async fn bad_input_46_a_path_that_is_not_beneath_the_workspace_is_refused() {
     assert_eq!(fs::read_to_string(&secret).unwrap(), "");
     assert!(fs::symlink_metadata(dir.path().join("link.txt")).unwrap().is_symlink(), "a link is not replaced either");
 }
+
+#[tokio::test]
+async fn edits_at_the_same_time_come_one_after_another_and_any_name_that_fits_can_be_edited() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = "n".repeat(255);
+    fs::write(dir.path().join(&name), "first\n").unwrap();
+    let mut worker = worker(dir.path()).await;
+    let (text, _) = worker.refused("enki_edit_file", edit(&name, "1:zz|\n1:00|first\nnew")).await;
+    let anchor = text.lines().find(|line| line.starts_with("1:")).unwrap().to_owned();
+    for n in 0..50 {
+        let params = json!({"name": "enki_edit_file", "arguments": edit(&name, &format!("{anchor}\nline {n}"))});
+        worker
+            .line(&json!({"jsonrpc": "2.0", "id": 100 + n, "method": "tools/call", "params": params}).to_string())
+            .await;
+    }
+    for _ in 0..50 {
+        assert_eq!(worker.answer().await["result"]["isError"], false);
+    }
+    let text = fs::read_to_string(dir.path().join(&name)).unwrap();
+    assert!((0..50).all(|n| text.lines().any(|line| line == format!("line {n}"))), "none is lost: {text}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
