@@ -13,77 +13,67 @@ use enki_mcp::{Look, Machines};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Looks at what is stored.
+/// The machines as they are stored.
 #[derive(Debug)]
-pub(super) struct Stored(pub(super) Mutex<Shelf>);
+pub(super) struct Alone(Mutex<Hands>);
 
-/// Commands what is stored, as long as the lock is held.
 #[derive(Debug)]
-pub(super) struct Alone {
-    offline: Mutex<Offline>,
-    _lock: ProjectLock,
+enum Hands {
+    /// They are only looked at.
+    Tied(Shelf),
+    /// They are moved, as long as the lock is held.
+    Free(Offline, ProjectLock),
+}
+
+impl Hands {
+    const fn shelf(&mut self) -> &mut Shelf {
+        match self {
+            Self::Tied(shelf) => shelf,
+            Self::Free(offline, _) => offline.shelf(),
+        }
+    }
 }
 
 impl Alone {
-    pub(super) fn new(offline: Offline, lock: ProjectLock) -> Self {
-        Self { offline: Mutex::new(offline), _lock: lock }
+    /// To look at.
+    pub(super) fn looking(shelf: Shelf) -> Self {
+        Self(Mutex::new(Hands::Tied(shelf)))
+    }
+
+    /// To be moved.
+    pub(super) fn moving(offline: Offline, lock: ProjectLock) -> Self {
+        Self(Mutex::new(Hands::Free(offline, lock)))
     }
 
     /// Gives lease and lock back.
     pub(super) async fn close(self) -> Result<(), CliError> {
-        self.offline.into_inner().close().await
-    }
-}
-
-#[async_trait]
-impl Machines for Stored {
-    async fn find(&self, id: &str) -> Result<Vec<Found>, DriverError> {
-        Ok(self.0.lock().await.find(id).await?)
-    }
-
-    async fn load(&self, execution: ExecutionId) -> Result<(), DriverError> {
-        self.0.lock().await.load(execution).await.map_err(|error| unreadable(&error))
-    }
-
-    async fn look(&self, look: Look) -> Result<(), DriverError> {
-        look(self.0.lock().await.engine());
-        Ok(())
-    }
-
-    async fn command(&self, _: ExecutionId, _: Command) -> Result<(), DriverError> {
-        Err(DriverError::Stopped)
-    }
-
-    async fn submit(&self, _: Submission) -> Result<Accepted, DriverError> {
-        Err(DriverError::Stopped)
-    }
-
-    async fn wait_for_agents(&self, _: &[Place], _: Duration) -> Result<(), DriverError> {
-        Ok(())
-    }
-
-    fn tell_activity(&self, _: Place, _: AttemptNo, _: String) -> Result<(), DriverError> {
-        Err(DriverError::Stopped)
+        match self.0.into_inner() {
+            Hands::Tied(_) => Ok(()),
+            Hands::Free(offline, _lock) => offline.close().await,
+        }
     }
 }
 
 #[async_trait]
 impl Machines for Alone {
     async fn find(&self, id: &str) -> Result<Vec<Found>, DriverError> {
-        Ok(self.offline.lock().await.shelf().find(id).await?)
+        Ok(self.0.lock().await.shelf().find(id).await?)
     }
 
     async fn load(&self, execution: ExecutionId) -> Result<(), DriverError> {
-        self.offline.lock().await.shelf().load(execution).await.map_err(|error| unreadable(&error))
+        self.0.lock().await.shelf().load(execution).await.map_err(|error| unreadable(&error))
     }
 
     async fn look(&self, look: Look) -> Result<(), DriverError> {
-        look(self.offline.lock().await.shelf().engine());
+        look(self.0.lock().await.shelf().engine());
         Ok(())
     }
 
     async fn command(&self, execution: ExecutionId, command: Command) -> Result<(), DriverError> {
-        self.offline.lock().await.command(execution, command).await
+        match &mut *self.0.lock().await {
+            Hands::Tied(_) => Err(DriverError::Stopped),
+            Hands::Free(offline, _) => offline.command(execution, command).await,
+        }
     }
 
     async fn submit(&self, _: Submission) -> Result<Accepted, DriverError> {

@@ -1,6 +1,6 @@
 //! The way of a call: to whoever drives, to the store, or to a driver that is started for it.
 
-use super::alone::{Alone, Stored};
+use super::alone::Alone;
 use super::attempts::random_token;
 use super::bench;
 use super::project::failure;
@@ -343,7 +343,7 @@ impl Guide {
         for id in &self.mine {
             shelf.load(*id).await?;
         }
-        let machines = Arc::new(Stored(tokio::sync::Mutex::new(shelf)));
+        let machines = Arc::new(Alone::looking(shelf));
         let post = self.config(cx)?.on("mail.enabled").then(|| open_to_read(&self.enki_dir)).transpose()?;
         let (office, token) = self.desk(cx, machines, post.map(|store| Post::looking(store, cx.host.clock)))?;
         Ok(Way::Here(office, token, None))
@@ -385,7 +385,7 @@ impl Guide {
         let store: Arc<dyn TaskStore> = Arc::new(SqliteStore::open(store_path(&self.enki_dir), &options)?);
         let post = wire::mail(&config, &cx.host, &store, &lock.holder).await?;
         let offline = Offline::open(store, &lock.holder, wire::limits(&config), cx.host.clock).await?;
-        let alone = Arc::new(Alone::new(offline, lock));
+        let alone = Arc::new(Alone::moving(offline, lock));
         let (office, token) = self.desk(cx, alone.clone(), post)?;
         Ok(Way::Alone(alone, office, token))
     }
