@@ -207,6 +207,11 @@ async fn of_two_faults_about_the_session_the_earlier_one_answers() {
     ] {
         assert_eq!(scene.boss.code(call.clone()).await, code, "{call}");
     }
+    // Not for a worker, and besides no session, or one that is not its own.
+    for (session, code) in [(closed, "TASK_SESSION_NOT_FOUND"), (open, "NOT_ALLOWED")] {
+        let call = json!({"tool": "task.push", "taskSession": session});
+        assert_eq!(scene.worker.code(call.clone()).await, code, "{call}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
