@@ -204,6 +204,33 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MemoryCommand,
     },
+    /// Write down an idea, an issue or an observation, as a file in docs/log
+    Note {
+        /// What you observed, in your own words; `-` for stdin
+        text: String,
+        /// What it is; by its words if left out
+        #[arg(long, value_enum, value_name = "KIND")]
+        kind: Option<NoteKind>,
+    },
+    /// List notes, the newest first: what is open, unless a status or a kind is named
+    Notes(NotesArgs),
+    /// Make a task of a note: another file, with a prompt that you can edit. Twice gives the same task
+    Promote {
+        /// The note: its path, its file's name or its id, or the beginning of one
+        note: String,
+        /// When it is done, in a line
+        #[arg(long, value_name = "TEXT")]
+        goal: Option<String>,
+        /// The model that shall do it
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+        /// The tier of the work
+        #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
+        tier: Option<String>,
+        /// Make another task although there is one
+        #[arg(long)]
+        again: bool,
+    },
     /// Prepare this project: make .enki, overwrite nothing
     Init,
     /// Look at a plan file without running it
@@ -335,6 +362,47 @@ pub(crate) enum LandWhen {
     Each,
     /// All together when all steps are done
     End,
+}
+
+/// Which notes to list.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NotesArgs {
+    /// Only of this kind; may be given several times
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) kind: Vec<NoteKind>,
+    /// Only those that say this of themselves, or mean it; `all` for every one
+    #[arg(long, value_name = "WORD")]
+    pub(crate) status: Option<String>,
+    /// Only those at least that many days old, such as `7d`
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) older_than: Option<String>,
+}
+
+/// What a note is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum NoteKind {
+    /// Something that could be done
+    Idea,
+    /// Something that is wrong
+    Issue,
+    /// Something that was seen
+    Observation,
+    /// Work that is described, for an agent
+    Task,
+    /// What became of a task
+    Result,
+}
+
+impl From<NoteKind> for enki_notes::Kind {
+    fn from(kind: NoteKind) -> Self {
+        match kind {
+            NoteKind::Idea => Self::Idea,
+            NoteKind::Issue => Self::Issue,
+            NoteKind::Observation => Self::Observation,
+            NoteKind::Task => Self::Task,
+            NoteKind::Result => Self::Result,
+        }
+    }
 }
 
 /// Commands on plan files.

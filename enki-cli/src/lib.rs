@@ -19,6 +19,7 @@ pub mod graph;
 pub mod host;
 mod lock;
 mod look;
+mod notes;
 mod offline;
 pub mod output;
 pub mod plan_file;

@@ -6,8 +6,9 @@ use crate::log::Naming;
 use crate::name::NotePath;
 use crate::section::{self, TASK};
 
-/// Longest text of a capture in the prompt that is made of it, in bytes. What an agent is told has a limit.
-const QUOTED_LIMIT: usize = 32 * 1024;
+/// Longest text of a capture in the prompt that is made of it, in bytes: quoted it is at most three times as long, and a
+/// step takes 64 KiB.
+const QUOTED_LIMIT: usize = 20 * 1024;
 
 /// A task that is to be written.
 #[derive(Clone, Debug, Default)]

@@ -12,6 +12,7 @@ mod land;
 mod mail;
 pub(crate) mod mcp;
 pub(crate) mod memory;
+mod notes;
 mod plan;
 mod roles;
 mod run;
@@ -108,6 +109,13 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Plan { command } => plan::run(cx, command),
         Command::Roles { name } => roles::run(cx, name.as_deref()),
         Command::Memory { command } => memory::run(cx, command),
+        Command::Note { text, kind } => notes::note(cx, &text, kind),
+        Command::Notes(args) => notes::list(cx, &args),
+        Command::Promote { note, goal, model, tier, again } => {
+            let mut how = enki_notes::Promotion::default();
+            (how.goal, how.model, how.tier, how.again) = (goal, model, tier, again);
+            notes::promote(cx, &note, &how)
+        }
         Command::Completions { shell } => help::completions(cx, shell),
         Command::Man { command } => help::man(cx, &command),
         Command::Help { topic } => help::help(cx, &topic),
@@ -181,6 +189,9 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         | Command::Plan { .. }
         | Command::Roles { .. }
         | Command::Memory { .. }
+        | Command::Note { .. }
+        | Command::Notes(_)
+        | Command::Promote { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Help { .. } => Err(CliError::new(Exit::Internal, "this command needs no orchestrator")),

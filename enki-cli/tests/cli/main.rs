@@ -21,6 +21,7 @@ mod mail;
 mod mcp;
 mod mcp_claude;
 mod memory;
+mod notes;
 mod places;
 mod plan_check;
 mod reviews;

@@ -5,6 +5,7 @@ mod files;
 pub(crate) mod folder;
 pub(crate) mod folder_land;
 pub(crate) mod heads;
+mod person;
 pub(crate) mod refs;
 pub(crate) mod remote;
 pub(crate) mod root;
