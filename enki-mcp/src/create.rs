@@ -12,7 +12,7 @@ use enki_core::advice::lint::{self, lint};
 use enki_core::advice::{classify_plan, recipe};
 use enki_core::driver::{Accepted, Submission};
 use enki_core::execution::{Command, Execution};
-use enki_core::id::{InvalidId, StepIx, TaskId};
+use enki_core::id::{ExecutionId, InvalidId, StepIx, TaskId};
 use enki_core::plan::{External, Plan, PlanProblems};
 use enki_core::spec::{AfterSpec, NeedSpec, PlanSpec, RECIPES, ReviewSpec, ReviewWord, StepSpec};
 use enki_core::store::{Found, StoreErrorKind};
@@ -198,9 +198,14 @@ pub(crate) async fn quick(office: &Office, input: QuickInput) -> Result<CreatedT
     one(office, PlanSpec { steps: vec![step], priority: Some(Priority::High), ..PlanSpec::default() }, QUICK).await
 }
 
-async fn one(office: &Office, spec: PlanSpec, origin: &str) -> Result<CreatedTask, Failure> {
+pub(crate) async fn one(office: &Office, spec: PlanSpec, origin: &str) -> Result<CreatedTask, Failure> {
     let Taken { accepted, warnings, notes } = submit(office, spec, origin).await?;
-    let id = accepted.execution;
+    let task = standing(office, accepted.execution, accepted.known).await?;
+    Ok(CreatedTask { warnings, notes, ..task })
+}
+
+/// The only task of an execution that was taken up.
+pub(crate) async fn standing(office: &Office, id: ExecutionId, known: bool) -> Result<CreatedTask, Failure> {
     let look = move |execution: &Execution| (execution.plan().step(StepIx(0)).id.clone(), execution.word(StepIx(0)));
     let (step, status) = seen(office.machines.as_ref(), move |engine| engine.execution(id).map(look))
         .await?
@@ -209,9 +214,9 @@ async fn one(office: &Office, spec: PlanSpec, origin: &str) -> Result<CreatedTas
         task_id: TaskId::of(id, &step).to_string(),
         execution_id: id.hex(),
         status,
-        known: accepted.known,
-        warnings,
-        notes,
+        known,
+        warnings: Vec::new(),
+        notes: Vec::new(),
     })
 }
 
@@ -382,6 +387,17 @@ impl Created {
 }
 
 impl CreatedTask {
+    /// Its execution.
+    pub(crate) fn execution_id(&self) -> &str {
+        &self.execution_id
+    }
+
+    /// The same with what the caller should know of it.
+    pub(crate) fn noted(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
+    }
+
     pub(crate) fn text(&self) -> String {
         let was = if self.known { "was there already" } else { "is created" };
         let mut lines = vec![format!("{} {was} and is {}; execution {}", self.task_id, self.status, self.execution_id)];
@@ -407,4 +423,4 @@ impl CreatedStep {
 }
 
 /// Longest title of a step, in characters.
-const TITLE: usize = 120;
+pub(crate) const TITLE: usize = 120;

@@ -51,6 +51,12 @@ impl Failure {
         Self { code, message: message.into(), hint: hint.into(), candidates: Vec::new() }
     }
 
+    /// The same with full ids that may have been meant.
+    #[must_use]
+    pub fn with_candidates(self, candidates: impl IntoIterator<Item = String>) -> Self {
+        Self { candidates: candidates.into_iter().collect(), ..self }
+    }
+
     /// What kind it is.
     #[must_use]
     pub const fn code(&self) -> Code {

@@ -20,10 +20,11 @@
 //!
 //! # Not here yet
 //!
-//! The backlog and capture tools, and the commands of `enki_call` that need streams.
+//! The capture tools, and the commands of `enki_call` that need streams.
 
 mod activity;
 mod answer;
+mod backlog;
 mod call;
 mod create;
 mod dag;
@@ -50,6 +51,7 @@ mod words;
 
 pub use activity::Activity;
 pub use answer::Answer;
+pub use backlog::{Backlog, Idea, Ideas, Promoted, Unreadable};
 pub use call::{Bench, CallCode, Calls, Diff, DiffAsk, Trace, Traces};
 pub use desk::{Desk, Seat};
 pub use failure::{Code, Failure};

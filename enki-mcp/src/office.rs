@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::answer::Answer;
+use crate::backlog;
 use crate::call::{self, Calls, Listed, Own, Who};
 use crate::create;
 use crate::dag::{self, Dag};
@@ -254,6 +255,18 @@ impl Office {
             Tool::Retry => {
                 let input = parse(tool, arguments)?;
                 Answer::of(steer::retry(machines, &input).await, steer::Retried::text)
+            }
+            Tool::BacklogAdd => Answer::of(backlog::add(self, parse(tool, arguments)?).await, backlog::Kept::text),
+            Tool::BacklogList => Answer::of(backlog::list(self, parse(tool, arguments)?).await, backlog::Listed::text),
+            Tool::BacklogUpdate => {
+                Answer::of(backlog::update(self, parse(tool, arguments)?).await, backlog::Kept::text)
+            }
+            Tool::BacklogRemove => {
+                Answer::of(backlog::remove(self, parse(tool, arguments)?).await, backlog::Kept::text)
+            }
+            Tool::BacklogPick => {
+                let input = parse(tool, arguments)?;
+                Answer::of(backlog::pick(self, input, caller.conversation()).await, backlog::Picked::text)
             }
             Tool::Report => {
                 let input = parse(tool, arguments)?;

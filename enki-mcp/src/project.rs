@@ -1,5 +1,6 @@
 //! What plans need to know of the project that they are for.
 
+use crate::backlog::Backlog;
 use crate::failure::Failure;
 use enki_core::advice::approval::{Decomposition, Preset};
 use enki_core::advice::lint::LintOptions;
@@ -44,6 +45,11 @@ pub trait Project: fmt::Debug + Send + Sync {
     /// Whether that folder, relative to the project, is there.
     fn has_folder(&self, _folder: &str) -> bool {
         false
+    }
+
+    /// The ideas that wait, if they are kept somewhere.
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        None
     }
 
     /// Fills in what the configuration says where the plan does not. Gives what the caller should know of it.

@@ -1,7 +1,7 @@
 //! The tools: names, words, schemas, and who may call which. One table.
 
 use crate::role::Role;
-use crate::{call, create, dag, edit, mail, report, status, steer, stop, task_list};
+use crate::{backlog, call, create, dag, edit, mail, report, status, steer, stop, task_list};
 use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,16 @@ pub enum Tool {
     StopAll,
     #[serde(rename = "enki_task_retry")]
     Retry,
+    #[serde(rename = "enki_backlog_add")]
+    BacklogAdd,
+    #[serde(rename = "enki_backlog_list")]
+    BacklogList,
+    #[serde(rename = "enki_backlog_update")]
+    BacklogUpdate,
+    #[serde(rename = "enki_backlog_remove")]
+    BacklogRemove,
+    #[serde(rename = "enki_backlog_pick")]
+    BacklogPick,
     #[serde(rename = "enki_worker_report")]
     Report,
     #[serde(rename = "enki_edit_file")]
@@ -71,7 +81,7 @@ pub enum Does {
 
 impl Tool {
     /// All, in the order they are listed.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Status,
         Self::TaskList,
         Self::Dag,
@@ -84,6 +94,11 @@ impl Tool {
         Self::Cancel,
         Self::StopAll,
         Self::Retry,
+        Self::BacklogAdd,
+        Self::BacklogList,
+        Self::BacklogUpdate,
+        Self::BacklogRemove,
+        Self::BacklogPick,
         Self::Report,
         Self::Edit,
         Self::MailSend,
@@ -112,6 +127,11 @@ impl Tool {
             Self::Cancel => "enki_cancel",
             Self::StopAll => "enki_stop_all",
             Self::Retry => "enki_task_retry",
+            Self::BacklogAdd => "enki_backlog_add",
+            Self::BacklogList => "enki_backlog_list",
+            Self::BacklogUpdate => "enki_backlog_update",
+            Self::BacklogRemove => "enki_backlog_remove",
+            Self::BacklogPick => "enki_backlog_pick",
             Self::Report => "enki_worker_report",
             Self::Edit => "enki_edit_file",
             Self::MailSend => "enki_mail_send",
@@ -157,7 +177,12 @@ impl Tool {
             | Self::Pause
             | Self::Cancel
             | Self::StopAll
-            | Self::Retry => matches!(role, Coordinator),
+            | Self::Retry
+            | Self::BacklogAdd
+            | Self::BacklogList
+            | Self::BacklogUpdate
+            | Self::BacklogRemove
+            | Self::BacklogPick => matches!(role, Coordinator),
             Self::Report => matches!(role, Worker | Reader | Reviewer | Resolver),
             Self::Edit => matches!(role, Worker),
             Self::MailSend
@@ -177,6 +202,7 @@ impl Tool {
             Self::Status
             | Self::TaskList
             | Self::Dag
+            | Self::BacklogList
             | Self::MailCheck
             | Self::MailInbox
             | Self::MailThread
@@ -187,6 +213,9 @@ impl Tool {
             | Self::StopAll
             | Self::Report
             | Self::Edit
+            | Self::BacklogAdd
+            | Self::BacklogUpdate
+            | Self::BacklogRemove
             | Self::MailSend
             | Self::MailRead
             | Self::MailReply => Does::Changes,
@@ -195,6 +224,7 @@ impl Tool {
             | Self::AddSteps
             | Self::QuickTask
             | Self::Resume
+            | Self::BacklogPick
             | Self::Retry => Does::Starts,
         }
     }
@@ -241,6 +271,16 @@ impl Tool {
             }
             Self::StopAll => "Pauses every execution and stops all agents now. Everything can be resumed.",
             Self::Retry => "Tries a failed task again, and with it what was blocked by it.",
+            Self::BacklogAdd => {
+                "Keeps an idea for later, as a note in the project that the person can read and edit. Nothing is started."
+            }
+            Self::BacklogList => "The ideas that wait, newest first, with their ids.",
+            Self::BacklogUpdate => "Gives an idea that waits another text.",
+            Self::BacklogRemove => "Drops an idea. Its note stays, with the status cancelled.",
+            Self::BacklogPick => {
+                "Makes work of an idea: its note is promoted to a task note, and that is given to an agent as an \
+                 execution of one step, which starts by itself. Picked twice, it is the same task."
+            }
             Self::Report => "Says in one line what you do now, for the people who watch.",
             Self::Edit => {
                 "Replaces a part of a file of your workspace. `content` has lines of the file that stay, as anchors \
@@ -283,6 +323,11 @@ impl Tool {
             Self::Cancel => self.of::<steer::SteerInput, steer::Cancelled>(),
             Self::StopAll => self.of::<stop::StopInput, stop::Stopped>(),
             Self::Retry => self.of::<steer::RetryInput, steer::Retried>(),
+            Self::BacklogAdd => self.of::<backlog::AddInput, backlog::Kept>(),
+            Self::BacklogList => self.of::<backlog::ListInput, backlog::Listed>(),
+            Self::BacklogUpdate => self.of::<backlog::UpdateInput, backlog::Kept>(),
+            Self::BacklogRemove => self.of::<backlog::ItemInput, backlog::Kept>(),
+            Self::BacklogPick => self.of::<backlog::ItemInput, backlog::Picked>(),
             Self::Report => self.of::<report::ReportInput, report::Reported>(),
             Self::Edit => self.of::<edit::EditInput, edit::Edited>(),
             Self::MailSend => self.of::<mail::SendInput, mail::Sent>(),
@@ -299,7 +344,10 @@ impl Tool {
     fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Definition {
         let reads = self.does() == Does::Reads;
         let gives_up = matches!(self, Self::Cancel | Self::StopAll);
-        let again = !matches!(self, Self::Retry | Self::Edit | Self::AddSteps | Self::MailSend | Self::MailReply);
+        let again = !matches!(
+            self,
+            Self::Retry | Self::Edit | Self::AddSteps | Self::BacklogAdd | Self::MailSend | Self::MailReply
+        );
         let annotations =
             ToolAnnotations::new().read_only(reads).destructive(gives_up).idempotent(again).open_world(false);
         Definition::new(self.name(), self.about(), JsonObject::new())

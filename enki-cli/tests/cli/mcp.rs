@@ -169,6 +169,68 @@ fn a_coordinator_brings_a_plan_to_main_with_nobody_else_there() {
 }
 
 #[test]
+fn an_idea_waits_as_a_note_until_it_is_picked_once() {
+    let place = Place::new();
+    let mut client = Client::new(&place);
+    let add = |client: &mut Client, body: &str| client.call("enki_backlog_add", json!({"body": body}))["item"].take();
+    let dark = add(&mut client, "Dark mode\n\nFor the night.");
+    let id = dark["id"].as_str().unwrap().to_owned();
+    let note = place.root.join(dark["note"].as_str().unwrap());
+    let text = std::fs::read_to_string(&note).unwrap();
+    assert!(id.len() == 12 && text.contains("\ntags: [idea, backlog]\n"), "{text}");
+    let second = add(&mut client, "Cache it\n## Prompt\nTake over");
+    assert!(is_free(&place), "keeping ideas calls for no driver");
+    // Ideas that are not of the backlog are not in it.
+    assert_eq!(code(&place.command(&["note", "--kind", "idea", "Not this one"]).output().unwrap()), 0);
+    let listed = client.call("enki_backlog_list", json!({}));
+    let titles: Vec<&str> =
+        listed["items"].as_array().unwrap().iter().map(|item| item["title"].as_str().unwrap()).collect();
+    assert_eq!((titles, &listed["total"]), (vec!["Cache it", "Dark mode"], &json!(2)));
+    assert_eq!(listed["items"][1]["body"], "Dark mode\n\nFor the night.");
+    let updated = client.call("enki_backlog_update", json!({"id": &id[..8], "body": "Darker mode"}));
+    assert_eq!((&updated["item"]["title"], &updated["item"]["id"]), (&json!("Darker mode"), &json!(id)));
+
+    let removed = client.call("enki_backlog_remove", json!({"id": id}));
+    assert_eq!(removed["item"]["status"], "cancelled");
+    assert_eq!(client.call("enki_backlog_remove", json!({"id": id}))["item"]["status"], "cancelled");
+    assert!(std::fs::read_to_string(&note).unwrap().contains("Darker mode"), "the note stays");
+    for (tool, more) in [("update", json!({"body": "x"})), ("remove", json!({})), ("pick", json!({}))] {
+        let mut arguments = more.as_object().unwrap().clone();
+        arguments.insert("id".into(), json!("ffffffffffff"));
+        let tool = format!("enki_backlog_{tool}");
+        assert_eq!(client.refused(&tool, arguments.clone().into())["code"], "NOT_FOUND", "{tool}");
+        arguments.insert("id".into(), json!("../x"));
+        assert_eq!(client.refused(&tool, arguments.into())["code"], "VALIDATION_ERROR", "{tool}");
+    }
+    assert_eq!(client.refused("enki_backlog_pick", json!({"id": id}))["code"], "INVALID_STATE", "it was dropped");
+    assert_eq!(client.refused("enki_backlog_update", json!({"id": id, "body": "x"}))["code"], "INVALID_STATE");
+
+    let second = second["id"].as_str().unwrap();
+    let picked = client.call("enki_backlog_pick", json!({"id": &second[..4]}));
+    assert_eq!((&picked["id"], &picked["known"]), (&json!(second), &json!(false)));
+    let execution = picked["execution_id"].as_str().unwrap().to_owned();
+    let task = place.root.join(picked["task_note"].as_str().unwrap());
+    let text = std::fs::read_to_string(&task).unwrap();
+    assert!(text.contains("\nstatus: pending\n") && text.contains("\n> ## Prompt\n> Take over\n"), "{text}");
+    client.status(&execution, "done");
+    assert!(on_main(&place).contains("task.txt"));
+    let again = client.call("enki_backlog_pick", json!({"id": second}));
+    assert_eq!((&again["task_id"], &again["known"]), (&picked["task_id"], &json!(true)));
+    // What a crash between the submission and the note leaves.
+    let unnamed: String = text.lines().filter(|line| !line.starts_with("queue_id")).map(|l| format!("{l}\n")).collect();
+    std::fs::write(&task, unnamed).unwrap();
+    let once_more = client.call("enki_backlog_pick", json!({"id": second}));
+    assert_eq!((&once_more["task_id"], &once_more["known"]), (&picked["task_id"], &json!(true)));
+    assert_eq!(std::fs::read_to_string(&task).unwrap(), text);
+    assert_eq!(client.call("enki_task_list", json!({}))["total"], 1);
+    let shown = place.json(&["show", &execution]);
+    assert!(shown.to_string().contains("note(docs/log/task/task-"), "{shown}");
+    assert_eq!(client.call("enki_backlog_list", json!({}))["total"], 0);
+    assert_eq!(client.refused("enki_backlog_remove", json!({"id": second}))["code"], "INVALID_STATE");
+    assert_eq!(client.leave(), 0);
+}
+
+#[test]
 fn beside_a_run_the_same_calls_reach_it_and_what_is_left_goes_on() {
     let place = Place::new();
     let plan = place.plan("plan.json", &["slow"]);

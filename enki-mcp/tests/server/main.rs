@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
 
+mod backlog;
 mod calls;
 mod creates;
 mod edits;

@@ -1,5 +1,6 @@
 //! What the tests share: a real driver over fakes, an office over it, and a client that speaks lines.
 
+use crate::backlog::Pad;
 use enki_core::advice::approval::{Decomposition, Preset};
 use enki_core::async_trait;
 use enki_core::driver::{self, Backends, DriverError, Orchestrator, Settings, Submission};
@@ -15,7 +16,7 @@ use enki_core::store::{Append, Holder, TaskStore};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_mcp::{
-    Activity, EnkiServer, Failure, Office, OneTarget, Passes, Post, Project, Seat, ServeError, Site, Token,
+    Activity, Backlog, EnkiServer, Failure, Office, OneTarget, Passes, Post, Project, Seat, ServeError, Site, Token,
 };
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
 use serde_json::{Value, json};
@@ -124,7 +125,7 @@ pub(crate) fn token(n: u8) -> Token {
 pub(crate) fn office(enki: &Orchestrator, preset: Preset) -> (Office, Passes) {
     let (activity, passes) = (Activity::default(), Passes::default());
     tokio::spawn(activity.clone().follow(enki.clone()));
-    let project = Arc::new(Main(preset));
+    let project = Arc::new(Main(preset, Pad::default()));
     (Office::new(Arc::new(enki.clone()), project, activity, passes.clone()), passes)
 }
 
@@ -138,7 +139,7 @@ impl World {
 
 /// A project that lands on `main`.
 #[derive(Debug)]
-struct Main(Preset);
+struct Main(Preset, Pad);
 
 #[async_trait]
 impl Project for Main {
@@ -147,6 +148,9 @@ impl Project for Main {
     }
     fn decomposition(&self) -> Decomposition {
         self.0.decomposition()
+    }
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        Some(&self.1)
     }
     fn has_folder(&self, folder: &str) -> bool {
         folder == "src"

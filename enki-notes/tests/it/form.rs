@@ -33,6 +33,7 @@ fn a_key_is_changed_and_nothing_else_is() {
         ("---\nstatus:\n  x: 1\n  y: {z: 2}\n# end\n---\n", "---\nstatus: done\n# end\n---\n"),
         ("---\nstatus: one\n  two # c\nb: 1\n---\n", "---\nstatus: done # c\nb: 1\n---\n"),
         ("---\n---\nbody", "---\nstatus: done\n---\nbody"),
+        ("---\r\na: 1\r\n---\r\nb", "---\r\na: 1\r\nstatus: done\r\n---\r\nb"),
         ("---\n# only this\n---\n", "---\n# only this\nstatus: done\n---\n"),
         ("---\na: |+\n  x\n\n---\n", "---\na: |+\n  x\n\nstatus: done\n---\n"),
         ("---\n  a: 1\n  b: 2\n---\n", "---\n  a: 1\n  b: 2\n  status: done\n---\n"),

@@ -4,7 +4,9 @@ mod alone;
 pub(crate) mod attempts;
 pub(crate) mod bench;
 mod clients;
+mod ideas;
 pub(crate) mod project;
+mod shelved;
 mod streams;
 mod way;
 

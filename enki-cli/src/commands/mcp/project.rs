@@ -1,5 +1,6 @@
 //! The configured project, as far as a new plan depends on it.
 
+use super::ideas::Notebook;
 use crate::budget;
 use crate::commands::run;
 use crate::config::Config;
@@ -12,7 +13,7 @@ use enki_core::advice::lint::LintOptions;
 use enki_core::async_trait;
 use enki_core::execution::ProjectKind;
 use enki_core::spec::PlanSpec;
-use enki_mcp::{Code, Failure, Project, Site};
+use enki_mcp::{Backlog, Code, Failure, Project, Site};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ pub(crate) struct Configured {
     root: PathBuf,
     config: Config,
     agents: Agents,
+    backlog: Notebook,
     /// Without streams.
     host: Arc<Mutex<Host>>,
 }
@@ -34,7 +36,8 @@ impl fmt::Debug for Configured {
 
 impl Configured {
     pub(crate) fn new(root: PathBuf, config: Config, agents: Agents, host: &Host) -> Self {
-        Self { root, config, agents, host: Arc::new(Mutex::new(host.without_streams())) }
+        let backlog = Notebook::new(root.clone(), config.clone(), host);
+        Self { root, config, agents, backlog, host: Arc::new(Mutex::new(host.without_streams())) }
     }
 }
 
@@ -70,6 +73,10 @@ impl Project for Configured {
 
     fn has_folder(&self, folder: &str) -> bool {
         self.root.join(folder).is_dir()
+    }
+
+    fn backlog(&self) -> Option<&dyn Backlog> {
+        Some(&self.backlog)
     }
 
     fn complete(&self, spec: &mut PlanSpec) -> Result<Vec<String>, Failure> {

@@ -3,7 +3,9 @@
 use super::alone::Alone;
 use super::attempts::random_token;
 use super::bench;
+use super::ideas::Notebook;
 use super::project::failure;
+use super::shelved::Shelved;
 use crate::clients;
 use crate::commands::Context;
 use crate::config::Config;
@@ -19,7 +21,7 @@ use enki_core::driver::{DriverError, NoticeKind, Orchestrator, Shutdown};
 use enki_core::engine::Engine;
 use enki_core::id::ExecutionId;
 use enki_core::store::TaskStore;
-use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, OneTarget, Passes, Post, Role, Token, Tool};
+use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, Passes, Post, Role, Token, Tool};
 use enki_store_sqlite::SqliteStore;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -360,9 +362,10 @@ impl Guide {
             random_token().map_err(|error| CliError::environment(format!("cannot read random bits: {error}")))?;
         let passes = Passes::default();
         passes.admit_coordinator(token.clone());
-        let nowhere = OneTarget("main".parse().expect("a branch"));
-        let office = Office::new(machines, Arc::new(nowhere), Activity::default(), passes);
-        let calls = bench::calls(&self.root, &self.enki_dir, &self.config(cx)?, &cx.host, None);
+        let config = self.config(cx)?;
+        let project = Shelved(Notebook::new(self.root.clone(), config.clone(), &cx.host));
+        let office = Office::new(machines, Arc::new(project), Activity::default(), passes);
+        let calls = bench::calls(&self.root, &self.enki_dir, &config, &cx.host, None);
         Ok((mail.into_iter().fold(office, Office::with_mail).with_calls(calls), token))
     }
 
