@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::host::Host;
-use crate::project::Project;
 use crate::wire;
 use enki_core::redact::Redactor;
 use enki_notes::{Log, NewCapture, NoteError, Owner, Source};
@@ -25,20 +24,20 @@ impl Notes {
     }
 
     /// Those of a project, in the name of whoever its git signs with. Asks git.
-    pub(crate) fn write(host: &Host, config: &Config, root: &Path) -> Self {
+    pub(crate) fn signed(host: &Host, config: &Config, root: &Path) -> Self {
         // A project whose git cannot be asked can have notes all the same.
         let git = wire::git(root, host).ok();
         let name = git.as_ref().and_then(enki_vcs_git::GitProject::person_name);
         Self {
             log: Log::new(root).by(name.map_or_else(Owner::default, |name| Owner::of(&name))),
-            redactor: wire::redactor(config, host),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
+            ..Self::unsigned(host, config, root)
         }
     }
 
-    /// The same for a command.
-    pub(crate) fn of(host: &Host, config: &Config, project: &Project) -> Self {
-        Self::write(host, config, &project.root)
+    /// The same without asking git: for what makes no new note.
+    pub(crate) fn unsigned(host: &Host, config: &Config, root: &Path) -> Self {
+        Self { log: Log::new(root), redactor: wire::redactor(config, host), commits: Vec::new() }
     }
 
     /// What is written of a text: without secrets.

@@ -16,7 +16,7 @@ pub(super) fn note(cx: &mut Context, text: &str, kind: Option<NoteKind>) -> Resu
     let text = if text == "-" { from_stdin(cx)? } else { text.to_owned() };
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
-    let notes = Notes::of(&cx.host, &config, &project);
+    let notes = Notes::signed(&cx.host, &config, &project.root);
     let now = cx.host.now();
     let (path, id) = match kind.map(Kind::from) {
         Some(Kind::Task) => (notes.log.task(&NewTask::new(notes.clean(&text)), now)?, None),
@@ -94,7 +94,7 @@ pub(super) fn list(cx: &mut Context, args: &NotesArgs) -> Result<Exit, CliError>
 pub(super) fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
-    let notes = Notes::of(&cx.host, &config, &project);
+    let notes = Notes::signed(&cx.host, &config, &project.root);
     let source = notes.log.find(note)?;
     let promoted = notes.log.promote(&source, how, cx.host.now())?;
     if cx.out.json {

@@ -10,7 +10,7 @@ use enki_core::time::Timestamp;
 use enki_mcp::{Backlog, Code, Failure, Idea, Ideas, Promoted, Unreadable};
 use enki_notes::{CaptureStatus, Head, Kind, Note, NoteError, NotePath, Promotion, Source, TaskStatus};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The tag by which an idea is in the backlog.
@@ -39,12 +39,13 @@ impl Notebook {
     /// Does something with the notes where it may block.
     async fn with<T: Send + 'static>(
         &self,
+        open: fn(&Host, &Config, &Path) -> Notes,
         work: impl FnOnce(&Notes, Timestamp) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let this = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let host = this.host.lock().unwrap_or_else(PoisonError::into_inner);
-            let notes = Notes::write(&host, &this.config, &this.root);
+            let notes = open(&host, &this.config, &this.root);
             work(&notes, host.now())
         });
         done.await.unwrap_or_else(|error| Err(Failure::new(Code::Unavailable, error.to_string(), "please report this")))
@@ -54,7 +55,7 @@ impl Notebook {
 #[async_trait]
 impl Backlog for Notebook {
     async fn add(&self, body: String) -> Result<Idea, Failure> {
-        self.with(move |notes, now| {
+        self.with(Notes::signed, move |notes, now| {
             let mut new = notes.capture(&body, Source::Conversation);
             (new.kind, new.tags) = (Some(Kind::Idea), vec![TAG.to_owned()]);
             let filed = notes.log.capture(&new, now).map_err(told)?;
@@ -64,7 +65,7 @@ impl Backlog for Notebook {
     }
 
     async fn list(&self) -> Result<Ideas, Failure> {
-        self.with(|notes, _| {
+        self.with(Notes::unsigned, |notes, _| {
             let listing = notes.log.list(&[Kind::Idea]).map_err(told)?;
             let mut found = Ideas::default();
             for head in listing.heads.iter().filter(|head| is_item(head) && head.is_open()) {
@@ -84,7 +85,7 @@ impl Backlog for Notebook {
     }
 
     async fn update(&self, id: String, body: String) -> Result<Idea, Failure> {
-        self.with(move |notes, now| {
+        self.with(Notes::unsigned, move |notes, now| {
             let head = item(notes, &id)?;
             waiting(&head)?;
             notes.log.rewrite(&head.path, &notes.clean(&body), now).map_err(told)?;
@@ -94,7 +95,7 @@ impl Backlog for Notebook {
     }
 
     async fn remove(&self, id: String) -> Result<Idea, Failure> {
-        self.with(move |notes, now| {
+        self.with(Notes::unsigned, move |notes, now| {
             let head = item(notes, &id)?;
             if head.capture_status() != Some(CaptureStatus::Cancelled) {
                 waiting(&head)?;
@@ -106,7 +107,7 @@ impl Backlog for Notebook {
     }
 
     async fn promote(&self, id: String) -> Result<Promoted, Failure> {
-        self.with(move |notes, now| {
+        self.with(Notes::signed, move |notes, now| {
             let head = item(notes, &id)?;
             let promoted = notes.log.promote(&head.path, &Promotion::default(), now).map_err(told)?;
             let task = notes.log.read_task(&promoted.task).map_err(told)?;
@@ -136,7 +137,7 @@ impl Backlog for Notebook {
     }
 
     async fn started(&self, task_note: String, execution: String) -> Result<(), Failure> {
-        self.with(move |notes, _| {
+        self.with(Notes::unsigned, move |notes, _| {
             let path = notes.log.find(&task_note).map_err(told)?;
             notes.log.mark_task(&path, TaskStatus::Pending, &[("queue_id", &execution)]).map_err(told)
         })
