@@ -95,8 +95,16 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
     let last = bodies.iter().max_by_key(|body| body["messages"].as_array().unwrap().len()).unwrap();
     let mut offered: Vec<&str> = tools(last).into_iter().filter(|tool| tool.starts_with("mcp__")).collect();
     offered.sort_unstable();
-    let own = ["enki_dag", "enki_edit_file", "enki_status", "enki_task_list", "enki_worker_report"]
-        .map(|tool| format!("mcp__enki__{tool}"));
+    let own = [
+        "enki_call",
+        "enki_dag",
+        "enki_edit_file",
+        "enki_status",
+        "enki_task_list",
+        "enki_tools",
+        "enki_worker_report",
+    ]
+    .map(|tool| format!("mcp__enki__{tool}"));
     assert_eq!(offered, own, "nothing of a coordinator's");
     let heard = results(last);
     assert!(heard.contains(r#""status":"writing made.txt""#), "{heard}");
