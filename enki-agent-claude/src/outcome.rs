@@ -98,6 +98,7 @@ struct Verdict {
     terminal_reason: String,
     error: String,
     denied: Vec<String>,
+    notice: Option<String>,
     usage: Usage,
 }
 
@@ -211,6 +212,8 @@ impl Judge {
             end.usage = result.usage.max(self.used);
             if end.exit == AgentExit::Success {
                 end.text = self.tail.complete(result.text);
+                // A failure names them in its message.
+                end.notices.extend(result.notice);
                 // An object of another schema says neither, and then the text may.
                 let says = |verdict: &enki_core::verdict::Verdict| verdict.gate.is_some() || verdict.score.is_some();
                 end.verdict = result.structured.filter(says).map(Box::new);
@@ -337,6 +340,19 @@ impl Judge {
         show(AgentEvent::Text(said.text.to_owned()));
     }
 
+    /// For people: a run that was denied its tools often got nowhere, and says that it is done.
+    fn denials(&self, result: &Final<'_>) -> Option<String> {
+        let (tool, about) = result.denials.first()?;
+        let calls = if result.denials.len() == 1 {
+            "a tool call was".to_owned()
+        } else {
+            format!("{} tool calls were", result.denials.len())
+        };
+        let first = one_line(&format!("{tool} {}", self.short(about)));
+        let among = if result.denials.len() == 1 { "" } else { "the first: " };
+        Some(format!("{calls} denied, {among}{first}; the `tools` of a role allow more"))
+    }
+
     fn result(&mut self, result: &Final<'_>, show: &mut dyn FnMut(AgentEvent)) {
         // A run that failed to resume names the session it would have made; there is none.
         if self.started || !result.is_error {
@@ -352,6 +368,7 @@ impl Judge {
             text: result.text.map(|text| last(text, MAX_TEXT).to_owned()),
             structured: result.structured.map(enki_core::verdict::Verdict::of_object),
             proposals: result.structured.map(enki_core::prompt::proposals_in).unwrap_or_default(),
+            notice: self.denials(result),
             stop_reason: result.stop_reason.to_owned(),
             terminal_reason: result.terminal_reason.to_owned(),
             error: result.errors.first().map(|e| one_line(e)).unwrap_or_default(),

@@ -4,7 +4,7 @@ mod support;
 
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, ClientVersion};
 use enki_core::agent::{AgentEvent, AgentExit, AgentRunner, AgentSession, AgentSpec};
-use enki_core::tier::Purpose;
+use enki_core::tier::{Purpose, Tier};
 use enki_process::{BaseEnv, Marker, marked};
 use std::path::Path;
 use std::time::Duration;
@@ -104,6 +104,37 @@ async fn a_session_that_is_gone_is_done_without() {
     assert_eq!(lines(&seen)[0], "the earlier session is gone; starting anew");
     let sessions = seen.iter().filter(|e| matches!(e, AgentEvent::Session(_))).count();
     assert_eq!(sessions, 1);
+
+    // The client keeps sessions by folder: in another one it is as good as gone.
+    let work = world.spec("SAY one");
+    let (first, _) = world.run(work).await;
+    let mut fix = world.spec("SAY two");
+    fix.resume = first.session;
+    fix.workspace = world.folder.path().join("elsewhere");
+    std::fs::create_dir(&fix.workspace).unwrap();
+    let (end, seen) = world.run(fix).await;
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "You said two."));
+    assert_eq!(lines(&seen)[0], "the earlier session is gone; starting anew");
+    assert_eq!(world.requests().last().unwrap()["messages"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_is_asked_for_the_model_of_the_tier_as_configured() {
+    let mut world = world!();
+    world.config.models.heavy = "fable".into();
+    let named = Some("claude-of-my-own-1".to_owned());
+    for (tier, plan, asked) in [
+        (Tier::Light, None, "claude-haiku-4-5-20251001"),
+        (Tier::Standard, None, "claude-sonnet-5"),
+        (Tier::Heavy, None, "claude-fable-5"),
+        (Tier::Heavy, named, "claude-of-my-own-1"),
+    ] {
+        let mut spec = world.spec("SAY hello");
+        (spec.tier, spec.model) = (tier, plan);
+        let (end, _) = world.run(spec).await;
+        assert_eq!(end.exit, AgentExit::Success);
+        assert_eq!(world.requests().last().unwrap()["model"], asked, "{tier}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +211,10 @@ async fn a_cut_answer_is_asked_for_again_by_the_client() {
     let (end, _) = world.run(spec).await;
     assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "complete answer after a cut"));
     assert!(end.usage.input_tokens > 0, "the second request is counted");
+    let spec = world.spec("RESET");
+    let (end, seen) = world.run(spec).await;
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "complete answer after a reset"));
+    assert!(end.usage.input_tokens > 0 && seen.iter().any(|e| matches!(e, AgentEvent::Text(_))), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,6 +173,8 @@ pub struct AgentEnd {
     pub verdict: Option<Box<crate::verdict::Verdict>>,
     /// Entries that it proposes to remember by structured output, each a JSON object. The memory reads them, nothing else.
     pub proposals: Vec<String>,
+    /// What a person should know beside how it ended, each in one line: tools that it was denied.
+    pub notices: Vec<String>,
     /// Its session, if it can be resumed.
     pub session: Option<String>,
     /// What it cost.

@@ -204,6 +204,21 @@ fn a_limit_of_the_attempt_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_success_with_denied_tools_is_one_and_a_person_is_told() {
+    let denied = |denials: &str| {
+        let result = ok("\"done\"").replace("}\n", &format!(",\"permission_denials\":[{denials}]}}\n"));
+        run(&result, &code(0)).0
+    };
+    let one = r#"{"tool_name":"Bash","tool_input":{"command":"curl x\nrm y"}}"#;
+    let end = denied(one);
+    assert_eq!((end.exit, end.text.as_str()), (AgentExit::Success, "done"));
+    assert_eq!(end.notices, ["a tool call was denied, Bash curl x…; the `tools` of a role allow more"]);
+    let end = denied(&format!(r#"{{"tool_name":"Write","tool_input":{{"file_path":"/w/one/a.rs"}}}},{one}"#));
+    assert_eq!(end.notices, ["2 tool calls were denied, the first: Write a.rs; the `tools` of a role allow more"]);
+    assert_eq!(denied("").notices, [""; 0]);
+}
+
+#[test]
 fn the_final_text_is_whole_after_max_tokens() {
     let end = |stream: String| run(&stream, &code(0)).0.text;
     // Cut in the middle of a word, and gone on in a new message.

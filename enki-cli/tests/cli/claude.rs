@@ -36,7 +36,9 @@ impl Scene {
         for part in ["tmp", "requests"] {
             fs::create_dir(folder.join(part)).unwrap();
         }
-        fs::write(folder.join("scenarios.json"), json!({ "scenarios": scenarios }).to_string()).unwrap();
+        let text = json!({ "scenarios": scenarios }).to_string();
+        // Scenarios are made before the place is.
+        fs::write(folder.join("scenarios.json"), text.replace("{{PLACE}}", folder.to_str().unwrap())).unwrap();
         let (mut fake, program) = service(folder, &client);
         let mut first = String::new();
         BufReader::new(fake.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -56,7 +58,7 @@ impl Scene {
     }
 
     /// With the login of a subscription: of that alone the service says when its limit ends.
-    fn command(&self, step: &Value) -> Command {
+    pub(crate) fn command(&self, step: &Value) -> Command {
         let path = self.place.dir.path().join("plan.json");
         fs::write(&path, json!({"title": "Greetings", "steps": [step]}).to_string()).unwrap();
         let mut run = self.place.command(&["run", path.to_str().unwrap()]);
@@ -422,4 +424,31 @@ fn who_follows_hears_the_client_while_it_speaks() {
     let wanted: Vec<&str> = words.trim().lines().chain(last.lines()).map(str::trim).collect();
     assert_eq!(told, wanted, "all that it said once, in order");
     assert!(follow.wait().unwrap().success());
+}
+
+#[test]
+fn a_client_that_hangs_is_ended_by_enki_and_the_work_is_done_by_the_next() {
+    let scenarios = json!([refused_at_first(1, &json!({"hang": "stream"}))]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let settings = scene.place.root.join(".enki/enki.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("{text}\n[workers]\nstall = 6\n")).unwrap();
+    let (exit, said) = scene.run(&greet());
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("greet gave no sign of life; tried again"), "{said}");
+    assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "echo hello $1\n");
+    let ends = scene.ends();
+    assert_eq!((ends.len(), &ends[0]["end"]["outcome"]), (2, &json!("stuck")), "{ends:#?}");
+}
+
+/// A reviewer that gives no object, though it is asked for one, and says nothing that could be read as a verdict.
+#[test]
+fn a_review_without_a_verdict_is_none() {
+    let chat = [json!({"text": "It looks good to me."}), json!({"text": "As I said, it looks good to me."})];
+    let scenarios = json!([scenario(REVIEW, &chat), work()]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (exit, said) = scene.run(&step(&json!({"min_score": 9.0})));
+    assert_eq!(exit, 7, "{said}");
+    assert!(said.contains("the review could not be understood"), "{said}");
+    assert_eq!(git(&scene.place.root, &["ls-tree", "--name-only", "main"]), "", "nothing lands");
 }

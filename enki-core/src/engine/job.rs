@@ -98,6 +98,7 @@ impl AttemptJob {
             }
             _ => None,
         };
+        notices.extend(end.notices);
         let nonce = prompt::nonce(self.workspace.id);
         let asks = prompt::question(&end.text, &nonce);
         let mut proposals = prompt::proposals(&end.text, &nonce);
