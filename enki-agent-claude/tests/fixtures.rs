@@ -2,6 +2,9 @@
 //!
 //! The streams are of client 2.1.197 against a scripted service; paths in them were rewritten.
 
+#[path = "support/bout.rs"]
+mod bout;
+
 use enki_agent_claude::decode::{Counts, Decoder};
 use enki_agent_claude::outcome::{Judge, ProcessEnd, Status};
 use enki_core::agent::{AgentEnd, AgentEvent, Usage};
@@ -127,6 +130,19 @@ fn a_cut_stream_is_never_a_success() {
             assert_ne!(end.exit, enki_core::agent::AgentExit::Success, "{name} cut at {cut}");
             assert_eq!(end.text, "", "{name} cut at {cut}");
         }
+    }
+}
+
+/// What `examples/fuzz_decoder.rs` found, and what it once might have.
+#[test]
+fn streams_that_were_found_to_do_harm_do_none() {
+    let corpus = std::fs::read_dir(folder().join("../corpus")).expect("the corpus is there");
+    let files: Vec<PathBuf> = corpus.map(|entry| entry.expect("a readable entry").path()).collect();
+    let recorded = names().into_iter().map(|name| folder().join(format!("{name}.jsonl")));
+    assert!(!files.is_empty());
+    for file in recorded.chain(files) {
+        let stream = std::fs::read(&file).expect("a readable stream");
+        assert_eq!(bout::bout(&stream), Ok(()), "{}", file.display());
     }
 }
 
