@@ -6,7 +6,7 @@ use enki_core::agent::{AgentEnd, AgentExit, Usage};
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
 use enki_core::driver::{
-    self, Accepted, Backends, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
+    self, Accepted, Backends, Clock as _, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
 };
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
@@ -222,6 +222,27 @@ async fn what_an_agent_says_is_told_as_it_comes_once_and_not_for_every_word() {
     assert_eq!(said[pieces + 1..], [("never who".to_owned(), false), (String::new(), true)]);
     assert!(lines.iter().any(|line| line.starts_with('…') && line.ends_with(" word24")), "{lines:?}");
     assert_eq!(lines.len(), pieces + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_limit_the_others_follow_as_soon_as_the_first_was_answered() {
+    let world = World::new();
+    let minute = Duration::from_secs(60);
+    let until = driver::SystemClock.now().plus(Duration::from_millis(100));
+    for step in ["a", "b", "c"] {
+        let limited = AgentEnd::new(AgentExit::RateLimited { until });
+        world.agents.script(step, Purpose::Work, Script::end(limited));
+        let works = Script::success("").wait(minute).begin("I see").wait(minute).write(format!("{step}.txt"), "x\n");
+        world.agents.script(step, Purpose::Work, works);
+    }
+    let (enki, _task) = world.start().await;
+    let start = tokio::time::Instant::now();
+    let step = |id: &str| format!(r#"{{"id": "{id}", "title": "{id}", "description": "{id}"}}"#);
+    let id = submit(&enki, &format!("[{}, {}, {}]", step("a"), step("b"), step("c"))).await;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let minutes = start.elapsed().as_secs() / 60;
+    assert_eq!(minutes, 3, "the first says something after a minute, and then the others begin beside it");
 }
 
 #[tokio::test(start_paused = true)]

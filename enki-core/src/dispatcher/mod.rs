@@ -65,6 +65,8 @@ struct Waiter {
 /// Who starts first of one queue, in the order of the fields.
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Candidate {
+    /// After a wait: whether it met the outage itself, and there may be others who did not.
+    met: bool,
     fresh: bool,
     priority: Priority,
     overlaps: bool,
@@ -75,13 +77,15 @@ struct Candidate {
 impl Dispatcher {
     /// Takes over what a step demands now. To be called whenever that may have changed.
     pub fn update(&mut self, place: Place, demand: Demand) {
-        if let Some(old) = self.waiting.remove(&place) {
+        let waited = self.waiting.remove(&place);
+        if let Some(old) = waited {
             self.queues[old.pool as usize][old.tier as usize][usize::from(old.chain)].remove(&(old.order, place));
         }
         if !matches!(demand, Demand::Live { .. })
             && let Some(tier) = self.live.remove(&place)
         {
             self.used[tier as usize] -= 1;
+            self.services.ends(place);
         }
         match demand {
             Demand::Idle | Demand::Open { yields: true } => {
@@ -99,6 +103,9 @@ impl Dispatcher {
                 }
                 if self.live.insert(place, tier).is_none() {
                     self.used[tier as usize] += 1;
+                    if let Some(waited) = waited {
+                        self.services.starts(waited.pool, place);
+                    }
                 }
             }
         }
@@ -130,26 +137,36 @@ impl Dispatcher {
         }
         let chain_free = u32::try_from(self.chains.len()).unwrap_or(u32::MAX) < limits.chains;
         let open = |tier: &Tier| self.used[*tier as usize] < limits.tier(*tier);
-        let asks = |pool: &Pool| self.services.waits(*pool, now).is_none();
+        let asks = |pool: &Pool| self.services.opens(*pool, now);
         let heads = POOLS.into_iter().filter(asks).flat_map(|pool| {
             Tier::ALL.into_iter().filter(open).flat_map(move |tier| {
                 let queues = &self.queues[pool as usize][tier as usize];
-                [self.best(&queues[0]), self.best(&queues[1]).filter(|_| chain_free)]
+                [self.best(pool, &queues[0]), self.best(pool, &queues[1]).filter(|_| chain_free)]
             })
         });
         heads.flatten().min().map(|candidate| candidate.place)
     }
 
     /// Who of one queue starts first: of those with the priority of the first, one whose files are free, if there is.
-    fn best(&self, queue: &Queue) -> Option<Candidate> {
+    fn best(&self, pool: Pool, queue: &Queue) -> Option<Candidate> {
         let (first, _) = queue.first()?;
+        // Who goes ahead after a wait: if it is what one step asks that the service cannot bear, the others are not to wait
+        // for that step each time.
+        let met = |place: Place| self.services.is_in_doubt(pool) && self.services.met(place);
+        if queue.first().is_some_and(|(_, place)| met(*place))
+            && let Some((order, place)) = queue.iter().take(LOOK_AHEAD).find(|(_, place)| !met(*place)).copied()
+        {
+            let StartOrder { fresh, priority, .. } = order;
+            let overlaps = fresh && self.claims.overlaps(place);
+            return Some(Candidate { met: false, fresh, priority, overlaps, order, place });
+        }
         let equal = |(order, _): &&(StartOrder, Place)| (order.fresh, order.priority) == (first.fresh, first.priority);
         // What is begun already is on its files itself.
         let free = |(order, place): &&(StartOrder, Place)| !order.fresh || !self.claims.overlaps(*place);
         let found = queue.iter().take(LOOK_AHEAD).take_while(equal).find(free);
         let (order, place) = *found.or(queue.first())?;
         let StartOrder { fresh, priority, .. } = order;
-        Some(Candidate { fresh, priority, overlaps: found.is_none(), order, place })
+        Some(Candidate { met: met(place), fresh, priority, overlaps: found.is_none(), order, place })
     }
 
     /// Agent processes that live or are being stopped.
@@ -324,6 +341,34 @@ mod tests {
         assert_eq!(next(5), (Some(1), Some(Timestamp(10))));
         assert_eq!(next(9), (None, Some(Timestamp(10))));
         assert_eq!(next(10), (Some(0), None));
+    }
+
+    #[test]
+    fn after_a_wait_one_starts_and_the_others_once_it_was_answered() {
+        let limits = Limits::default();
+        let mut dispatcher = Dispatcher::default();
+        for n in 0..4 {
+            let demand = Demand::Wants { tier: Tier::Light, chain: false, pool: Pool::Worker, order: order() };
+            dispatcher.update(place(n), demand);
+        }
+        dispatcher.services_mut().wait(Pool::Worker, Timestamp(10));
+        let live = Demand::Live { tier: Tier::Light, chain: false };
+        let start = |dispatcher: &mut Dispatcher| -> Vec<u32> {
+            std::iter::from_fn(|| {
+                let next = dispatcher.next(&limits, Timestamp(10))?;
+                dispatcher.update(next, live);
+                Some(next.step.0)
+            })
+            .collect()
+        };
+        assert_eq!(start(&mut dispatcher), [0]);
+        assert_eq!(dispatcher.next_deadline(Timestamp(10)), None, "it is no matter of time");
+        dispatcher.update(place(0), live);
+        assert!(start(&mut dispatcher).is_empty(), "looked at again, it is still the same attempt");
+        dispatcher.update(place(0), Demand::Idle);
+        assert_eq!(start(&mut dispatcher), [1], "it was not answered, so another one goes ahead");
+        dispatcher.services_mut().answered(Pool::Worker, Timestamp(10));
+        assert_eq!(start(&mut dispatcher), [2, 3]);
     }
 
     #[test]

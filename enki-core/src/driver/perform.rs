@@ -242,6 +242,7 @@ impl Context {
     ) -> AgentEnd {
         let mut asked = false;
         let mut saying = Saying::default();
+        let mut answered = false;
         loop {
             let event = tokio::select! {
                 event = session.next() => event,
@@ -255,6 +256,11 @@ impl Context {
                     continue;
                 }
             };
+            // The name of a session is no answer: a client makes it up before it asks.
+            let answers = matches!(event, AgentEvent::Partial(_) | AgentEvent::Text(_) | AgentEvent::Used(_));
+            if answers && !std::mem::replace(&mut answered, true) {
+                let _ = self.inbox.send(Message::Progress(Input::Answered(job.place, job.attempt)));
+            }
             match event {
                 AgentEvent::Activity(text) => {
                     let _ = self.inbox.send(Message::Activity(job.place, job.attempt, text));

@@ -63,6 +63,8 @@ pub enum Input {
     Queue(QueueId, merge_queue::Input),
     /// An agent that was to be stopped is gone.
     Stopped(Place),
+    /// An agent was answered by its service. No fact: after a restart it is heard again.
+    Answered(Place, AttemptNo),
 }
 
 /// A fact of one of the machines.
@@ -499,6 +501,10 @@ impl Engine {
                     self.dirty.queues.insert(id);
                 }
                 self.answered(answers);
+                Ok(())
+            }
+            Input::Answered(place, attempt) => {
+                self.heard(place, attempt, now);
                 Ok(())
             }
             Input::Stopped(place) => {

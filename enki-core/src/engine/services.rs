@@ -6,7 +6,7 @@
 use super::Engine;
 use crate::dispatcher::Place;
 use crate::execution::{self, Event, Outcome, Report, Running, ServiceWait, StepState};
-use crate::id::{ExecutionId, StepIx};
+use crate::id::{AttemptNo, ExecutionId, StepIx};
 use crate::tier::Pool;
 use crate::time::Timestamp;
 
@@ -38,9 +38,15 @@ impl Engine {
         }
     }
 
-    /// Says when a service that was found out is asked again: only the engine knows how often it was. What is no outage
-    /// is a failure of the attempt like others.
+    /// Says when a service that was found out, or at its limit, is asked again: only the engine knows how often it was. What
+    /// is no outage is a failure of the attempt like others.
     pub(super) fn timed(&self, id: ExecutionId, mut report: Report, now: Timestamp) -> Report {
+        if let Report::Ended { step, end, .. } = &mut report
+            && let Outcome::RateLimited { until } = &mut end.outcome
+            && let Some(pool) = self.login_of(Place { execution: id, step: *step })
+        {
+            *until = self.dispatcher.services().next_after_limit(pool, *until, now, &self.limits);
+        }
         if let Report::Ended { step, end, .. } = &mut report
             && let Outcome::Unavailable { until, reason } = &mut end.outcome
             && let place = (Place { execution: id, step: *step })
@@ -84,8 +90,11 @@ impl Engine {
         let place = Place { execution: id, step };
         let services = self.dispatcher.services_mut();
         let wait = match told {
-            Told::Served => return services.served(pool, place),
-            Told::Limited(wait) => wait,
+            Told::Served => return services.served(pool, place, now),
+            Told::Limited(wait) => {
+                services.limited(pool, now);
+                wait
+            }
             Told::Out(wait) => {
                 services.out(pool, place, now);
                 wait
@@ -93,6 +102,16 @@ impl Engine {
         };
         services.wait(pool, wait.until);
         self.tell_all(&Report::ServiceWaits(pool, wait), now);
+    }
+
+    /// The service of a live attempt answered it.
+    pub(super) fn heard(&mut self, place: Place, attempt: AttemptNo, now: Timestamp) {
+        let live = self.execution(place.execution).and_then(|e| e.steps().get(place.step.index())?.live());
+        if live == Some(attempt)
+            && let Some(pool) = self.login_of(place)
+        {
+            self.dispatcher.services_mut().answered(pool, now);
+        }
     }
 
     /// A person lets the services be asked again, for one execution and so for all.

@@ -34,6 +34,7 @@ impl Simulation {
     pub(super) fn start_host(&mut self) -> Result<(), String> {
         self.disk.epoch = Epoch(self.disk.epoch.0 + 1);
         self.processes.clear();
+        self.oracle.restarted();
         let id = HostId(self.next_host);
         self.next_host += 1;
         let mut engine = Engine::new(self.limits.clone()).on_boot(Some(format!("boot {}", self.boots)));
@@ -107,6 +108,9 @@ impl Simulation {
     }
 
     pub(super) fn deliver(&mut self, id: HostId, input: Input) -> Result<(), String> {
+        if matches!(input, Input::Answered(..)) {
+            self.oracle.answered(self.now());
+        }
         let now = self.now();
         let Some(host) = self.hosts.get_mut(&id) else { return Ok(()) };
         match &input {
@@ -174,7 +178,7 @@ impl Simulation {
                     }
                 }
             }
-            self.oracle.appended(&turn.appends, &self.repository)?;
+            self.oracle.appended(&turn.appends, &self.repository, now)?;
             if self.rng.chance(self.faults.crash_after_append) {
                 self.crash(id);
                 return Ok(());

@@ -11,9 +11,11 @@ use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId}
 use enki_core::merge_queue::{self, Entry, LineNo};
 use enki_core::plan::{External, Need, NeedOn, Step};
 use enki_core::refinery::Candidate;
+use enki_core::review::{Does, Reviewer, State};
 use enki_core::spec::Condition;
 use enki_core::store::LogId;
-use enki_core::tier::{Priority, Purpose, Tier};
+use enki_core::tier::{Pool, Priority, Purpose, Tier};
+use enki_core::time::Timestamp;
 use enki_core::workspace::Start;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +34,24 @@ pub(super) struct Oracle {
     resolved: u64,
     /// Whether one execution alone starts attempts in this batch: then their order in it is known.
     alone: bool,
+    /// The service that all agents share.
+    service: Service,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
     pub(super) tampered: BTreeSet<Branch>,
+}
+
+/// Until when nobody may ask the service, and who goes ahead after that.
+#[derive(Debug, Default)]
+struct Service {
+    until: Timestamp,
+    /// Whether it is not known if it answers, and the attempt that asks ahead of all others.
+    doubt: Option<Option<(ExecutionId, StepIx)>>,
+}
+
+impl Service {
+    fn wait(&mut self, until: Timestamp) {
+        (self.until, self.doubt) = (self.until.max(until), Some(None));
+    }
 }
 
 /// An execution as its log tells it.
@@ -83,6 +101,8 @@ struct KnownStep {
     request: Option<RequestId>,
     tier: Tier,
     gated: bool,
+    /// Whether it has reviews that a command does, which needs no service.
+    tested: bool,
     priority: Priority,
     /// The files and folders it says it changes.
     files: Vec<String>,
@@ -105,7 +125,13 @@ struct Queue {
 
 impl Oracle {
     /// Looks at what just became durable, as one batch.
-    pub(super) fn appended(&mut self, batch: &[LogAppend], repository: &FakeRepository) -> Result<(), String> {
+    pub(super) fn appended(
+        &mut self,
+        batch: &[LogAppend],
+        repository: &FakeRepository,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        self.service_waits(batch, now)?;
         let mut merges: BTreeSet<CommitId> = BTreeSet::new();
         for append in batch {
             let mut prepared = self.queues.get(&append.log).map(|queue| queue.commits.clone()).unwrap_or_default();
@@ -149,6 +175,85 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// While the service has to be waited for nothing starts, and then one, until it was answered or ended well. Of one
+    /// batch the ends come first: permits are granted last.
+    fn service_waits(&mut self, batch: &[LogAppend], now: Timestamp) -> Result<(), String> {
+        use execution::{Event as E, Outcome as O};
+        let events = || {
+            batch.iter().flat_map(|append| {
+                let id = ExecutionId::new(append.log.id);
+                append.events.iter().filter_map(move |e| if let Event::Execution(e) = e { Some((id, e)) } else { None })
+            })
+        };
+        let service = &mut self.service;
+        let (mut freed, mut served) = (false, false);
+        for (id, event) in events() {
+            freed |= matches!(event, E::ServiceFreed);
+            if let E::AttemptEnded { step, .. } | E::AttemptStopped { step, .. } | E::StepCancelled { step } = event
+                && service.doubt == Some(Some((id, *step)))
+            {
+                service.doubt = Some(None);
+            }
+            // A new execution is told again what is known.
+            if let E::ServiceWaits { pool: Pool::Worker, wait } = event
+                && wait.until > service.until
+            {
+                service.wait(wait.until);
+            }
+            let E::AttemptEnded { step, end, .. } = event else { continue };
+            let of = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
+            match &end.outcome {
+                // What a command says of a service is of its own.
+                O::RateLimited { .. } | O::Unavailable { .. } if of.is_some_and(|step| step.tested) => {}
+                O::RateLimited { until } | O::Unavailable { until, .. } => {
+                    service.wait(*until);
+                }
+                O::Changed | O::NoChange | O::Artifact | O::Reviewed(_) | O::Asks { .. } | O::Declined { .. } => {
+                    served = true;
+                }
+                O::Void { .. } | O::NoArtifact | O::Unresolved { .. } => served = true,
+                _ => {}
+            }
+        }
+        if served {
+            self.answered(now);
+        }
+        let service = &mut self.service;
+        if freed {
+            *service = Service::default();
+        }
+        for (id, event) in events() {
+            let E::AttemptStarted { step, purpose, .. } = event else { continue };
+            let of = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
+            if *purpose == Purpose::Review && of.is_some_and(|step| step.tested) {
+                continue;
+            }
+            if now < service.until {
+                return Err(format!("{id}: step {} starts, and the service has to be waited for", step.0));
+            }
+            match &mut service.doubt {
+                Some(Some(ahead)) => {
+                    return Err(format!("{id}: step {} starts, and {ahead:?} goes ahead without an answer", step.0));
+                }
+                Some(ahead) => *ahead = Some((id, *step)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Another process takes up what the logs say: whoever went ahead is dead.
+    pub(super) fn restarted(&mut self) {
+        self.service.doubt = self.service.doubt.map(|_| None);
+    }
+
+    /// The service answered an attempt that lives.
+    pub(super) fn answered(&mut self, now: Timestamp) {
+        if now >= self.service.until {
+            self.service.doubt = None;
+        }
     }
 
     fn execution_event(
@@ -685,6 +790,10 @@ impl Known {
     }
 }
 
+const fn is_test(state: &State) -> bool {
+    matches!(state.does, Does::Review(Reviewer::Command { .. }))
+}
+
 impl KnownStep {
     fn new(step: &Step) -> Self {
         let brief = step.brief.iter().flat_map(|brief| brief.files.iter().chain(&brief.directories));
@@ -693,6 +802,7 @@ impl KnownStep {
             checkpoint: step.checkpoint,
             tier: step.tier,
             gated: step.review.is_some(),
+            tested: step.review.as_ref().is_some_and(|review| review.states().iter().any(is_test)),
             priority: step.priority,
             files: brief.cloned().collect(),
             ..Self::default()

@@ -95,6 +95,9 @@ impl Simulation {
                 if self.rng.chance(900) {
                     self.answer(host, Input::Report(place.execution, report));
                 }
+                if self.rng.chance(300) {
+                    self.answer(host, Input::Answered(place, number));
+                }
                 attempt.stage = Stage::Work;
                 let delay = self.some_time(60_000);
                 self.after(delay, Task::Attempt(host, attempt));

@@ -2,8 +2,10 @@
 
 use super::{after, plain, reviewed, running};
 use crate::world::World;
+use enki_core::dispatcher::Place;
+use enki_core::engine::Input;
 use enki_core::execution::{Command, EndStatus, Event, FailReason, Outcome, Report, RetryMode, Work};
-use enki_core::id::ExecutionId;
+use enki_core::id::{AttemptNo, ExecutionId};
 use enki_core::limits::Limits;
 use enki_core::time::Timestamp;
 use serde_json::json;
@@ -69,7 +71,17 @@ fn a_rate_limit_of_one_step_makes_the_others_wait_too() {
     world.end(id, "a", Outcome::RateLimited { until });
     world.end(id, "b", Outcome::NoChange);
     assert_eq!(world.attempt(id, "c"), None, "c is ready, but the credential has to wait");
-    assert_eq!(until_next(&mut world, id, "c"), 600);
+    assert_eq!(until_next(&mut world, id, "a"), 600);
+    assert_eq!(world.attempt(id, "c"), None, "a goes ahead");
+    answered(&mut world, id, "a");
+    assert!(world.attempt(id, "c").is_some());
+}
+
+/// The service answers the live attempt of a step.
+fn answered(world: &mut World, id: ExecutionId, step: &str) {
+    let place = Place { execution: id, step: world.ix(id, step) };
+    let attempt = world.attempt(id, step).unwrap();
+    world.input(Input::Answered(place, attempt)).unwrap();
 }
 
 fn out() -> Outcome {
@@ -132,6 +144,37 @@ fn a_person_who_resumes_one_execution_lets_all_ask_again_and_that_is_kept_too() 
 }
 
 #[test]
+fn after_a_wait_one_attempt_goes_ahead_and_the_others_follow_once_it_was_answered() {
+    let (mut world, id) = running(&[plain("a"), plain("b"), plain("c")]);
+    let other = world.start(json!({"steps": [plain("x")]}));
+    let live = |world: &World| -> Vec<&'static str> {
+        let of = [(id, "a"), (id, "b"), (id, "c"), (other, "x")];
+        of.into_iter().filter(|(of, step)| world.attempt(*of, step).is_some()).map(|(_, step)| step).collect()
+    };
+    let all = [(id, "a"), (id, "b"), (id, "c"), (other, "x")];
+    for (of, step) in all {
+        world.end(of, step, out());
+    }
+    assert_eq!(until_next(&mut world, id, "a") / 10, 3, "they met one outage");
+    assert_eq!(live(&world), ["a"], "one of all executions");
+    world.end(id, "a", out());
+    assert_eq!(until_next(&mut world, id, "a") / 10, 6);
+    assert_eq!(live(&world), ["a"]);
+    // Nobody knows any more what was heard; the wait is in the log.
+    world.crash();
+    world.end(id, "a", Outcome::Killed);
+    assert_eq!(live(&world), ["b"], "that one told nothing, so another goes ahead");
+    let stale = AttemptNo(world.attempt(id, "b").unwrap().0 - 1);
+    world.input(Input::Answered(Place { execution: id, step: world.ix(id, "b") }, stale)).unwrap();
+    assert_eq!(live(&world), ["b"], "an earlier attempt's answer is stale");
+    answered(&mut world, id, "b");
+    assert_eq!(live(&world), ["a", "b", "c", "x"]);
+    for (of, step) in all {
+        assert_eq!(world.of(of).step(world.ix(of, step)).course.infra, 0, "{step} is charged nothing");
+    }
+}
+
+#[test]
 fn reviewers_with_a_login_of_their_own_wait_for_their_own_service() {
     for own in [false, true] {
         let mut world = World::new(Limits::default());
@@ -155,7 +198,9 @@ fn what_one_step_alone_runs_into_is_charged_to_it_in_the_end() {
         world.end(id, "a", out());
         world.end(id, "b", Outcome::Void { paths: vec!["x".to_owned()] });
         world.command(id, Command::Retry { step: world.ix(id, "b"), mode: None, note: None }).ok();
-        until_next(&mut world, id, "a");
+        until_next(&mut world, id, "b");
+        assert_eq!(world.attempt(id, "a"), None, "who did not meet it goes ahead");
+        answered(&mut world, id, "b");
     }
     for _ in 0..=Limits::default().infra_retries {
         world.end(id, "a", out());
@@ -282,6 +327,21 @@ fn an_open_chain_keeps_its_permit_over_a_crash() {
         );
         world.crash();
     }
+    world.drain();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
+}
+
+#[test]
+fn a_step_that_a_person_paused_gives_back_its_chain_permit_and_takes_it_again() {
+    let mut limits = Limits::default();
+    limits.chains = 1;
+    let mut world = World::new(limits);
+    let id = world.start(json!({"steps": [reviewed("a", 1), reviewed("b", 1)]}));
+    world.end(id, "a", Outcome::Changed);
+    world.command(id, Command::Pause(Some(world.ix(id, "a")))).unwrap();
+    world.end(id, "a", Outcome::TimedOut);
+    assert!(world.attempt(id, "b").is_some(), "nobody waits for the person but a");
+    world.command(id, Command::Resume(Some(world.ix(id, "a")))).unwrap();
     world.drain();
     assert_eq!(world.of(id).ended(), Some(EndStatus::Done));
 }
