@@ -1,5 +1,5 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
-//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V11` after `--` for one group. `V5` runs only
+//! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V12` after `--` for one group. `V5` runs only
 //! alone: it is the peak of the whole process. So does `BIG`, which is no ratio: twenty steps on a repository of 30,000
 //! files and 270 MB, with the time of each phase.
 
@@ -10,7 +10,7 @@ use enki_benches::life::{self, Agents};
 use enki_benches::merges::{Captured, median};
 use enki_benches::plans::{Shape, plan, spec};
 use enki_benches::repository::Repository;
-use enki_benches::{baseline, landing, overlays, plans, verdicts, workspaces};
+use enki_benches::{baseline, decoding, landing, overlays, plans, verdicts, workspaces};
 use enki_core::driver::{Shutdown, Submission};
 use enki_core::store::{LogId, TaskStore, Version};
 use enki_store_sqlite::{OpenOptions, SqliteStore};
@@ -48,12 +48,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted("V11") {
         verdict_to_fix()?;
     }
+    if wanted("V12") {
+        decoded()?;
+    }
     if only.as_deref() == Some("V5") {
         memory()?;
     }
     if only.as_deref() == Some("BIG") {
         large()?;
     }
+    Ok(())
+}
+
+fn decoded() -> Result<(), Box<dyn std::error::Error>> {
+    let (all, pieces) = decoding::measure()?;
+    row("V12 Claude's recorded streams (MB/s), against 200 MB/s", all.decoder, 200.0, ">= 1.0");
+    row("V12 the same, against serde_json values", all.decoder, all.values, ">= 1.0");
+    row("V12 texts in pieces (MB/s), against serde_json values", pieces.decoder, pieces.values, ">= 1.0");
     Ok(())
 }
 
