@@ -27,10 +27,10 @@ fn after(mut turn: Value, mut fail: Value) -> Value {
 
 /// The worker of one language. The limit of its login is reached when it begins, and it goes on when all four are at work.
 fn worker(language: &str, turns: &[Value]) -> Value {
-    let mut meet = shell("git status --short");
+    let begin = after(shell("git status --short"), json!({"status": 429, "reset_in": 3}));
+    let mut meet = shell("git log --oneline");
     meet["meet"] = json!({"name": "all four", "of": 4});
-    let meet = after(meet, json!({"status": 429, "reset_in": 3}));
-    let all = [&[meet], turns].concat();
+    let all = [&[begin, meet], turns].concat();
     named(language, scenario(&format!("^(?=.*Greet in {language})(?=.*Edit the files in the current directory)"), &all))
 }
 
