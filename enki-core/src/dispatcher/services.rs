@@ -102,7 +102,8 @@ impl Services {
         if self.waits(pool, now).is_none()
             && let Some(service) = self.pools.get_mut(&pool)
         {
-            service.after = After::Answers;
+            // A clock that is set back does not bring the wait again (R14).
+            (service.until, service.after) = (None, After::Answers);
         }
     }
 
@@ -205,6 +206,14 @@ mod tests {
         }
         services.served(Pool::Worker, place(0), now);
         assert!(out(&mut services, place(1), now).unwrap().as_secs() <= 33, "it was up in between");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_brings_no_wait_again_that_was_answered() {
+        let mut services = Services::default();
+        services.wait(Pool::Worker, NOW);
+        services.answered(Pool::Worker, NOW);
+        assert_eq!(services.waits(Pool::Worker, Timestamp(0)), None);
     }
 
     #[test]

@@ -220,6 +220,7 @@ impl Simulation {
 
     /// The clock jumped: what was set by it is set anew, as timers on the wall clock are.
     pub(super) fn clock_jumped(&mut self) {
+        self.oracle.clock_jumped();
         let hosts: Vec<HostId> = self.hosts.keys().copied().collect();
         for id in hosts {
             if let Some(host) = self.hosts.get_mut(&id) {

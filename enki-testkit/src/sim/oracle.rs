@@ -36,6 +36,7 @@ pub(super) struct Oracle {
     alone: bool,
     /// The service that all agents share.
     service: Service,
+    clock_was_set: bool,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
     pub(super) tampered: BTreeSet<Branch>,
 }
@@ -181,6 +182,9 @@ impl Oracle {
     /// batch the ends come first: permits are granted last.
     fn service_waits(&mut self, batch: &[LogAppend], now: Timestamp) -> Result<(), String> {
         use execution::{Event as E, Outcome as O};
+        if self.clock_was_set {
+            return Ok(());
+        }
         let events = || {
             batch.iter().flat_map(|append| {
                 let id = ExecutionId::new(append.log.id);
@@ -244,15 +248,20 @@ impl Oracle {
         Ok(())
     }
 
-    /// Another process takes up what the logs say: whoever went ahead is dead.
-    pub(super) fn restarted(&mut self) {
-        self.service.doubt = self.service.doubt.map(|_| None);
+    /// Another process takes up what the logs say: until when to wait, and not that nobody was answered since.
+    pub(super) const fn restarted(&mut self) {
+        self.service.doubt = None;
+    }
+
+    /// The clock was set: from here on a time to wait until says nothing.
+    pub(super) const fn clock_jumped(&mut self) {
+        self.clock_was_set = true;
     }
 
     /// The service answered an attempt that lives.
     pub(super) fn answered(&mut self, now: Timestamp) {
         if now >= self.service.until {
-            self.service.doubt = None;
+            self.service = Service::default();
         }
     }
 
