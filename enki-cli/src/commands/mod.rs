@@ -15,7 +15,7 @@ pub(crate) mod memory;
 mod notes;
 mod plan;
 mod roles;
-mod run;
+pub(crate) mod run;
 mod see;
 mod steer;
 
@@ -48,6 +48,18 @@ impl Context {
     /// The folder the command starts from.
     pub(crate) fn start_dir(&self) -> Result<PathBuf, CliError> {
         self.host.start_dir(self.global.dir.as_deref())
+    }
+
+    /// Who calls, as far as that is known.
+    pub(crate) fn person(&self) -> String {
+        let user = ["USER", "LOGNAME"].iter().find_map(|name| self.host.var(name));
+        user.unwrap_or("a person").to_owned()
+    }
+
+    /// Whether only ASCII characters can be shown.
+    pub(crate) fn is_ascii(&self) -> bool {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.host.var(name));
+        locale.is_some_and(|locale| locale == "C" || locale == "POSIX")
     }
 
     /// The configuration, with its warnings said.
@@ -88,8 +100,7 @@ impl Context {
 
     /// Prints a graph the way the flags say.
     pub(crate) fn draw(&mut self, graph: &Graph, picture: crate::args::Picture) -> Result<(), CliError> {
-        let plain = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| self.host.var(name));
-        let ascii = picture.ascii || plain.is_some_and(|locale| locale == "C" || locale == "POSIX");
+        let ascii = picture.ascii || self.is_ascii();
         let width = if self.out.terminal.stdout { self.host.width() } else { 0 };
         let text = if picture.dot {
             graph::dot(graph)
@@ -157,8 +168,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
             steer::run(cx, Action::Retry { id, mode, budget, run_budget, note }).await
         }
         Command::Accept { id, why, by } => {
-            let user = || ["USER", "LOGNAME"].iter().find_map(|name| cx.host.var(name).map(str::to_owned));
-            let by = by.or_else(user).unwrap_or_else(|| "a person".to_owned());
+            let by = by.unwrap_or_else(|| cx.person());
             steer::run(cx, Action::Accept { id, by, why }).await
         }
         Command::Add { id, file } => {

@@ -174,7 +174,7 @@ fn internal(error: serde_json::Error) -> CliError {
 }
 
 /// The configuration with the flags of this call.
-pub(super) fn configured(cx: &mut Context, git: &GitProject, overrides: &Overrides) -> Result<Config, CliError> {
+pub(crate) fn configured(cx: &mut Context, git: &GitProject, overrides: &Overrides) -> Result<Config, CliError> {
     let project = Project { root: git.root().to_owned() };
     let mut config = cx.config(Some(&project))?;
     if let Some(agent) = &overrides.agent {

@@ -68,7 +68,16 @@ struct State {
     taken: u32,
     did: Option<Did>,
     /// A turn that did not end.
-    open: Option<(u32, bool, BTreeMap<ExecutionId, u64>)>,
+    open: Option<Open>,
+}
+
+/// A turn that did not end.
+#[derive(Debug)]
+struct Open {
+    by_person: bool,
+    told: BTreeMap<ExecutionId, u64>,
+    /// How many of the words it is told. The person may speak meanwhile.
+    words: usize,
 }
 
 impl State {
@@ -81,16 +90,17 @@ impl State {
             Line::Turn { turn, by_person, told, .. } => {
                 self.turns = *turn;
                 self.taken += u32::from(!by_person);
-                self.open = Some((*turn, *by_person, told.clone()));
+                let words = if *by_person { self.words.len() } else { 0 };
+                self.open = Some(Open { by_person: *by_person, told: told.clone(), words });
             }
             Line::Said { .. } => {}
             Line::Ended { session, usage, exit, changed, .. } => {
-                let Some((_, by_person, told)) = self.open.take() else { return };
+                let Some(Open { by_person, told, words }) = self.open.take() else { return };
                 self.used = self.used.plus(*usage);
                 self.did = (!by_person).then_some(if *changed { Did::Something } else { Did::Nothing });
                 if *exit == AgentExit::Success {
                     self.told = told;
-                    self.words.clear();
+                    self.words.drain(..words.min(self.words.len()));
                     self.session = session.clone().or(self.session.take());
                 }
             }
@@ -102,13 +112,9 @@ impl Book {
     /// Takes a conversation up, or begins it.
     pub(crate) fn open(enki_dir: &Path, which: Which) -> Result<Self, CliError> {
         let folder = enki_dir.join("coordinator");
-        let cannot = |error: std::io::Error| {
-            CliError::environment(format!("cannot use {}: {error}", folder.display()))
-                .hint("check the folder's permissions and its free space")
-        };
+        let cannot = |error| cannot(&folder, &error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(cannot)?;
-        let own = |options: &mut OpenOptions, name: &str| options.mode(0o600).open(folder.join(name));
-        let lock = own(OpenOptions::new().write(true).create(true).truncate(false), "lock").map_err(cannot)?;
+        let lock = own(OpenOptions::new().write(true).create(true).truncate(false), &folder, "lock")?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -125,34 +131,25 @@ impl Book {
             (Which::Current, Err(error)) => return Err(cannot(error)),
         };
         let id = known.unwrap_or_else(random_hex);
-        let mut file =
-            own(OpenOptions::new().read(true).append(true).create(true), &format!("{id}.jsonl")).map_err(cannot)?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(cannot)?;
-        // A line that a kill cut short was never acted on.
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if whole < text.len() {
-            file.set_len(whole as u64).map_err(cannot)?;
-        }
+        let (file, lines) = read(&folder, &id)?;
         let mut state = State::default();
-        for (n, line) in text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
-            let line: Line = serde_json::from_slice(line).map_err(|error| {
-                CliError::environment(format!(
-                    "cannot read line {} of {id}.jsonl in {}: {error}",
-                    n + 1,
-                    folder.display()
-                ))
-                .hint("begin another conversation with `enki ask --new`; this one's file is kept")
-            })?;
-            state.apply(&line);
-        }
-        // The name last: whoever is killed before has a conversation that nobody knows of, and nothing in it.
-        let mut fresh =
-            own(OpenOptions::new().write(true).create(true).truncate(true), "current.new").map_err(cannot)?;
-        fresh.write_all(format!("{id}\n").as_bytes()).and_then(|()| fresh.sync_all()).map_err(cannot)?;
-        fs::rename(folder.join("current.new"), &current).map_err(cannot)?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+        lines.iter().for_each(|line| state.apply(line));
+        set_current(&folder, &id)?;
         Ok(Self { id, folder, file, _lock: lock, state })
+    }
+
+    /// Begins another conversation. This one's file is kept.
+    pub(crate) fn renew(&mut self) -> Result<(), CliError> {
+        let id = random_hex();
+        let (file, _) = read(&self.folder, &id)?;
+        set_current(&self.folder, &id)?;
+        (self.id, self.file, self.state) = (id, file, State::default());
+        Ok(())
+    }
+
+    /// All of it so far.
+    pub(crate) fn lines(&self) -> Result<Vec<Line>, CliError> {
+        Ok(read(&self.folder, &self.id)?.1)
     }
 
     /// Adds a line. Durable on return.
@@ -213,6 +210,48 @@ impl Book {
     }
 }
 
+/// Opens a conversation's file to add to it, and gives what is in it.
+fn read(folder: &Path, id: &str) -> Result<(File, Vec<Line>), CliError> {
+    let cannot = |error| cannot(folder, &error);
+    let mut file = own(OpenOptions::new().read(true).append(true).create(true), folder, &format!("{id}.jsonl"))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(cannot)?;
+    // A line that a kill cut short was never acted on.
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64).map_err(cannot)?;
+    }
+    let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate();
+    let line = |(n, line)| {
+        serde_json::from_slice(line).map_err(|error| {
+            let place = folder.display();
+            CliError::environment(format!("cannot read line {} of {id}.jsonl in {place}: {error}", n + 1))
+                .hint("begin another conversation with `enki ask --new`; this one's file is kept")
+        })
+    };
+    Ok((file, lines.map(line).collect::<Result<_, _>>()?))
+}
+
+/// Makes it the one that is gone on with.
+fn set_current(folder: &Path, id: &str) -> Result<(), CliError> {
+    let cannot = |error| cannot(folder, &error);
+    // The name last: whoever is killed before has a conversation that nobody knows of, and nothing in it.
+    let mut fresh = own(OpenOptions::new().write(true).create(true).truncate(true), folder, "current.new")?;
+    fresh.write_all(format!("{id}\n").as_bytes()).and_then(|()| fresh.sync_all()).map_err(cannot)?;
+    fs::rename(folder.join("current.new"), folder.join("current")).map_err(cannot)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)
+}
+
+/// A file that only its owner may read.
+fn own(options: &mut OpenOptions, folder: &Path, name: &str) -> Result<File, CliError> {
+    options.mode(0o600).open(folder.join(name)).map_err(|error| cannot(folder, &error))
+}
+
+fn cannot(folder: &Path, error: &std::io::Error) -> CliError {
+    CliError::environment(format!("cannot use {}: {error}", folder.display()))
+        .hint("check the folder's permissions and its free space")
+}
+
 fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -253,6 +292,34 @@ mod tests {
         assert_eq!((book.taken(), book.used().output_tokens), ((0, Did::Something), 10));
         drop(book);
         assert!(Book::open(dir.path(), Which::New).unwrap().id() != id);
+    }
+
+    #[test]
+    fn what_is_said_during_a_turn_is_told_in_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut book = Book::open(dir.path(), Which::Current).unwrap();
+        let person = |text: &str| Line::Person { at: Timestamp(1), text: text.into() };
+        for line in [person("first"), turn(1, true, 0), person("second"), ended(1, AgentExit::Success, true)] {
+            book.add(&line).unwrap();
+        }
+        assert_eq!(book.words().as_deref(), Some("second"));
+        // A turn that nobody's words called for is not told them, and one that failed has to be told again.
+        for line in [turn(2, false, 0), ended(2, AgentExit::Success, true), turn(3, true, 0), person("third")] {
+            book.add(&line).unwrap();
+        }
+        book.add(&ended(3, AgentExit::Killed, false)).unwrap();
+        assert_eq!(book.words().as_deref(), Some("second\n\nthird"));
+        drop(book);
+        let mut book = Book::open(dir.path(), Which::Current).unwrap();
+        assert_eq!((book.words().as_deref(), book.lines().unwrap().len()), (Some("second\n\nthird"), 9));
+        let first = book.id().to_owned();
+        book.renew().unwrap();
+        assert_eq!((book.words(), book.next(), book.lines().unwrap()), (None, 1, Vec::new()));
+        let id = book.id().to_owned();
+        assert_ne!(id, first);
+        drop(book);
+        assert_eq!(Book::open(dir.path(), Which::Current).unwrap().id(), id, "it is the one that is gone on with");
+        assert!(dir.path().join("coordinator").join(format!("{first}.jsonl")).exists());
     }
 
     #[test]

@@ -6,12 +6,12 @@ use crate::config::Config;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look::Follower;
-use crate::rpc::{Client, Life};
+use crate::rpc::{Client, Life, Watch};
 use crate::session::{Session, open_to_read};
 use crate::steer::{self, Action, Done};
 use crate::wire::Agents;
 use enki_core::driver::{Notice, NoticeKind, Shutdown};
-use enki_core::id::ExecutionId;
+use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::TaskStore;
 use enki_mcp::Token;
 use enki_vcs_git::GitProject;
@@ -34,14 +34,30 @@ pub(crate) enum Helm {
     There(There),
 }
 
+/// What may have changed.
+pub(crate) enum Moved {
+    /// What is recorded.
+    On,
+    /// The agent of a step does that now; nothing is recorded.
+    Step(ExecutionId, StepIx, String),
+}
+
 /// Another process, asked over its socket.
 pub(crate) struct There {
     enki_dir: PathBuf,
     store: Arc<dyn TaskStore>,
-    news: mpsc::UnboundedReceiver<(ExecutionId, bool)>,
-    tell: mpsc::UnboundedSender<(ExecutionId, bool)>,
+    news: mpsc::UnboundedReceiver<News>,
+    tell: mpsc::UnboundedSender<News>,
     watched: BTreeSet<ExecutionId>,
     resting: BTreeSet<ExecutionId>,
+}
+
+/// What another process tells.
+enum News {
+    /// Something may have happened.
+    Moved(Moved),
+    /// Nothing more happens to it by itself.
+    Rests(ExecutionId),
 }
 
 /// The right of one turn to call tools. It ends with this.
@@ -77,10 +93,11 @@ impl Helm {
         agents: &Agents,
     ) -> Result<Self, CliError> {
         let enki_dir = git.enki_dir();
-        if Client::connect(&enki_dir).await?.is_some()
+        if let Some(client) = Client::connect(&enki_dir).await?
             && let Some(store) = open_to_read(&enki_dir)?
         {
             let (tell, news) = mpsc::unbounded_channel();
+            tokio::spawn(follow(client.notices().await?, tell.clone()));
             let (watched, resting) = (BTreeSet::new(), BTreeSet::new());
             return Ok(Self::There(There { enki_dir, store, news, tell, watched, resting }));
         }
@@ -135,7 +152,7 @@ impl Helm {
             Self::There(there) => {
                 there.watch(all).await?;
                 while let Ok(news) = there.news.try_recv() {
-                    there.heard(news);
+                    let _ = there.heard(news);
                 }
                 Ok(there.resting.clone())
             }
@@ -149,27 +166,24 @@ impl Helm {
         }
     }
 
+    /// Something happened to it: what rested may go on.
+    pub(crate) fn stirs(&mut self, id: ExecutionId) {
+        if let Self::There(there) = self {
+            there.resting.remove(&id);
+        }
+    }
+
     /// Waits until something may have changed. May be dropped and asked again.
-    pub(crate) async fn moved(&mut self) {
+    pub(crate) async fn moved(&mut self) -> Moved {
         match self {
             // Its end is told once; then `is_gone` knows.
             Self::Here { over: true, .. } => std::future::pending().await,
-            Self::Here { notices, over, .. } => loop {
-                match notices.recv().await {
-                    Ok(notice) if matches!(notice.kind, NoticeKind::Turn) => return,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => {
-                        *over = true;
-                        return;
-                    }
-                }
+            Self::Here { notices, over, .. } => noticed(notices, over).await,
+            // It tells something itself as long as it is there.
+            Self::There(there) => match there.news.recv().await {
+                Some(news) => there.heard(news),
+                None => Moved::On,
             },
-            Self::There(there) => {
-                if let Some(news) = there.news.recv().await {
-                    there.heard(news);
-                }
-            }
         }
     }
 
@@ -197,11 +211,16 @@ impl Helm {
         }
     }
 
-    /// Waits until what was begun here has ended. Another process goes on.
-    pub(crate) async fn ended(&mut self) -> Result<(), CliError> {
-        match self {
-            Self::Here { session, .. } => session.ended().await,
-            Self::There(_) => Ok(()),
+    /// What happens until what was begun here has ended; nothing once it has. Another process goes on. May be dropped and
+    /// asked again, but not after it told the end.
+    pub(crate) async fn ending(&mut self) -> Result<Option<Moved>, CliError> {
+        let Self::Here { session, notices, over } = self else { return Ok(None) };
+        if *over {
+            return session.ended().await.map(|()| None);
+        }
+        tokio::select! {
+            moved = noticed(notices, over) => Ok(Some(moved)),
+            ended = session.ended() => ended.map(|()| None),
         }
     }
 
@@ -209,6 +228,41 @@ impl Helm {
     pub(crate) fn close(self) {
         if let Self::Here { session, .. } = self {
             session.close();
+        }
+    }
+}
+
+/// Hears what another process tells, to its end.
+async fn follow(mut notices: Watch, tell: mpsc::UnboundedSender<News>) {
+    while let Ok(Some(notice)) = notices.next().await {
+        let id = notice["execution"].as_str().and_then(|id| id.parse().ok());
+        let step = notice["step"].as_u64().and_then(|n| usize::try_from(n).ok()).map(StepIx::at);
+        let moved = match (id, step, notice["text"].as_str()) {
+            (Some(id), Some(step), Some(text)) => Moved::Step(id, step, text.to_owned()),
+            _ => Moved::On,
+        };
+        if tell.send(News::Moved(moved)).is_err() {
+            return;
+        }
+    }
+    // It has ended, or goes on without telling: who hears this looks.
+    let _ = tell.send(News::Moved(Moved::On));
+}
+
+/// Waits for what a driver of this process tells.
+async fn noticed(notices: &mut broadcast::Receiver<Notice>, over: &mut bool) -> Moved {
+    loop {
+        match notices.recv().await {
+            Ok(notice) => match notice.kind {
+                NoticeKind::Turn => return Moved::On,
+                NoticeKind::Activity { place, text, .. } => return Moved::Step(place.execution, place.step, text),
+                _ => {}
+            },
+            Err(RecvError::Lagged(_)) => return Moved::On,
+            Err(RecvError::Closed) => {
+                *over = true;
+                return Moved::On;
+            }
         }
     }
 }
@@ -235,18 +289,22 @@ impl There {
                 // One that has ended, in whatever way, tells no more: then the store is looked at.
                 while let Ok(Some(_)) = watch.next().await {
                     // Who does not look any more need not know.
-                    let _ = tell.send((id, false));
+                    let _ = tell.send(News::Moved(Moved::On));
                 }
-                let _ = tell.send((id, true));
+                let _ = tell.send(News::Rests(id));
             });
         }
         Ok(())
     }
 
-    fn heard(&mut self, (id, rests): (ExecutionId, bool)) {
-        if rests {
-            self.watched.remove(&id);
-            self.resting.insert(id);
+    fn heard(&mut self, news: News) -> Moved {
+        match news {
+            News::Moved(moved) => moved,
+            News::Rests(id) => {
+                self.watched.remove(&id);
+                self.resting.insert(id);
+                Moved::On
+            }
         }
     }
 }

@@ -31,8 +31,6 @@ pub(crate) struct Turn {
     /// What may still be used, and what earlier turns used.
     left: Budget,
     spoke: bool,
-    /// Shown, unless what it tells of is said right after it.
-    activity: Option<String>,
     over: bool,
 }
 
@@ -41,6 +39,10 @@ pub(crate) struct Turn {
 pub(crate) enum Shown {
     /// It does that now.
     Activity(String),
+    /// It is saying that: a piece, and the whole follows.
+    Partial(String),
+    /// It used that up to now.
+    Uses(Usage),
     /// It says that.
     Said(String),
     /// It is over.
@@ -109,7 +111,7 @@ impl Turn {
         let session = coordinator.runner.start(spec).await.map_err(|error| {
             CliError::environment(error.to_string()).hint("`enki config show` tells which agent is in use")
         })?;
-        Ok(Self { number, session, _seat: seat, servers, left, spoke: false, activity: None, over: false })
+        Ok(Self { number, session, _seat: seat, servers, left, spoke: false, over: false })
     }
 
     /// Its number in the conversation.
@@ -121,22 +123,17 @@ impl Turn {
     pub(crate) async fn next(&mut self) -> Shown {
         loop {
             match self.session.next().await {
-                AgentEvent::Activity(text) => {
-                    if let Some(before) = self.activity.replace(text) {
-                        return Shown::Activity(before);
-                    }
-                }
-                AgentEvent::Text(text) => {
-                    self.activity = None;
-                    if !text.trim().is_empty() {
-                        self.spoke = true;
-                        return Shown::Said(text);
-                    }
+                AgentEvent::Activity(text) => return Shown::Activity(text),
+                AgentEvent::Partial(piece) => return Shown::Partial(piece),
+                AgentEvent::Text(text) if !text.trim().is_empty() => {
+                    self.spoke = true;
+                    return Shown::Said(text);
                 }
                 AgentEvent::Used(usage) if is_used_up(self.left, usage) => {
                     self.over = true;
                     self.session.stop(GRACE).await;
                 }
+                AgentEvent::Used(usage) => return Shown::Uses(usage),
                 AgentEvent::Ended(mut end) => {
                     drop(fs::remove_file(&self.servers));
                     if self.over && end.exit != AgentExit::Success {
@@ -165,9 +162,14 @@ fn is_used_up(limit: Budget, used: Usage) -> bool {
     Unit::ALL.into_iter().any(|unit| limit.limit(unit).is_some_and(|most| used.of(unit) >= most))
 }
 
+/// What a conversation may use.
+pub(super) fn limit(config: &Config) -> Budget {
+    crate::budget::limits(crate::budget::configured(config, "budget.coordinator"))
+}
+
 /// What a conversation may still use.
 fn left(config: &Config, used: Usage) -> Result<Budget, CliError> {
-    let limit = crate::budget::limits(crate::budget::configured(config, "budget.coordinator"));
+    let limit = limit(config);
     if is_used_up(limit, used) {
         let what = format!("${:.2} and {} tokens", money(used.cost_micro_usd), used.of(Unit::Tokens));
         return Err(CliError::new(Exit::Failed, format!("this conversation used its budget: {what}"))

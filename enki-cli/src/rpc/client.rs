@@ -92,6 +92,12 @@ impl Client {
         Ok(Watch(self))
     }
 
+    /// Asks to be told of each turn (nothing), and of what agents do (`execution`, `step`, `text`).
+    pub(crate) async fn notices(mut self) -> Result<Watch, CliError> {
+        self.send("notices", Value::Null).await?;
+        Ok(Watch(self))
+    }
+
     async fn send(&mut self, method: &str, params: Value) -> Result<(), CliError> {
         let request =
             Request { jsonrpc: "2.0".into(), id: 1, method: method.into(), params, token: self.token.clone() };

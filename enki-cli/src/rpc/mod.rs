@@ -10,7 +10,7 @@
 mod client;
 mod server;
 
-pub(crate) use client::{Client, Life};
+pub(crate) use client::{Client, Life, Watch};
 pub(crate) use server::{Server, Service};
 
 use crate::error::CliError;

@@ -126,6 +126,7 @@ impl Service {
                         "session" => self.session(&mut begun, request.params["conversation"].as_str()),
                         "steer" => self.steer(request.params).await,
                         "activity" => self.current(request.params).await,
+                        "notices" => self.notices(&mut write).await,
                         "watch" => self.watch(&request.params, &mut write).await,
                         other => Err(CliError::usage(format!("unknown method {other:?}"))),
                     }
@@ -206,6 +207,28 @@ impl Service {
             Some((0..execution.steps().len()).filter_map(of).collect::<std::collections::BTreeMap<_, _>>())
         });
         Ok(json!(map.await?.unwrap_or_default()))
+    }
+
+    /// Streams that there was a turn, and what agents do, until the orchestrator stops.
+    async fn notices(&self, write: &mut (impl AsyncWriteExt + Unpin)) -> Result<Value, CliError> {
+        let mut notices = self.orchestrator.watch();
+        loop {
+            let params = match notices.recv().await {
+                Ok(notice) => match notice.kind {
+                    NoticeKind::Turn => json!({}),
+                    NoticeKind::Activity { place, text, .. } => {
+                        json!({"execution": place.execution.hex(), "step": place.step.index(), "text": text})
+                    }
+                    _ => continue,
+                },
+                Err(RecvError::Lagged(_)) => json!({}),
+                Err(RecvError::Closed) => return Ok(Value::Null),
+            };
+            let message = json!({"jsonrpc": "2.0", "method": "notice", "params": params});
+            if send(write, &message).await.is_err() {
+                return Err(CliError::pipe_closed());
+            }
+        }
     }
 
     /// Streams what happens to an execution from the event after `after` on, until it is at rest; with `said` also what its
