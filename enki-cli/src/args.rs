@@ -51,6 +51,10 @@ pub(crate) enum Command {
     /// It goes on with the last conversation. Plans of several steps wait for your approval (approval.decomposition).
     /// Without TEXT it goes on where it stopped.
     Ask(AskArgs),
+    /// Talk with the coordinator on a terminal: the conversation of `ask`, with its plans beside it
+    ///
+    /// Questions are answered in place; /help lists the commands and keys, /quit leaves. Without a terminal use `ask`.
+    Chat(ChatArgs),
     /// Go on: clear a pause, answer a hold, ask a service that waits again, or take up what was interrupted
     Resume {
         /// The execution or task; the newest open execution if left out
@@ -318,6 +322,23 @@ pub(crate) struct AskArgs {
     /// Approve the plans that it makes
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Agent: `claude`, or a program with its arguments
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Command that must pass on the merged tree
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Option<String>,
+    /// Agents at once, 1 to 1000
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<String>,
+}
+
+/// How to talk with the coordinator.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChatArgs {
+    /// Begin another conversation
+    #[arg(long)]
+    pub(crate) new: bool,
     /// Agent: `claude`, or a program with its arguments
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,

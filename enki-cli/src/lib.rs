@@ -7,6 +7,7 @@
 mod args;
 mod budget;
 mod chains;
+mod chat;
 mod clients;
 mod commands;
 pub mod config;

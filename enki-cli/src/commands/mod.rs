@@ -21,6 +21,7 @@ mod steer;
 
 use crate::args::{Cli, Command, Global};
 use crate::budget;
+use crate::chat;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -150,6 +151,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Config { command } => config::run(cx, &command).await,
         Command::Run(args) => run::run(cx, args).await,
         Command::Ask(args) => ask::run(cx, args).await,
+        Command::Chat(args) => chat::run(cx, args).await,
         Command::Resume { id, overrides } => run::resume(cx, id, &overrides).await,
         Command::Demo { dir } => demo::run(cx, dir.as_deref()).await,
         Command::Status { id, chains: true } => chain::list(cx, id.as_deref()).await,

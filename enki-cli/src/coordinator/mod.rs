@@ -7,11 +7,10 @@
 
 mod book;
 mod close;
-#[expect(dead_code, reason = "a front on a terminal follows, with wishes that lines have not")]
 mod conversation;
 mod helm;
 mod turn;
 mod works;
 
-pub(crate) use book::Which;
-pub(crate) use conversation::{Begin, Conversation, Front, Rest, Seen, Wish};
+pub(crate) use book::{Line, Which};
+pub(crate) use conversation::{Begin, Conversation, Front, Rest, Seen, Wish, is_escalated};
