@@ -221,7 +221,7 @@ impl Conversation {
         self.find(cx, front).await?;
         while self.leaving == Leaving::No {
             self.look(cx, front).await?;
-            if self.helm.is_gone().await? {
+            if self.helm.is_gone() {
                 if matches!(self.helm, Helm::Here { .. }) {
                     // Leaving tells why.
                     return Ok(());

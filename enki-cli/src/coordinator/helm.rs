@@ -15,9 +15,10 @@ use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::TaskStore;
 use enki_mcp::Token;
 use enki_vcs_git::GitProject;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
@@ -48,6 +49,11 @@ pub(crate) struct There {
     store: Arc<dyn TaskStore>,
     news: mpsc::UnboundedReceiver<News>,
     tell: mpsc::UnboundedSender<News>,
+    /// Whether it tells no more, and whether that was told.
+    gone: bool,
+    over: bool,
+    /// What agents do, and nobody was told yet.
+    steps: VecDeque<Moved>,
     watched: BTreeSet<ExecutionId>,
     resting: BTreeSet<ExecutionId>,
 }
@@ -58,6 +64,10 @@ enum News {
     Moved(Moved),
     /// Nothing more happens to it by itself.
     Rests(ExecutionId),
+    /// It tells no more of that one.
+    Lost(ExecutionId),
+    /// It tells no more at all: it has ended, or is about to.
+    Gone,
 }
 
 /// The right of one turn to call tools. It ends with this.
@@ -92,6 +102,17 @@ impl Helm {
         config: &Config,
         agents: &Agents,
     ) -> Result<Self, CliError> {
+        // A process that ends lets go of its socket before its lock, and one that begins has the lock before the socket.
+        for _ in 0..PATIENCE {
+            match Self::take_now(cx, git, config, agents).await {
+                Err(error) if error.exit == Exit::Locked => tokio::time::sleep(BETWEEN).await,
+                taken => return taken,
+            }
+        }
+        Self::take_now(cx, git, config, agents).await
+    }
+
+    async fn take_now(cx: &Context, git: &GitProject, config: &Config, agents: &Agents) -> Result<Self, CliError> {
         let enki_dir = git.enki_dir();
         if let Some(client) = Client::connect(&enki_dir).await?
             && let Some(store) = open_to_read(&enki_dir)?
@@ -99,7 +120,17 @@ impl Helm {
             let (tell, news) = mpsc::unbounded_channel();
             tokio::spawn(follow(client.notices().await?, tell.clone()));
             let (watched, resting) = (BTreeSet::new(), BTreeSet::new());
-            return Ok(Self::There(There { enki_dir, store, news, tell, watched, resting }));
+            return Ok(Self::There(There {
+                enki_dir,
+                store,
+                news,
+                tell,
+                gone: false,
+                over: false,
+                steps: VecDeque::new(),
+                watched,
+                resting,
+            }));
         }
         let session = Box::new(Box::pin(Session::start(cx, git, config, agents)).await?);
         let notices = session.orchestrator.watch();
@@ -115,10 +146,13 @@ impl Helm {
     }
 
     /// Whether nobody drives any more.
-    pub(crate) async fn is_gone(&self) -> Result<bool, CliError> {
+    pub(crate) fn is_gone(&mut self) -> bool {
         match self {
-            Self::Here { session, .. } => Ok(session.has_ended()),
-            Self::There(there) => Ok(Client::connect(&there.enki_dir).await?.is_none()),
+            Self::Here { session, .. } => session.has_ended(),
+            Self::There(there) => {
+                there.hear_all();
+                there.gone
+            }
         }
     }
 
@@ -151,9 +185,7 @@ impl Helm {
             }
             Self::There(there) => {
                 there.watch(all).await?;
-                while let Ok(news) = there.news.try_recv() {
-                    let _ = there.heard(news);
-                }
+                there.hear_all();
                 Ok(there.resting.clone())
             }
         }
@@ -179,11 +211,7 @@ impl Helm {
             // Its end is told once; then `is_gone` knows.
             Self::Here { over: true, .. } => std::future::pending().await,
             Self::Here { notices, over, .. } => noticed(notices, over).await,
-            // It tells something itself as long as it is there.
-            Self::There(there) => match there.news.recv().await {
-                Some(news) => there.heard(news),
-                None => Moved::On,
-            },
+            Self::There(there) => there.moved().await,
         }
     }
 
@@ -245,8 +273,7 @@ async fn follow(mut notices: Watch, tell: mpsc::UnboundedSender<News>) {
             return;
         }
     }
-    // It has ended, or goes on without telling: who hears this looks.
-    let _ = tell.send(News::Moved(Moved::On));
+    let _ = tell.send(News::Gone);
 }
 
 /// Waits for what a driver of this process tells.
@@ -283,18 +310,56 @@ impl There {
             }
             let mut follower = Follower::new(Arc::clone(&self.store), *id);
             follower.advance(|_, _| {}).await?;
-            let mut watch = self.client().await?.watch(*id, follower.seen().0).await?;
+            let client = Client::connect(&self.enki_dir).await?;
+            let watch = match client {
+                Some(client) => client.watch(*id, follower.seen().0).await.ok(),
+                None => None,
+            };
+            let Some(mut watch) = watch else {
+                self.gone = true;
+                return Ok(());
+            };
             let (id, tell) = (*id, self.tell.clone());
             tokio::spawn(async move {
-                // One that has ended, in whatever way, tells no more: then the store is looked at.
+                // Who does not look any more need not know.
                 while let Ok(Some(_)) = watch.next().await {
-                    // Who does not look any more need not know.
                     let _ = tell.send(News::Moved(Moved::On));
                 }
-                let _ = tell.send(News::Rests(id));
+                let _ = tell.send(if watch.rests() { News::Rests(id) } else { News::Lost(id) });
             });
         }
         Ok(())
+    }
+
+    async fn moved(&mut self) -> Moved {
+        if let Some(step) = self.steps.pop_front() {
+            return step;
+        }
+        // Its end is told once; then `is_gone` knows.
+        match self.gone {
+            true if self.over => std::future::pending().await,
+            true => {}
+            false => {
+                if let Some(news) = self.news.recv().await {
+                    let moved = self.heard(news);
+                    if !self.gone {
+                        return moved;
+                    }
+                }
+            }
+        }
+        self.over = true;
+        Moved::On
+    }
+
+    fn hear_all(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            match self.heard(news) {
+                Moved::On => {}
+                // Nothing that is read tells it again.
+                step => self.steps.push_back(step),
+            }
+        }
     }
 
     fn heard(&mut self, news: News) -> Moved {
@@ -305,6 +370,18 @@ impl There {
                 self.resting.insert(id);
                 Moved::On
             }
+            News::Lost(id) => {
+                self.watched.remove(&id);
+                Moved::On
+            }
+            News::Gone => {
+                self.gone = true;
+                Moved::On
+            }
         }
     }
 }
+
+/// How often, and after how long, it is tried again to take the helm while nobody can be asked for it: 5 seconds.
+const PATIENCE: u32 = 100;
+const BETWEEN: Duration = Duration::from_millis(50);

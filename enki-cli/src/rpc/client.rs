@@ -25,7 +25,11 @@ pub(crate) struct Client {
 
 /// Events as they come.
 #[derive(Debug)]
-pub(crate) struct Watch(Client);
+pub(crate) struct Watch {
+    client: Client,
+    /// Nothing more happens by itself, as whoever drives says.
+    rests: bool,
+}
 
 impl Client {
     /// Connects as the person. `None` if nobody listens.
@@ -83,19 +87,19 @@ impl Client {
     /// Asks for the events of an execution after that one.
     pub(crate) async fn watch(mut self, execution: ExecutionId, after: u64) -> Result<Watch, CliError> {
         self.send("watch", json!({"execution": execution.hex(), "after": after})).await?;
-        Ok(Watch(self))
+        Ok(Watch { client: self, rests: false })
     }
 
     /// The same, and between them what its agents say, as `said`.
     pub(crate) async fn listen(mut self, execution: ExecutionId, after: u64) -> Result<Watch, CliError> {
         self.send("watch", json!({"execution": execution.hex(), "after": after, "said": true})).await?;
-        Ok(Watch(self))
+        Ok(Watch { client: self, rests: false })
     }
 
     /// Asks to be told of each turn (nothing), and of what agents do (`execution`, `step`, `text`).
     pub(crate) async fn notices(mut self) -> Result<Watch, CliError> {
         self.send("notices", Value::Null).await?;
-        Ok(Watch(self))
+        Ok(Watch { client: self, rests: false })
     }
 
     async fn send(&mut self, method: &str, params: Value) -> Result<(), CliError> {
@@ -136,11 +140,17 @@ impl Life {
 impl Watch {
     /// The next event; `None` when nothing more happens by itself.
     pub(crate) async fn next(&mut self) -> Result<Option<Value>, CliError> {
-        let message = self.0.next().await?;
+        let message = self.client.next().await?;
         if let Some(error) = message.get("error") {
             return Err(error_of(error));
         }
+        self.rests = message["result"]["stopped"] == false;
         Ok(message.get("params").cloned())
+    }
+
+    /// Whether it ended because nothing more happens by itself, and not with whoever drove.
+    pub(crate) const fn rests(&self) -> bool {
+        self.rests
     }
 }
 

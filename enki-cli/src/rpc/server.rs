@@ -241,7 +241,7 @@ impl Service {
         let mut notices = self.orchestrator.watch();
         self.orchestrator.load(id).await?;
         let mut follower = look::Follower::new(Arc::clone(&self.store), id);
-        let mut over = false;
+        let (mut over, mut stopped) = (false, false);
         loop {
             let mut new = Vec::new();
             follower
@@ -261,10 +261,11 @@ impl Service {
                 }
             }
             if over {
-                return Ok(json!({"seen": seen}));
+                return Ok(json!({"seen": seen, "stopped": stopped}));
             }
             // Read once more after that: what happened meanwhile is told too. A driver that has stopped is at rest.
-            over = self.orchestrator.query(move |engine| engine.at_rest(id)).await.unwrap_or(true);
+            let rests = self.orchestrator.query(move |engine| engine.at_rest(id)).await;
+            (over, stopped) = (rests.as_ref().map_or(true, |rests| *rests), rests.is_err());
             if over {
                 continue;
             }
@@ -286,7 +287,7 @@ impl Service {
                         _ => {}
                     },
                     Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => over = true,
+                    Err(RecvError::Closed) => (over, stopped) = (true, true),
                 }
                 if over {
                     break;

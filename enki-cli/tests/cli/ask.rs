@@ -142,7 +142,7 @@ print("that is all")
 "#;
 
 /// A project whose coordinator is that script.
-fn scripted(script: &Value, more: &str) -> Place {
+pub(crate) fn scripted(script: &Value, more: &str) -> Place {
     let place = Place::new();
     let path = place.dir.path().join("coordinator.py");
     std::fs::write(&path, COORDINATOR).unwrap();
@@ -153,12 +153,12 @@ fn scripted(script: &Value, more: &str) -> Place {
 }
 
 /// What the coordinator was told, turn by turn.
-fn prompts(place: &Place) -> Vec<String> {
+pub(crate) fn prompts(place: &Place) -> Vec<String> {
     let text = std::fs::read_to_string(place.dir.path().join("prompts")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn create(ids: &[&str]) -> Value {
+pub(crate) fn create(ids: &[&str]) -> Value {
     let steps: Vec<Value> = ids.iter().map(|id| light(id, "Write the file.", &[])).collect();
     json!(["enki_execution_create", {"title": "A plan", "steps": steps}])
 }
@@ -258,6 +258,50 @@ fn beside_a_process_that_drives_the_plan_runs_there_and_the_person_approves_here
 }
 
 #[test]
+fn a_plan_that_another_process_drives_goes_on_here_when_that_one_ends() {
+    let place = scripted(&json!([["says\\s+Do two", [create(&["a", "slow"])]]]), "");
+    let plan = place.plan("slow.json", &["slow"]);
+    let mut driver = place.command(&["run", plan.to_str().unwrap()]);
+    let mut driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| place.json(&["status"])["executions"][0]["counts"]["running"] == 1);
+    let mut asked = place.command(&["ask", "Do two things.", "--yes"]);
+    let asked = asked.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(|| {
+        let mine = &place.json(&["status"])["executions"][0]["counts"];
+        mine["done"] == 1 && mine["running"] == 1
+    });
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    place.open_gate();
+    let asked = asked.wait_with_output().unwrap();
+    let said = both(&asked);
+    assert_eq!(code(&asked), 0, "{said}");
+    assert!(said.contains("it is driven here now"), "{said}");
+    // What the other process drove goes on here too, though it is none of this conversation.
+    let last = git(&place.root, &["ls-tree", "--name-only", "main"]);
+    assert!(last.contains("a.txt\n") && last.contains("slow.txt\n"), "{last}");
+    assert_eq!(prompts(&place).len(), 2, "{:#?}", prompts(&place));
+    assert!(prompts(&place)[1].contains("ended, done"), "{:#?}", prompts(&place));
+}
+
+#[test]
+fn control_c_ends_a_turn_and_its_words_are_told_again() {
+    let place = scripted(&json!([["No answer", []], ["says\\s+Think", [["wait", {}]]]]), "");
+    let mut asked = place.command(&["ask", "Think."]);
+    let asked = asked.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(|| prompts(&place).len() == 1);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&asked), rustix::process::Signal::INT).unwrap();
+    let asked = asked.wait_with_output().unwrap();
+    assert_eq!(code(&asked), 130, "{}", both(&asked));
+    place.open_gate();
+    let again = place.enki(&["ask", "And more."]);
+    assert_eq!(code(&again), 0, "{}", both(&again));
+    let told = prompts(&place);
+    assert!(told.len() == 2 && told[1].contains("Think.\n\nAnd more."), "{told:#?}");
+    assert!(!told[1].contains("cut off"), "it ended, if not well: {}", told[1]);
+}
+
+#[test]
 fn what_the_coordinator_itself_may_use_is_limited_over_a_conversation() {
     let Some(scene) = Scene::new(&json!([scenario(PERSON, &[json!({"text": "It is a repository."})])])) else {
         return;
@@ -283,7 +327,7 @@ fn there_is_nothing_to_go_on_with_before_the_first_word() {
 }
 
 /// Looks again until it is so.
-fn until(is: impl Fn() -> bool) {
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
     for _ in 0..1500 {
         if is() {
             return;
