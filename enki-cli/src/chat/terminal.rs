@@ -8,58 +8,82 @@ use crate::drive::Signals;
 use crate::error::CliError;
 use crate::exit::Exit;
 use enki_core::execution::Execution;
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyEventKind};
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use std::io::{self, BufWriter, Stdout, Write, stdout};
+use rustix::stdio::dup2_stdin;
+use rustix::termios::tcgetwinsize;
+use std::io::{self, BufWriter, PipeWriter, Stdout, Write, stdout};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+
+type Drawn = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// A conversation on a terminal.
 pub(super) struct Screen {
     pub(super) model: Model,
     look: Look,
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Drawn,
     keys: mpsc::UnboundedReceiver<Event>,
     signals: Signals,
-    resized: Signal,
+    /// Nobody can type any more.
+    deaf: bool,
+    /// Told once the terminal went away.
+    gone: oneshot::Receiver<io::Result<PipeWriter>>,
+    /// What keeps who reads keys waiting, then.
+    silence: Option<io::Result<PipeWriter>>,
     /// Something changed since it was drawn, and when it may be drawn.
     dirty: bool,
     due: Instant,
     _modes: Modes,
 }
 
-/// Columns and rows.
+/// Columns and rows of the terminal that is written on. The one that this process belongs to may be another.
 pub(super) fn columns_and_rows() -> Result<(u16, u16), CliError> {
-    size().map_err(|error| no_terminal(&error))
+    let size = tcgetwinsize(stdout()).map_err(|error| no_terminal(&error.into()))?;
+    let or = |given: u16, usual: u16| if given == 0 { usual } else { given };
+    Ok((or(size.ws_col, 80), or(size.ws_row, 24)))
 }
 
 impl Screen {
     /// Takes the terminal. It is given back when this is dropped, and when this process panics.
     pub(super) fn take(model: Model, look: Look) -> Result<Self, CliError> {
         let signals = Signals::new()?;
-        let resized = signal(SignalKind::window_change()).map_err(|error| no_terminal(&error))?;
         force_color_output(look.color);
         let modes = Modes::set().map_err(|error| no_terminal(&error))?;
-        let backend = CrosstermBackend::new(BufWriter::new(stdout()));
-        let terminal = Terminal::new(backend).map_err(|error| no_terminal(&error))?;
+        let terminal = cleared(model.size).map_err(|error| no_terminal(&error))?;
         let (tell, keys) = mpsc::unbounded_channel();
-        // It waits for keys until the process ends; nobody else reads them.
         thread::spawn(move || read_keys(&tell));
-        Ok(Self { model, look, terminal, keys, signals, resized, dirty: true, due: Instant::now(), _modes: modes })
+        let (tell, gone) = oneshot::channel();
+        // Who does not look any more need not know.
+        thread::spawn(move || drop(tell.send(wait_for_its_end())));
+        let due = Instant::now();
+        Ok(Self {
+            model,
+            look,
+            terminal,
+            keys,
+            signals,
+            deaf: false,
+            gone,
+            silence: None,
+            dirty: true,
+            due,
+            _modes: modes,
+        })
     }
 
     /// Draws, if something changed.
@@ -76,9 +100,16 @@ impl Screen {
 
     /// Draws all of it anew: something else may have written on the terminal.
     fn redraw(&mut self) {
-        if let Ok(size) = self.terminal.size() {
-            drop(self.terminal.resize(ratatui::layout::Rect::new(0, 0, size.width, size.height)));
+        if let Ok(terminal) = cleared(self.model.size) {
+            self.terminal = terminal;
         }
+    }
+
+    fn leaves(&mut self, why: Exit) -> Option<Wish> {
+        // A terminal that goes away says so in several ways, and that is not a person who cannot wait.
+        let again = std::mem::replace(&mut self.model.leaving, true) && why == Exit::Hangup;
+        self.dirty = true;
+        (!again).then_some(Wish::Leave(Some(why)))
     }
 
     fn happens(&mut self, event: Event, cx: &Context) -> Option<Wish> {
@@ -96,8 +127,14 @@ impl Screen {
                 self.model.paste(&text);
                 None
             }
-            // A signal tells of another size.
-            Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+            Event::Resize(..) => {
+                if let Ok(size) = columns_and_rows() {
+                    self.model.resize(size);
+                    self.redraw();
+                }
+                None
+            }
+            Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
         }
     }
 }
@@ -114,26 +151,28 @@ impl Front for Screen {
         loop {
             self.draw();
             tokio::select! {
-                event = self.keys.recv() => match event {
+                event = self.keys.recv(), if !self.deaf => match event {
                     Some(event) => {
                         if let Some(wish) = self.happens(event, cx) {
                             return wish;
                         }
                     }
-                    // Nobody can type any more.
                     None => {
-                        self.model.leaving = true;
-                        return Wish::Leave(Some(Exit::Hangup));
+                        self.deaf = true;
+                        if let Some(leave) = self.leaves(Exit::Hangup) {
+                            return leave;
+                        }
                     }
                 },
                 signal = self.signals.next() => {
-                    self.model.leaving = true;
-                    return Wish::Leave(Some(signal));
+                    if let Some(leave) = self.leaves(signal) {
+                        return leave;
+                    }
                 }
-                _ = self.resized.recv() => {
-                    if let Ok(size) = size() {
-                        self.model.resize(size);
-                        self.dirty = true;
+                Ok(silence) = &mut self.gone, if self.silence.is_none() => {
+                    self.silence = Some(silence);
+                    if let Some(leave) = self.leaves(Exit::Hangup) {
+                        return leave;
                     }
                 }
                 () = sleep_until(self.due), if self.dirty => {}
@@ -146,24 +185,39 @@ impl Front for Screen {
     }
 }
 
-/// Reads keys as long as there is a terminal.
+/// An empty screen of that size.
+fn cleared((columns, rows): (u16, u16)) -> io::Result<Drawn> {
+    let mut backend = CrosstermBackend::new(BufWriter::new(stdout()));
+    execute!(backend, Clear(ClearType::All))?;
+    // Its size is told, not asked for again at each frame.
+    let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+    Terminal::with_options(backend, TerminalOptions { viewport })
+}
+
+/// Reads keys, to the end of the process: nobody else reads them.
 fn read_keys(tell: &mpsc::UnboundedSender<Event>) {
-    let stdin = io::stdin();
-    loop {
-        // The library would read for ever from a terminal that went away: it is only asked while there is one.
-        let mut wait = [PollFd::new(&stdin, PollFlags::IN)];
-        match poll(&mut wait, None) {
-            Err(Errno::INTR) => continue,
-            Ok(_) if wait[0].revents() == PollFlags::IN => {}
-            _ => return,
-        }
-        while let Ok(true) = event::poll(Duration::ZERO) {
-            let Ok(event) = event::read() else { return };
-            if tell.send(event).is_err() {
-                return;
-            }
+    while let Ok(event) = event::read() {
+        if tell.send(event).is_err() {
+            return;
         }
     }
+}
+
+/// Waits until the terminal goes away. Whoever reads keys would then read nothing for ever, as fast as it can: from now
+/// on it waits instead.
+fn wait_for_its_end() -> io::Result<PipeWriter> {
+    let stdin = io::stdin();
+    loop {
+        let mut end = [PollFd::new(&stdin, PollFlags::empty())];
+        match poll(&mut end, None) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => break,
+        }
+    }
+    let (silent, open) = io::pipe()?;
+    dup2_stdin(silent)?;
+    Ok(open)
 }
 
 /// What is changed of the terminal as long as a chat lasts.

@@ -137,8 +137,7 @@ impl Play {
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn model(size: (u16, u16)) -> Model {
-    let mut limit = Budget::default();
-    limit.cost_micro_usd = Some(5_000_000);
+    let limit = Budget { cost_micro_usd: Some(5_000_000), ..Budget::default() };
     Model::new(&[], Usage::default(), limit, size)
 }
 
@@ -334,7 +333,7 @@ fn a_question_is_answered_once_and_other_words_are_said() {
     model.see(Seen::Refused(crate::error::CliError::usage("no").hint("why")), NOW);
     assert_eq!(last(&model), "no\nhint: why");
     waits(&mut model);
-    assert!(matches!(say(&mut model, "n"), None) && last(&model).contains("/resume goes on"));
+    assert!(say(&mut model, "n").is_none() && last(&model).contains("/resume goes on"));
     waits(&mut model);
     assert!(model.asked().is_none(), "it was put aside");
 }
