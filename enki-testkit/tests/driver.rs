@@ -6,7 +6,7 @@ use enki_core::agent::{AgentEnd, AgentExit, Usage};
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
 use enki_core::driver::{
-    self, Accepted, Backends, Clock as _, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
+    self, Accepted, Backends, Clock, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
 };
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
@@ -28,6 +28,16 @@ struct World {
     workspaces: FakeWorkspaces,
     agents: FakeAgents,
     recall: Option<Arc<dyn Recall>>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+#[derive(Debug)]
+struct Virtual(tokio::time::Instant);
+
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000).plus(self.0.elapsed())
+    }
 }
 
 type Driving = (Orchestrator, JoinHandle<Result<(), DriverError>>);
@@ -38,7 +48,7 @@ impl World {
         let workspaces = FakeWorkspaces::new(repository.clone());
         let agents = FakeAgents::new(workspaces.clone());
         agents.otherwise(|spec| Script::success("done").write(format!("{}.txt", spec.step), "x\n"));
-        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents, recall: None }
+        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents, recall: None, clock: None }
     }
 
     async fn start(&self) -> Driving {
@@ -54,6 +64,9 @@ impl World {
         );
         backends.reviewer = Some(Arc::new(self.agents.clone()));
         backends.recall.clone_from(&self.recall);
+        if let Some(clock) = &self.clock {
+            backends.clock = Arc::clone(clock);
+        }
         let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
         driver::start(backends, Settings::new(holder, "logs".into())).await
     }
@@ -197,7 +210,8 @@ async fn what_an_agent_says_is_told_as_it_comes_once_and_not_for_every_word() {
     let words: Vec<String> = (0..200).map(|n| format!("word{n} ")).collect();
     let mut script = Script::success("done");
     for word in &words {
-        script = script.begin(word.as_str()).wait(Duration::from_millis(20));
+        // Never at the very moment at which watchers are told.
+        script = script.begin(word.as_str()).wait(Duration::from_millis(23));
     }
     let text = words.concat() + "end";
     world.agents.script("a", Purpose::Work, script.say(text.as_str()).begin("never who").wait(Duration::from_secs(1)));
@@ -217,10 +231,10 @@ async fn what_an_agent_says_is_told_as_it_comes_once_and_not_for_every_word() {
         }
     }
     let pieces = said.iter().position(|(_, whole)| *whole).unwrap();
-    assert!((8..=10).contains(&pieces), "twice a second over four seconds: {said:?}");
+    assert!((9..=11).contains(&pieces), "twice a second over four to five seconds: {said:?}");
     assert_eq!(said[..=pieces].iter().map(|(text, _)| text.as_str()).collect::<String>(), text);
     assert_eq!(said[pieces + 1..], [("never who".to_owned(), false), (String::new(), true)]);
-    assert!(lines.iter().any(|line| line.starts_with('…') && line.ends_with(" word24")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with('…') && line.ends_with(" word21")), "{lines:?}");
     assert_eq!(lines.len(), pieces + 1);
 }
 
@@ -228,21 +242,23 @@ async fn what_an_agent_says_is_told_as_it_comes_once_and_not_for_every_word() {
 async fn after_a_limit_the_others_follow_as_soon_as_the_first_was_answered() {
     let world = World::new();
     let minute = Duration::from_secs(60);
-    let until = driver::SystemClock.now().plus(Duration::from_millis(100));
+    // A clock that goes as the runtime's does: what is late on a busy machine is late by no time here.
+    let clock = Arc::new(Virtual(tokio::time::Instant::now()));
+    let until = clock.now().plus(10 * minute);
     for step in ["a", "b", "c"] {
         let limited = AgentEnd::new(AgentExit::RateLimited { until });
         world.agents.script(step, Purpose::Work, Script::end(limited));
         let works = Script::success("").wait(minute).begin("I see").wait(minute).write(format!("{step}.txt"), "x\n");
         world.agents.script(step, Purpose::Work, works);
     }
-    let (enki, _task) = world.start().await;
+    let (enki, _task) = World { clock: Some(clock), ..world }.start().await;
     let start = tokio::time::Instant::now();
     let step = |id: &str| format!(r#"{{"id": "{id}", "title": "{id}", "description": "{id}"}}"#);
     let id = submit(&enki, &format!("[{}, {}, {}]", step("a"), step("b"), step("c"))).await;
     enki.rest(id).await.unwrap();
     assert_eq!(status(&enki, id).await, "done");
     let minutes = start.elapsed().as_secs() / 60;
-    assert_eq!(minutes, 3, "the first says something after a minute, and then the others begin beside it");
+    assert_eq!(minutes, 10 + 3, "the first says something after a minute, and then the others begin beside it");
 }
 
 #[tokio::test(start_paused = true)]

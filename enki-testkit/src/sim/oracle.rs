@@ -430,6 +430,10 @@ impl Oracle {
         if step.running || step.attempts > 0 || !among.into_iter().any(|other| other.overlaps(step)) {
             return Ok(());
         }
+        // Who goes ahead after a wait is chosen by something else.
+        if self.service.doubt.is_some() || self.clock_was_set {
+            return Ok(());
+        }
         for (n, other) in known.steps.iter().enumerate() {
             let alike = other.tier == step.tier && other.priority <= step.priority && (step.gated || !other.gated);
             let free = other.attempts == 0 && !other.running && !works().any(|at_work| at_work.overlaps(other));
