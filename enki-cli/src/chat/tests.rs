@@ -306,6 +306,10 @@ fn no_terminal_code_of_an_agent_reaches_the_frame() {
     );
     play.show(&mut model);
     model.paste(evil);
+    let evil_ones: Vec<String> = model.entries.iter().map(|entry| entry.lines.join("\n")).collect();
+    let told = evil_ones.iter().filter(|text| text.contains("]0;title"));
+    assert_eq!(told.clone().filter(|text| text.contains("\\u{1b}]0;title")).count(), 4, "{evil_ones:#?}");
+    assert_eq!(told.count(), 4, "each can be seen: {evil_ones:#?}");
     for command in ["/status", "/show greet", "/graph", "/cost"] {
         control(&mut model, 'u');
         control(&mut model, 'k');
