@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -39,6 +40,7 @@ pub(super) struct Screen {
     terminal: Drawn,
     keys: mpsc::UnboundedReceiver<Event>,
     signals: Signals,
+    resized: Signal,
     /// Nobody can type any more.
     deaf: bool,
     /// Told once the terminal went away.
@@ -62,6 +64,7 @@ impl Screen {
     /// Takes the terminal. It is given back when this is dropped, and when this process panics.
     pub(super) fn take(model: Model, look: Look) -> Result<Self, CliError> {
         let signals = Signals::new()?;
+        let resized = signal(SignalKind::window_change()).map_err(|error| no_terminal(&error))?;
         force_color_output(look.color);
         let modes = Modes::set().map_err(|error| no_terminal(&error))?;
         let terminal = cleared(model.size).map_err(|error| no_terminal(&error))?;
@@ -77,6 +80,7 @@ impl Screen {
             terminal,
             keys,
             signals,
+            resized,
             deaf: false,
             gone,
             silence: None,
@@ -127,14 +131,8 @@ impl Screen {
                 self.model.paste(&text);
                 None
             }
-            Event::Resize(..) => {
-                if let Ok(size) = columns_and_rows() {
-                    self.model.resize(size);
-                    self.redraw();
-                }
-                None
-            }
-            Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+            // A signal tells of another size: of a key and a resize at once, this misses one.
+            Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
         }
     }
 }
@@ -173,6 +171,13 @@ impl Front for Screen {
                     self.silence = Some(silence);
                     if let Some(leave) = self.leaves(Exit::Hangup) {
                         return leave;
+                    }
+                }
+                _ = self.resized.recv() => {
+                    if let Ok(size) = columns_and_rows() {
+                        self.model.resize(size);
+                        self.redraw();
+                        self.dirty = true;
                     }
                 }
                 () = sleep_until(self.due), if self.dirty => {}
