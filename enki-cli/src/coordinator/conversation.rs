@@ -25,6 +25,8 @@ use enki_core::id::{ExecutionId, StepIx};
 use enki_core::wake::{Did, Happening, Wake};
 use enki_vcs_git::GitProject;
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 
 /// Who stands between a conversation and the person.
 pub(crate) trait Front {
@@ -162,7 +164,7 @@ impl Conversation {
         wire::record_folder(&git, &mut cx.out)?;
         let clients: Vec<_> = agents.clients.iter().chain(&coordinator.client).cloned().collect();
         clients::check(cx, &clients, &git.ensure_enki_dir()?).await?;
-        let mut book = Book::open(&git.ensure_enki_dir()?, which)?;
+        let mut book = open_book(&git.ensure_enki_dir()?, which).await?;
         if matches!(begin, Begin::GoOn) && book.next() == 1 {
             return Err(CliError::usage("there is no conversation yet").hint("say what you want: enki ask \"...\""));
         }
@@ -489,6 +491,17 @@ impl Conversation {
     }
 }
 
+/// Opens a conversation. What a killed process was just starting holds its lock until it has become a program of its own.
+async fn open_book(enki_dir: &Path, which: Which) -> Result<Book, CliError> {
+    for _ in 0..PATIENCE {
+        match Book::open(enki_dir, which) {
+            Err(error) if error.exit == Exit::Locked => tokio::time::sleep(BETWEEN).await,
+            opened => return opened,
+        }
+    }
+    Book::open(enki_dir, which)
+}
+
 /// When the coordinator of that conversation is woken.
 fn awake(config: &Config, book: &Book) -> Wake<What> {
     let mut wake = Wake::new(u32::try_from(config.int("coordinator.turns")).unwrap_or(u32::MAX));
@@ -506,3 +519,7 @@ fn is_open(state: &Execution) -> bool {
 pub(crate) const fn is_escalated(step: &StepRun) -> bool {
     matches!(step.state, StepState::Failed(FailReason::Escalated(_)))
 }
+
+/// How often, and after how long, it is tried again to open a conversation: 1 second.
+const PATIENCE: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(50);
