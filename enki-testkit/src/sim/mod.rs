@@ -296,7 +296,7 @@ impl Simulation {
         if let Some((place, process)) = self.processes.first_key_value() {
             return Err(format!("R11: an agent outlived its execution: {place:?} {process:?}"));
         }
-        self.oracle.at_the_end(&self.repository)
+        self.oracle.at_the_end(&self.repository, &self.lost_moves.keys().cloned().collect())
     }
 
     /// The state of the living orchestrator is the fold of its logs (I7, R9).

@@ -2,21 +2,24 @@
 //!
 //! It shares no code with the machines. Its model of an execution is as naive as can be.
 
+mod service;
+
 use super::Report;
 use crate::fakes::FakeRepository;
 use enki_core::branch::Branch;
 use enki_core::engine::{Event, LogAppend, QueueId};
 use enki_core::execution::{self, DoneKind, EndStatus, HoldNo, HoldReason, Next, Submitted};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
-use enki_core::merge_queue::{self, Entry, LineNo};
+use enki_core::merge_queue::{self, Entry, LineNo, QueuePause};
 use enki_core::plan::{External, Need, NeedOn, Step};
 use enki_core::refinery::Candidate;
 use enki_core::review::{Does, Reviewer, State};
 use enki_core::spec::Condition;
 use enki_core::store::LogId;
-use enki_core::tier::{Pool, Priority, Purpose, Tier};
+use enki_core::tier::{Priority, Purpose, Tier};
 use enki_core::time::Timestamp;
 use enki_core::workspace::Start;
+use service::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -36,23 +39,8 @@ pub(super) struct Oracle {
     alone: bool,
     /// The service that all agents share.
     service: Service,
-    clock_was_set: bool,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
     pub(super) tampered: BTreeSet<Branch>,
-}
-
-/// Until when nobody may ask the service, and who goes ahead after that.
-#[derive(Debug, Default)]
-struct Service {
-    until: Timestamp,
-    /// Whether it is not known if it answers, and the attempt that asks ahead of all others.
-    doubt: Option<Option<(ExecutionId, StepIx)>>,
-}
-
-impl Service {
-    fn wait(&mut self, until: Timestamp) {
-        (self.until, self.doubt) = (self.until.max(until), Some(None));
-    }
 }
 
 /// An execution as its log tells it.
@@ -119,6 +107,8 @@ struct Queue {
     committing: BTreeSet<LineNo>,
     /// The requests past the point of no return, until their end is known.
     no_return: Vec<RequestId>,
+    /// Whether it publishes nothing until a person lets it.
+    stopped: bool,
     merged: BTreeMap<RequestId, CommitId>,
     merged_changes: BTreeSet<CommitId>,
     withdrawn: BTreeSet<RequestId>,
@@ -132,7 +122,11 @@ impl Oracle {
         repository: &FakeRepository,
         now: Timestamp,
     ) -> Result<(), String> {
-        self.service_waits(batch, now)?;
+        let executions = &self.executions;
+        let tested = |id: ExecutionId, ix: StepIx| {
+            executions.get(&id).and_then(|known| known.steps.get(ix.index())).is_some_and(|step| step.tested)
+        };
+        self.service.appended(batch, now, tested)?;
         let mut merges: BTreeSet<CommitId> = BTreeSet::new();
         for append in batch {
             let mut prepared = self.queues.get(&append.log).map(|queue| queue.commits.clone()).unwrap_or_default();
@@ -178,91 +172,19 @@ impl Oracle {
         Ok(())
     }
 
-    /// While the service has to be waited for nothing starts, and then one, until it was answered or ended well. Of one
-    /// batch the ends come first: permits are granted last.
-    fn service_waits(&mut self, batch: &[LogAppend], now: Timestamp) -> Result<(), String> {
-        use execution::{Event as E, Outcome as O};
-        if self.clock_was_set {
-            return Ok(());
-        }
-        let events = || {
-            batch.iter().flat_map(|append| {
-                let id = ExecutionId::new(append.log.id);
-                append.events.iter().filter_map(move |e| if let Event::Execution(e) = e { Some((id, e)) } else { None })
-            })
-        };
-        let service = &mut self.service;
-        let (mut freed, mut served) = (false, false);
-        for (id, event) in events() {
-            freed |= matches!(event, E::ServiceFreed);
-            if let E::AttemptEnded { step, .. } | E::AttemptStopped { step, .. } | E::StepCancelled { step } = event
-                && service.doubt == Some(Some((id, *step)))
-            {
-                service.doubt = Some(None);
-            }
-            // A new execution is told again what is known.
-            if let E::ServiceWaits { pool: Pool::Worker, wait } = event
-                && wait.until > service.until
-            {
-                service.wait(wait.until);
-            }
-            let E::AttemptEnded { step, end, .. } = event else { continue };
-            let of = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
-            match &end.outcome {
-                // What a command says of a service is of its own.
-                O::RateLimited { .. } | O::Unavailable { .. } if of.is_some_and(|step| step.tested) => {}
-                O::RateLimited { until } | O::Unavailable { until, .. } => {
-                    service.wait(*until);
-                }
-                O::Changed | O::NoChange | O::Artifact | O::Reviewed(_) | O::Asks { .. } | O::Declined { .. } => {
-                    served = true;
-                }
-                O::Void { .. } | O::NoArtifact | O::Unresolved { .. } => served = true,
-                _ => {}
-            }
-        }
-        if served {
-            self.answered(now);
-        }
-        let service = &mut self.service;
-        if freed {
-            *service = Service::default();
-        }
-        for (id, event) in events() {
-            let E::AttemptStarted { step, purpose, .. } = event else { continue };
-            let of = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
-            if *purpose == Purpose::Review && of.is_some_and(|step| step.tested) {
-                continue;
-            }
-            if now < service.until {
-                return Err(format!("{id}: step {} starts, and the service has to be waited for", step.0));
-            }
-            match &mut service.doubt {
-                Some(Some(ahead)) => {
-                    return Err(format!("{id}: step {} starts, and {ahead:?} goes ahead without an answer", step.0));
-                }
-                Some(ahead) => *ahead = Some((id, *step)),
-                None => {}
-            }
-        }
-        Ok(())
+    /// Another process takes up what the logs say.
+    pub(super) fn restarted(&mut self) {
+        self.service.restarted();
     }
 
-    /// Another process takes up what the logs say: until when to wait, and not that nobody was answered since.
-    pub(super) const fn restarted(&mut self) {
-        self.service.doubt = None;
-    }
-
-    /// The clock was set: from here on a time to wait until says nothing.
+    /// The clock was set.
     pub(super) const fn clock_jumped(&mut self) {
-        self.clock_was_set = true;
+        self.service.clock_jumped();
     }
 
     /// The service answered an attempt that lives.
     pub(super) fn answered(&mut self, now: Timestamp) {
-        if now >= self.service.until {
-            self.service = Service::default();
-        }
+        self.service.answered(now);
     }
 
     fn execution_event(
@@ -322,12 +244,14 @@ impl Oracle {
                 step.resolves = resolves;
             }
             E::AttemptLive { step, .. } => known.step(*step).lived(),
-            E::AttemptEnded { step, attempt, next, .. } => {
+            E::AttemptEnded { step, attempt, end, next } => {
                 let of = known.step(*step);
                 if of.live.take() != Some(*attempt) {
                     return Err(format!("I10: attempt {attempt} ended, which was not live"));
                 }
-                of.lived();
+                if !matches!(end.outcome, execution::Outcome::NotStarted { .. }) {
+                    of.lived();
+                }
                 if let Some((onto, tip)) = of.lands {
                     known.landing_step_ended(next, (onto, tip), repository)?;
                 }
@@ -431,7 +355,7 @@ impl Oracle {
             return Ok(());
         }
         // Who goes ahead after a wait is chosen by something else.
-        if self.service.doubt.is_some() || self.clock_was_set {
+        if self.service.chooses() {
             return Ok(());
         }
         for (n, other) in known.steps.iter().enumerate() {
@@ -596,11 +520,15 @@ impl Oracle {
                 }
             }
             E::Republishing { line, candidate } => {
+                // What was past that point on top of it is before it again.
+                queue.no_return.clear();
                 queue.lines.insert(*line, (Vec::new(), candidate.base));
                 queue.candidates.insert(*line, *candidate);
                 queue.committing.insert(*line);
             }
             E::Stale { .. } | E::Ejected { charged: false, .. } => queue.no_return.clear(),
+            E::QueuePaused { why } => queue.stopped = matches!(why, QueuePause::Infrastructure { .. }),
+            E::QueueResumed => queue.stopped = false,
             E::Ejected { request, charged: true, .. } => {
                 queue.no_return.clear();
                 let last = queue.lines.iter().rev().find(|(_, (members, _))| members.contains(request));
@@ -670,7 +598,8 @@ impl Oracle {
     }
 
     /// What must be true when all is over.
-    pub(super) fn at_the_end(&self, repository: &FakeRepository) -> Result<(), String> {
+    /// The last look. `lost` are the branches of which a disk lost a move that nobody has made again.
+    pub(super) fn at_the_end(&self, repository: &FakeRepository, lost: &BTreeSet<Branch>) -> Result<(), String> {
         if let Some(lost) = self.captured.iter().find(|commit| !repository.reachable(**commit)) {
             return Err(format!("R1: captured commit {lost} is lost"));
         }
@@ -680,7 +609,12 @@ impl Oracle {
             for (n, step) in known.steps.iter().enumerate() {
                 let Some(commit) = step.merged.filter(|_| step.level == 3) else { continue };
                 let on = |branch: &Branch| {
+                    // A queue that could not look is stopped: nobody builds on that branch before a person lets it look
+                    // again. That of an execution that ended looks when it is taken up again, to land or to be retried.
+                    let stopped = self.queues.get(&QueueId::of(branch).log()).is_some_and(|queue| queue.stopped);
+                    let stopped = stopped || *branch == integration;
                     self.tampered.contains(branch)
+                        || (lost.contains(branch) && stopped)
                         || repository.head(branch).is_some_and(|head| repository.contains(head, commit))
                 };
                 // What has landed needs no branch of its own any more: an execution that ended is not taken up to repair it.
@@ -776,7 +710,10 @@ impl Known {
         match next {
             Next::Done(_) => self.done(ix, due),
             Next::Merge { .. } => (self.step(ix).level, self.step(ix).running) = (2, false),
-            Next::Run { .. } => (self.step(ix).level, self.step(ix).running) = (1, true),
+            Next::Run { .. } => {
+                let step = self.step(ix);
+                (step.level, step.running) = (step.level.min(1), true);
+            }
             _ => (self.step(ix).level, self.step(ix).running, self.step(ix).dead) = (0, false, true),
         }
     }
