@@ -84,6 +84,9 @@ pub(super) fn why(exit: &AgentExit) -> Option<CliError> {
         AgentExit::RateLimited { until } => {
             (Exit::Environment, format!("its service asks to wait until {}", render::time(*until)))
         }
+        AgentExit::Unavailable { message } => {
+            (Exit::Environment, format!("its service is out: {message}; say it again in a while"))
+        }
         AgentExit::OverBudget => {
             return Some(
                 CliError::new(Exit::Failed, "the coordinator's turn was stopped: its budget is used up")

@@ -2,7 +2,7 @@
 //! Claude Code client with a scripted service, or a script that speaks MCP.
 
 use crate::claude::{Scene, call, edit, fix, last_prompt, output, repaired, review, scenario, tools};
-use crate::common::{Place, both, code, git};
+use crate::common::{Place, both, code, git, until};
 use serde_json::{Value, json};
 use std::process::{Output, Stdio};
 
@@ -317,6 +317,18 @@ fn what_the_coordinator_itself_may_use_is_limited_over_a_conversation() {
 }
 
 #[test]
+fn a_coordinator_whose_service_is_out_says_so_and_hears_the_words_again() {
+    let mut turn = json!({"text": "It is a repository."});
+    turn["fail"] = json!({"status": 529, "times": 3, "all": true});
+    let Some(scene) = Scene::new(&json!([scenario(PERSON, &[turn])])) else { return };
+    let first = ask(&scene, &["What is this?"]);
+    assert_eq!(code(&first), 3, "{}", both(&first));
+    assert!(both(&first).contains("its service is out: API Error: 529"), "{}", both(&first));
+    let again = ask(&scene, &[]);
+    assert!(code(&again) == 0 && both(&again).contains("It is a repository."), "{}", both(&again));
+}
+
+#[test]
 fn there_is_nothing_to_go_on_with_before_the_first_word() {
     let place = scripted(&json!([]), "");
     for (args, says) in [(&["ask"][..], "there is no conversation yet"), (&["ask", " "], "you said nothing")] {
@@ -324,20 +336,4 @@ fn there_is_nothing_to_go_on_with_before_the_first_word() {
         assert_eq!(code(&asked), 2);
         assert!(both(&asked).contains(says), "{}", both(&asked));
     }
-}
-
-/// Looks again until it is so.
-pub(crate) fn until(mut is: impl FnMut() -> bool) {
-    for _ in 0..1500 {
-        if is() {
-            return;
-        }
-        wait();
-    }
-    panic!("it never was so");
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process is waited for, which tells nobody")]
-fn wait() {
-    std::thread::sleep(std::time::Duration::from_millis(20));
 }
