@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Talk with the coordinator on a terminal: the conversation of `ask`, with its plans beside it
     ///
     /// Questions are answered in place; /help lists the commands and keys, /quit leaves. Without a terminal use `ask`.
-    Chat(ChatArgs),
+    Chat(TalkArgs),
     /// Go on: clear a pause, answer a hold, ask a service that waits again, or take up what was interrupted
     Resume {
         /// The execution or task; the newest open execution if left out
@@ -316,38 +316,34 @@ pub(crate) struct RunArgs {
 pub(crate) struct AskArgs {
     /// What you want, in your own words; `-` for stdin
     pub(crate) text: Option<String>,
-    /// Begin another conversation
-    #[arg(long)]
-    pub(crate) new: bool,
     /// Approve the plans that it makes
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Agent: `claude`, or a program with its arguments
-    #[arg(long, value_name = "NAME")]
-    pub(crate) agent: Option<String>,
-    /// Command that must pass on the merged tree
-    #[arg(long, value_name = "CMD")]
-    pub(crate) check: Option<String>,
-    /// Agents at once, 1 to 1000
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(crate) jobs: Option<String>,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
 }
 
-/// How to talk with the coordinator.
+/// Which conversation, and with what it is worked on.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct ChatArgs {
+pub(crate) struct TalkArgs {
     /// Begin another conversation
     #[arg(long)]
     pub(crate) new: bool,
     /// Agent: `claude`, or a program with its arguments
     #[arg(long, value_name = "NAME")]
-    pub(crate) agent: Option<String>,
+    agent: Option<String>,
     /// Command that must pass on the merged tree
     #[arg(long, value_name = "CMD")]
-    pub(crate) check: Option<String>,
+    check: Option<String>,
     /// Agents at once, 1 to 1000
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub(crate) jobs: Option<String>,
+    jobs: Option<String>,
+}
+
+impl TalkArgs {
+    pub(crate) fn overrides(self) -> Overrides {
+        Overrides { agent: self.agent, check: self.check, jobs: self.jobs, ..Overrides::default() }
+    }
 }
 
 /// Flags that override the configuration or the plan for one call.

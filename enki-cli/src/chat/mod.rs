@@ -15,7 +15,7 @@ mod tests;
 mod text;
 mod view;
 
-use crate::args::{ChatArgs, Overrides};
+use crate::args::TalkArgs;
 use crate::commands::Context;
 use crate::coordinator::{Begin, Conversation, Which};
 use crate::error::CliError;
@@ -25,11 +25,10 @@ use terminal::{Screen, columns_and_rows};
 use view::Look;
 
 /// Talks until the person leaves.
-pub(crate) async fn run(cx: &mut Context, args: ChatArgs) -> Result<Exit, CliError> {
+pub(crate) async fn run(cx: &mut Context, args: TalkArgs) -> Result<Exit, CliError> {
     let size = terminal_of(cx)?;
     let which = if args.new { Which::New } else { Which::Current };
-    let overrides = Overrides { agent: args.agent, check: args.check, jobs: args.jobs, ..Overrides::default() };
-    let mut talk = Conversation::open(cx, which, &overrides, Begin::Open).await?;
+    let mut talk = Conversation::open(cx, which, &args.overrides(), Begin::Open).await?;
     let mut model = Model::new(&talk.lines()?, talk.used(), talk.limit(), size);
     model.person = cx.person();
     let look = Look { color: cx.out.color_out, ascii: cx.is_ascii() };

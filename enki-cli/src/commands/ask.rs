@@ -1,7 +1,7 @@
 //! `enki ask`: a conversation line by line. It ends when nothing more happens by itself.
 
 use super::Context;
-use crate::args::{AskArgs, Overrides};
+use crate::args::AskArgs;
 use crate::coordinator::{Begin, Conversation, Front, Rest, Seen, Which, Wish};
 use crate::drive::{self, Answers, Signals};
 use crate::error::CliError;
@@ -26,8 +26,8 @@ struct Lines {
 
 pub(super) async fn run(cx: &mut Context, args: AskArgs) -> Result<Exit, CliError> {
     let text = words(cx, args.text.as_deref())?;
-    let (yes, which) = (args.yes, if args.new { Which::New } else { Which::Current });
-    let overrides = Overrides { agent: args.agent, check: args.check, jobs: args.jobs, ..Overrides::default() };
+    let (yes, which) = (args.yes, if args.talk.new { Which::New } else { Which::Current });
+    let overrides = args.talk.overrides();
     let mut talk = Conversation::open(cx, which, &overrides, text.map_or(Begin::GoOn, Begin::Words)).await?;
     let mut lines = Lines { live: Live::new(&cx.out), signals: Signals::new()?, yes, asked: 0, does: None };
     let went = Box::pin(talk.run(cx, &mut lines)).await;

@@ -1,7 +1,7 @@
 //! Bad inputs 38 to 47 at the real server, `enki mcp`, and at its socket.
 
-use crate::common::{Place, both, code};
-use crate::mcp::{Client, is_free, until};
+use crate::common::{Place, both, code, until};
+use crate::mcp::{Client, is_free};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,7 @@
 //! `enki_call`, edits and refusals through the binary: a real workspace of git, a real agent's own server.
 
-use crate::common::{Place, both};
-use crate::mcp::{Client, agents_client, is_free, on_main, until};
+use crate::common::{Place, both, until};
+use crate::mcp::{Client, agents_client, is_free, on_main};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! `enki chat` on a real pseudo-terminal: the binary, real git, the real store, and a script as the coordinator.
 
-use crate::ask::{create, prompts, scripted, until};
-use crate::common::{Place, both, code, git};
+use crate::ask::{create, prompts, scripted};
+use crate::common::{Place, both, code, git, until};
 use crate::pty::Pty;
 use rustix::process::Signal;
 use serde_json::json;

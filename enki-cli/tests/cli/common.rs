@@ -240,3 +240,19 @@ pub(crate) fn both(output: &Output) -> String {
 pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
+
+/// Looks again until it is so, for at most two minutes.
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if is() {
+            return;
+        }
+        wait();
+    }
+    panic!("it never was so");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for, which tells nobody")]
+pub(crate) fn wait() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}

@@ -2,12 +2,11 @@
 //! told to cancel: nothing of it lives on, and the work goes on.
 
 use crate::claude::{Scene, call, output, scenario, shell};
-use crate::common::{both, code, git};
+use crate::common::{both, code, git, until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Runs for ever in the first attempt, and hears no polite signal.
 const STUBBORN: &str = r#"
@@ -32,7 +31,7 @@ fn scene() -> Option<Scene> {
 fn at_work(scene: &Scene) -> Child {
     let step = json!({"id": "greet", "title": "Greet", "description": "Greet.", "tier": "light"});
     let mut run = scene.command(&step).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    until("the command is at work", || {
+    until(|| {
         assert!(run.try_wait().unwrap().is_none(), "the run ended early");
         scene.place.dir.path().join("working").exists()
     });
@@ -55,14 +54,6 @@ fn living(scene: &Scene) -> Vec<(String, String)> {
         }
     }
     all
-}
-
-fn until(what: &str, is: impl FnMut() -> bool) {
-    let (mut is, start) = (is, Instant::now());
-    while !is() {
-        assert!(start.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn signal(child: &Child, name: &str) {

@@ -1,7 +1,7 @@
 //! Mail between agents: the binary, its socket and the real store.
 
-use crate::common::{Place, both, code};
-use crate::mcp::{Client, agents_client, is_free, until};
+use crate::common::{Place, both, code, until};
+use crate::mcp::{Client, agents_client, is_free};
 use serde_json::json;
 use std::path::PathBuf;
 

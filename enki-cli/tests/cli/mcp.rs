@@ -1,11 +1,10 @@
 //! `enki mcp` as a client sees it: the binary at a pipe, real git, the real store, and a script as the agent.
 
-use crate::common::{Place, both, code, git};
+use crate::common::{Place, both, code, git, until, wait};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 /// A client with its server.
 pub(crate) struct Client {
@@ -95,22 +94,6 @@ impl Client {
         drop((input, output));
         server.0.wait().unwrap().code().unwrap_or(-1)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process is waited for, which tells nobody")]
-fn wait() {
-    std::thread::sleep(Duration::from_millis(50));
-}
-
-/// Until that is so.
-pub(crate) fn until(is: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if is() {
-            return;
-        }
-        wait();
-    }
-    panic!("it never came to be");
 }
 
 fn step(id: &str, more: Value) -> Value {

@@ -85,7 +85,7 @@ impl Pty {
 
     /// Waits until it ends, and all that it wrote is on the screen.
     pub(crate) fn end(&mut self) -> ExitStatus {
-        crate::ask::until(|| self.child.try_wait().unwrap().is_some());
+        crate::common::until(|| self.child.try_wait().unwrap().is_some());
         let status = self.child.wait().unwrap();
         (&self.slave).write_all(b"\r\n[it ended]").unwrap();
         self.shows("[it ended]");

@@ -3,7 +3,7 @@
 //! in every part, with a scripted service. Skipped, and said so, where the client is missing.
 
 use crate::claude::{Scene, call, output, repaired, review, scenario, shell};
-use crate::common::{both, code, git};
+use crate::common::{both, code, git, until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -165,20 +165,4 @@ fn a_sentence_becomes_commits_though_everything_goes_wrong_on_the_way() {
     assert!(italian.contains(r#""permission_denials":[{"tool_name":"Write""#), "{italian}");
     let rules = scene.place.enki(&["validate", &scene.place.newest()]);
     assert_eq!(code(&rules), 0, "{}", both(&rules));
-}
-
-/// Looks again until it is so.
-fn until(is: impl Fn() -> bool) {
-    for _ in 0..6000 {
-        if is() {
-            return;
-        }
-        wait();
-    }
-    panic!("it never was so");
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process is waited for, which tells nobody")]
-fn wait() {
-    std::thread::sleep(std::time::Duration::from_millis(20));
 }

@@ -99,7 +99,7 @@ impl Scene {
             notices.recv().await.unwrap();
         }
         let mut spec = world.agents.started().into_iter().find(|spec| spec.step.as_str() == "mine").unwrap();
-        spec.workspace = "/work/mine".into();
+        spec.workspace = "/a/workspace".into();
         passes.admit_attempt(token(1), &spec);
         let dir = tempfile::tempdir().unwrap();
         let traces = Traces::new(dir.path().join("traces"), Redactor::new(["hunter2hunter2".to_owned()]));
@@ -224,7 +224,7 @@ async fn an_answer_is_whole_also_of_what_breaks_or_never_ends() {
         let context = &envelope["taskContext"];
         assert_eq!(context["taskSession"], scene.tasks[0], "a call inside an attempt has the attempt's session");
         assert_eq!(context["branch"], format!("task/{}", scene.tasks[0]));
-        assert_eq!((&context["worktree"], &context["source"]), (&json!("/work/mine"), &json!("taskSession")));
+        assert_eq!((&context["worktree"], &context["source"]), (&json!("/a/workspace"), &json!("taskSession")));
         assert_eq!(context["tmuxSession"], Value::Null);
     }
     let envelope = scene.worker.envelope(of("never")).await;
