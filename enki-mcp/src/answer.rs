@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The answer of a call.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -27,9 +28,19 @@ pub enum Answer {
         /// What is wrong.
         text: String,
     },
+    /// Whoever holds that token calls too often. Nothing was done.
+    TooMany {
+        /// When the next call may be made, in milliseconds from now.
+        wait_ms: u64,
+    },
 }
 
 impl Answer {
+    /// A call that has to wait that long.
+    pub(crate) fn too_many(wait: Duration) -> Self {
+        Self::TooMany { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1) }
+    }
+
     /// The same as text and as a structured object.
     pub(crate) fn of<T: Serialize>(answer: Result<T, Failure>, text: impl FnOnce(&T) -> String) -> Self {
         match answer {

@@ -2,9 +2,10 @@
 
 use crate::answer::Answer;
 use crate::desk::Desk;
+use crate::lines::{TOO_MANY, too_many};
 use crate::tool::Tool;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool as Definition,
 };
 use rmcp::service::{RequestContext, RoleServer};
@@ -58,6 +59,10 @@ impl ServerHandler for Handler {
             Answer::Done { text, value } => (CallToolResult::structured(value), text),
             Answer::Failed { text, value } => (CallToolResult::structured_error(value), text),
             Answer::Invalid { text } => return Err(ErrorData::invalid_params(text, None)),
+            Answer::TooMany { wait_ms } => {
+                let (message, data) = too_many(wait_ms);
+                return Err(ErrorData::new(ErrorCode(TOO_MANY), message, Some(data)));
+            }
         };
         result.content = vec![ContentBlock::text(text)];
         Ok(result.into())

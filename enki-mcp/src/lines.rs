@@ -29,7 +29,12 @@ const KEPT: usize = 1 << 20;
 const ANSWER: usize = 256 << 10;
 
 /// Too many calls, by the code that servers may choose.
-const TOO_MANY: i32 = -32_029;
+pub(crate) const TOO_MANY: i32 = -32_029;
+
+/// What is said of it, for people and for programs.
+pub(crate) fn too_many(wait_ms: u64) -> (String, Value) {
+    (format!("too many calls; nothing was done, try again in {wait_ms} ms"), json!({ "retryAfterMs": wait_ms }))
+}
 
 /// A piece of input that ends with a line or with the input.
 #[derive(Debug, PartialEq)]
@@ -219,8 +224,8 @@ impl Gate {
         if let Err(wait) = calls.bucket.take() {
             let Some(id) = id else { return Judged::Nothing };
             let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            let message = format!("too many calls; nothing was done, try again in {ms} ms");
-            let error = json!({"code": TOO_MANY, "message": message, "data": {"retryAfterMs": ms}});
+            let (message, data) = too_many(ms);
+            let error = json!({"code": TOO_MANY, "message": message, "data": data});
             return Judged::Answer(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string());
         }
         let Some(id) = id else { return Judged::Forward };

@@ -139,6 +139,9 @@ impl Office {
     /// Does a call, if whoever holds that token may. The answer is true when it is given: what it says is done is
     /// durable.
     pub async fn call(&self, token: &Token, name: &str, arguments: Map<String, Value>) -> Answer {
+        if let Err(wait) = self.passes.take(token) {
+            return Answer::too_many(wait);
+        }
         let caller = match self.caller(token).await {
             Ok(caller) => caller,
             Err(failure) => {
@@ -277,6 +280,7 @@ impl Office {
             }
             Tool::Edit => {
                 let input: EditInput = parse(tool, arguments)?;
+                let (who, path) = (caller.who(), input.path.clone());
                 let Caller::Attempt(attempt, _) = caller else { return Ok(only_attempts(tool)) };
                 let turn = Arc::clone(&self.editing).lock_owned().await;
                 let edited = tokio::task::spawn_blocking(move || {
@@ -287,7 +291,14 @@ impl Office {
                 });
                 let edited = edited.await;
                 let lost = |error| Failure::new(Code::Unavailable, format!("the edit broke: {error}"), "read the file");
-                Answer::of(edited.unwrap_or_else(|error| Err(lost(error))), Edited::text)
+                let edited = edited.unwrap_or_else(|error| Err(lost(error)));
+                if let Err(failure) = &edited
+                    && failure.code() == Code::SafetyBlocked
+                {
+                    let asked = Map::from_iter([("path".to_owned(), Value::String(path))]);
+                    self.refused(&who, tool.name(), failure, asked).await;
+                }
+                Answer::of(edited, Edited::text)
             }
             Tool::MailSend
             | Tool::MailCheck

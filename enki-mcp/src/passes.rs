@@ -1,5 +1,6 @@
 //! Capability tokens: who holds one, and until when.
 
+use crate::lines::Bucket;
 use crate::role::Role;
 use enki_core::agent::AgentSpec;
 use enki_core::engine::Engine;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A secret of 256 random bits, in hex. Whoever holds it may call what its role may, as long as it lives.
 #[derive(Clone, Eq, Hash, PartialEq)]
@@ -107,7 +109,15 @@ pub(crate) const QUICK: &str = "quick task";
 /// The tokens that are worth something. In memory only: with the driver they all end. Cheap to clone; all clones are
 /// one.
 #[derive(Clone, Debug, Default)]
-pub struct Passes(Arc<Mutex<HashMap<Token, Pass>>>);
+pub struct Passes(Arc<Mutex<HashMap<Token, Held>>>);
+
+/// A token that is worth something.
+#[derive(Clone, Debug)]
+struct Held {
+    pass: Pass,
+    /// The calls that it may still make now, over how many connections ever.
+    calls: Bucket,
+}
 
 impl Passes {
     /// Lets the agent of an attempt call what an attempt of its kind may, as long as it lives.
@@ -120,18 +130,18 @@ impl Passes {
             number: spec.attempt,
             workspace: spec.workspace.clone(),
         };
-        self.lock().insert(token, Pass::Attempt(Box::new(attempt)));
+        self.admit(token, Pass::Attempt(Box::new(attempt)));
     }
 
     /// Lets a session call what a coordinator may, until it is dismissed.
     pub fn admit_coordinator(&self, token: Token) {
-        self.lock().insert(token, Pass::Coordinator(None));
+        self.admit(token, Pass::Coordinator(None));
     }
 
     /// The same for a conversation of Enki's own: what it makes has [`origin_of`] it as its origin, and what a person has
     /// to approve is asked of them at their terminal, so it may not answer that.
     pub fn admit_conversation(&self, token: Token, conversation: &str) {
-        self.lock().insert(token, Pass::Coordinator(Some(origin_of(conversation).into())));
+        self.admit(token, Pass::Coordinator(Some(origin_of(conversation).into())));
     }
 
     /// The token is worth nothing any more.
@@ -141,15 +151,24 @@ impl Passes {
 
     /// The tokens of an attempt are worth nothing any more.
     pub fn dismiss_attempt(&self, id: EffectId) {
-        self.lock().retain(|_, pass| !matches!(pass, Pass::Attempt(attempt) if attempt.id == id));
+        self.lock().retain(|_, held| !matches!(&held.pass, Pass::Attempt(attempt) if attempt.id == id));
     }
 
     /// Who holds a token.
     pub(crate) fn of(&self, token: &Token) -> Option<Pass> {
-        self.lock().get(token).cloned()
+        self.lock().get(token).map(|held| held.pass.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Pass>> {
+    /// Takes one call of a token, or says how long it has to wait. One that is worth nothing is refused elsewhere.
+    pub(crate) fn take(&self, token: &Token) -> Result<(), Duration> {
+        self.lock().get_mut(token).map_or(Ok(()), |held| held.calls.take())
+    }
+
+    fn admit(&self, token: Token, pass: Pass) {
+        self.lock().insert(token, Held { pass, calls: Bucket::default() });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Held>> {
         // Each change is one entry: what a panicking thread left is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -107,6 +107,9 @@ fn bad_input_46_an_agent_edits_its_files_and_none_beyond_its_workspace() {
         let refused = agent.refused("enki_edit_file", json!({"path": path, "content": "theirs\n"}));
         assert_eq!(refused["code"], "SAFETY_BLOCKED", "{path}: {refused}");
     }
+    let tried = place.json(&["show", &place.newest()])["refused_calls"].clone();
+    let is_edit = |call: &Value| call["tool"] == "enki_edit_file" && call["code"] == "SAFETY_BLOCKED";
+    assert_eq!(tried.as_array().unwrap().iter().filter(|call| is_edit(call)).count(), 8, "a person sees it: {tried}");
     assert_eq!(persons_files(&place), before);
     assert_eq!(std::fs::read_to_string(place.root.join("mine.txt")).unwrap(), "the person's\n");
     std::fs::remove_file(work.join("out")).unwrap();

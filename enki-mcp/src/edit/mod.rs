@@ -15,7 +15,7 @@ use std::path::Path;
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditInput {
     /// The file, relative to the workspace. One that is not there is made.
-    path: String,
+    pub(crate) path: String,
     /// Anchors of lines that stay, `{number}:{2 hex}|text`, and new lines between and around them. The text behind the
     /// bar may be left out.
     content: String,
@@ -24,7 +24,7 @@ pub(crate) struct EditInput {
 /// It is done.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Edited {
-    path: String,
+    pub(crate) path: String,
     /// Lines of the file now.
     lines: usize,
     /// What was written, with its anchors, for the next edit; at most 200 lines.

@@ -1,6 +1,7 @@
 //! The protocol around the tools.
 
-use crate::world::{Client, World, initialize};
+use crate::world::{Client, World, initialize, office, token};
+use enki_core::advice::approval::Preset;
 use enki_core::driver::Shutdown;
 use serde_json::json;
 use std::time::Duration;
@@ -108,6 +109,30 @@ async fn bad_input_45_too_many_calls_are_refused_until_a_time_that_is_told() {
         let answer = client.answer().await;
         assert_eq!(answer.get("result").is_some(), expected, "{answer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_45_more_connections_give_a_token_no_more_calls() {
+    let (enki, _driver) = World::new().start().await;
+    let (office, passes) = office(&enki, Preset::default());
+    passes.admit_coordinator(token(1));
+    passes.admit_coordinator(token(2));
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(Client::at(&office, token(1)).initialized().await);
+    }
+    let mut answers = Vec::new();
+    for n in 0..500 {
+        answers.push(clients[n % 5].try_call("enki_status", json!({})).await);
+    }
+    let taken = answers.iter().take_while(|answer| answer.get("error").is_none()).count();
+    assert!((300..=400).contains(&taken), "what is called at once is let through: {taken}");
+    let refused = &answers[taken]["error"];
+    assert_eq!((&refused["code"], &refused["data"]["retryAfterMs"]), (&json!(-32029), &json!(10)), "{refused}");
+    let mut other = Client::at(&office, token(2)).initialized().await;
+    assert!(other.try_call("enki_status", json!({})).await.get("error").is_none(), "others are none the worse");
+    tokio::time::advance(Duration::from_millis(10)).await;
+    assert!(clients[0].try_call("enki_status", json!({})).await.get("error").is_none());
 }
 
 #[tokio::test(start_paused = true)]
