@@ -70,6 +70,11 @@ impl Micros {
         self.format("%Y-%m-%d")
     }
 
+    /// `2026-01-31 18:00`.
+    pub(crate) fn minute(self) -> String {
+        self.format("%Y-%m-%d %H:%M")
+    }
+
     fn format(self, how: &str) -> String {
         let time = jiff::Timestamp::from_microsecond(self.0).expect("what is from 1970 to the last day is in range");
         time.strftime(how).to_string()
@@ -79,6 +84,11 @@ impl Micros {
 /// The name of a new note of that time.
 pub(crate) fn file_name(kind: Kind, owner: &Owner, at: Micros) -> String {
     format!("{kind}-{}-{}.md", owner.as_str(), at.stamp())
+}
+
+/// How a name of that time ends if words of Enki's stand in place of the microseconds, the dash before it included.
+pub(crate) fn ending(at: Micros, slug: &str) -> String {
+    format!("-{}-{slug}.md", at.format("%Y%m%d-%H%M%S"))
 }
 
 /// What of a name sorts by time: from the date on. None if the name has no date, as one that a person chose.

@@ -1,9 +1,11 @@
 //! Results: what became of a task's run.
 
+use crate::capture::{NewCapture, Source};
 use crate::front::{Document, Value};
-use crate::kind::ResultStatus;
+use crate::kind::{Kind, ResultStatus};
 use crate::log::Naming;
-use crate::name::NotePath;
+use crate::name::{Micros, NotePath};
+use crate::section;
 use std::time::Duration;
 
 /// A result that is to be written.
@@ -20,6 +22,8 @@ pub struct NewResult {
     pub source_note: Option<String>,
     /// The execution.
     pub queue_id: String,
+    /// Which task of the execution it was, from 1, if it had several.
+    pub part: Option<usize>,
     /// The model that did it.
     pub model: String,
     /// The agent's session.
@@ -30,14 +34,18 @@ pub struct NewResult {
     pub steps: usize,
     /// What landed.
     pub commit: Option<String>,
+    /// Why it did not succeed, in a line.
+    pub failure: Option<String>,
+    /// What may be done about that, in a line each.
+    pub advice: Vec<String>,
     /// The output.
     pub summary: String,
     /// What was changed.
     pub changes: String,
     /// What it was checked by.
     pub validation: String,
-    /// Decisions that are a person's.
-    pub proposals: String,
+    /// Decisions that are a person's, one each.
+    pub proposals: Vec<String>,
     /// Where the transcript is.
     pub transcript: String,
 }
@@ -52,15 +60,18 @@ impl NewResult {
             task,
             source_note: None,
             queue_id: queue_id.into(),
+            part: None,
             model: String::new(),
             session: String::new(),
             duration: Duration::ZERO,
             steps: 1,
             commit: None,
+            failure: None,
+            advice: Vec::new(),
             summary: String::new(),
             changes: String::new(),
             validation: String::new(),
-            proposals: String::new(),
+            proposals: Vec::new(),
             transcript: String::new(),
         }
     }
@@ -87,14 +98,15 @@ impl NewResult {
             keys.push(("commit", Value::text(commit)));
         }
         keys.push(("tags", Value::list(["result"])));
+        let proposals: Vec<String> = self.proposals.iter().map(|one| format!("- [ ] {}", line(one))).collect();
         let sections = [
-            ("Summary", &self.summary),
-            ("Changes", &self.changes),
-            ("Validation", &self.validation),
-            ("Proposals", &self.proposals),
-            ("Transcript", &self.transcript),
+            ("Summary", section::quoted(&self.summary)),
+            ("Changes", self.changes.clone()),
+            ("Validation", self.validation.clone()),
+            ("Proposals", proposals.join("\n")),
+            ("Transcript", self.transcript.clone()),
         ];
-        let one = |(name, text): (&str, &String)| match text.trim() {
+        let one = |(name, text): (&str, String)| match text.trim() {
             "" => format!("\n## {name}\n"),
             text => format!("\n## {name}\n\n{text}\n"),
         };
@@ -102,4 +114,83 @@ impl NewResult {
         document.set_body(sections.map(one).concat().into_bytes());
         document
     }
+
+    /// What tells its notes from those of others, in their names.
+    pub(crate) fn slug(&self) -> String {
+        self.part.map_or_else(|| self.queue_id.clone(), |part| format!("{}-{part}", self.queue_id))
+    }
+
+    /// How it went, in a line: with what, for how long, and why not.
+    fn outcome(&self) -> String {
+        let word = match self.status {
+            ResultStatus::Done => "Completed in",
+            ResultStatus::Failed => "Failed after",
+            ResultStatus::Timeout => "Timed out after",
+            ResultStatus::Cancelled => "Cancelled after",
+        };
+        let model = if self.model.is_empty() { "not known" } else { &self.model };
+        let line = format!("{word} {:.1}s ({} steps, model: {model})", self.duration.as_secs_f64(), self.steps);
+        match &self.failure {
+            Some(why) => format!("{line}: {}", self::line(why)),
+            None => line,
+        }
+    }
+
+    /// What stands under `## Result` of the task.
+    pub(crate) fn of_task(&self, result: &NotePath) -> String {
+        let session = if self.session.is_empty() { String::new() } else { format!("Session {}.\n", self.session) };
+        let output = section::quoted(&self.summary);
+        let gap = if output.is_empty() { "" } else { "\n\n" };
+        format!("{}\n\n{session}Result: `{result}`{gap}{output}", self.outcome())
+    }
+
+    /// What stands in the activity log.
+    pub(crate) fn activity(&self, at: Micros, project: &str, result: &NotePath) -> String {
+        let model = if self.model.is_empty() { "-" } else { &self.model };
+        let last = self.summary.trim().rsplit("\n\n").next().unwrap_or_default();
+        let last = &last[..last.floor_char_boundary(PARAGRAPH)];
+        let said = section::quoted(last);
+        let said = if said.is_empty() { self.outcome() } else { format!("{}\n\n{said}", self.outcome()) };
+        let session = if self.session.is_empty() { "-" } else { &self.session };
+        format!(
+            "## {} | {project} | {model} | {} steps\n\n{said}\n\nsession {session}, task `{}`, result `{result}`\n",
+            at.minute(),
+            self.steps,
+            self.task
+        )
+    }
+
+    /// The issue that is filed if it did not succeed by itself; none if it did, or if somebody gave it up.
+    pub(crate) fn issue(&self, project: &str) -> Option<NewCapture> {
+        if !matches!(self.status, ResultStatus::Failed | ResultStatus::Timeout) {
+            return None;
+        }
+        let known = |text: &str| if text.is_empty() { "not known".to_owned() } else { text.to_owned() };
+        let facts = [
+            ("task", format!("`{}`", self.task)),
+            ("project", project.to_owned()),
+            ("model", known(&self.model)),
+            ("duration", format!("{:.1}s", self.duration.as_secs_f64())),
+            ("steps", self.steps.to_string()),
+            ("session", known(&self.session)),
+            ("transcript", known(&self.transcript)),
+        ];
+        let facts: Vec<String> = facts.into_iter().map(|(name, value)| format!("- {name}: {value}")).collect();
+        let advice: Vec<String> = self.advice.iter().map(|one| format!("- {one}")).collect();
+        let mut text = format!("Execution failed: {}\n\n{}\n\n{}", line(&self.title), self.outcome(), facts.join("\n"));
+        if !advice.is_empty() {
+            text = format!("{text}\n\nWhat may be done:\n\n{}", advice.join("\n"));
+        }
+        let mut issue = NewCapture::new(text);
+        (issue.kind, issue.source) = (Some(Kind::Issue), Source::AgentExecution);
+        Some(issue)
+    }
+}
+
+/// How much of the last paragraph the activity log has, in bytes.
+const PARAGRAPH: usize = 4096;
+
+/// A text on one line.
+fn line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "\u{fffd}")
 }

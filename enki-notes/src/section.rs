@@ -11,6 +11,22 @@ pub(crate) const TASK: &[&str] = &["Goal", "Context", "Prompt", "Acceptance Crit
 /// Headings that Enki puts after the text of a capture.
 pub(crate) const CAPTURE: &[&str] = &["Source context", "Related Notes"];
 
+/// Headings of a result note.
+pub(crate) const RESULT: &[&str] = &["Summary", "Changes", "Validation", "Proposals", "Transcript"];
+
+/// A text as a quote: data, of which no line is a heading, the end of a section, or Enki's own words.
+pub(crate) fn quoted(text: &str) -> String {
+    // Three characters end a line in Markdown, and more in other readers.
+    let breaks = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let odd = |c: char| c.is_control() && c != '\t';
+    let text = text.trim().replace("\r\n", "\n");
+    if text.is_empty() {
+        return text;
+    }
+    let line = |line: &str| format!("> {}", line.replace(odd, "\u{fffd}")).trim_end().to_owned();
+    text.split(breaks).map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Where the content of a section stands; the first of that name counts.
 pub(crate) fn find(body: &[u8], known: &[&str], name: &str) -> Option<Range<usize>> {
     let all = headings(body, known);

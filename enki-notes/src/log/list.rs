@@ -28,6 +28,8 @@ pub struct Head {
     pub task_note: Option<String>,
     /// The note that it was made of.
     pub source_note: Option<String>,
+    /// The execution that a task was started as.
+    pub queue_id: Option<String>,
     /// The beginning of what it says.
     pub beginning: String,
 }
@@ -56,6 +58,7 @@ impl Head {
             timestamp: key("timestamp").or_else(|| key("created")).or_else(|| key("date")),
             task_note: key("task_note"),
             source_note: key("source_note"),
+            queue_id: key("queue_id"),
             beginning: beginning.into_owned(),
         }
     }

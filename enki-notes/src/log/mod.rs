@@ -3,9 +3,11 @@
 mod find;
 mod list;
 mod promote;
+mod settle;
 
 pub use list::{Head, Listing};
 pub use promote::{Promoted, Promotion};
+pub use settle::{Proposal, Settled};
 
 use crate::capture::NewCapture;
 use crate::error::{Broken, NoteError};
@@ -13,7 +15,6 @@ use crate::folder::{Folder, Locked, NOTE_LIMIT};
 use crate::front::{Document, Fault, Value};
 use crate::kind::{CaptureStatus, Kind, TaskStatus};
 use crate::name::{Micros, NotePath, Owner, file_name};
-use crate::outcome::NewResult;
 use crate::related::{Candidate, related};
 use crate::task::{NewTask, Task};
 use enki_core::time::Timestamp;
@@ -144,15 +145,6 @@ impl Log {
             return Err(NoteError::refused("write a task", "it has no text", "say what is to be done"));
         }
         self.create(Kind::Task, &new.text, now, |naming| new.render(naming))
-    }
-
-    /// Writes a result.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
-    pub fn result(&self, new: &NewResult, now: Timestamp) -> Result<NotePath, NoteError> {
-        self.create(Kind::Result, &new.queue_id, now, |naming| new.render(naming))
     }
 
     /// Reads a note.

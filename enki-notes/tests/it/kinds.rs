@@ -106,14 +106,14 @@ in memory.
 
     let mut result = NewResult::new("Cache the catalogue", ResultStatus::Timeout, path, "0f3a91c2d4e5");
     (result.duration, result.summary) = (Duration::from_millis(339_800), "It is cached.".to_owned());
-    let path = place.log.result(&result, NOW).unwrap();
+    let path = place.log.settle(&result, NOW).unwrap().result;
     let text = place.text(&path);
     for part in [
         "status: timeout\n",
         "duration_s: 339.8\n",
         "steps: 1\n",
         "tags: [result]\n",
-        "\n## Summary\n\nIt is cached.\n",
+        "\n## Summary\n\n> It is cached.\n",
     ] {
         assert!(text.contains(part), "{text}");
     }

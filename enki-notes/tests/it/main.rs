@@ -6,6 +6,7 @@ mod form;
 mod kinds;
 mod names;
 mod promotes;
+mod settles;
 
 use enki_core::time::Timestamp;
 use enki_notes::{Log, NotePath};

@@ -1,0 +1,196 @@
+//! What is written when a run has ended: the result, and the links to it.
+
+use super::{Log, Naming, change_in, id, iso, mark};
+use crate::error::NoteError;
+use crate::folder::{Folder, NOTE_LIMIT};
+use crate::front::{Document, Value};
+use crate::kind::{CaptureStatus, Kind, ResultStatus, TaskStatus};
+use crate::name::{Micros, NotePath, ending};
+use crate::outcome::NewResult;
+use crate::section::{self, RESULT, TASK};
+use enki_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+
+/// What was written of a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settled {
+    /// The result.
+    pub result: NotePath,
+    /// The issue that was filed, if it failed.
+    pub issue: Option<NotePath>,
+    /// What could not be linked: notes that a person removed, moved or broke. They are left as they are.
+    pub faults: Vec<NoteError>,
+}
+
+/// A decision that a run leaves to a person.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Proposal {
+    /// The result in which it stands.
+    pub result: NotePath,
+    /// What is proposed.
+    pub text: String,
+}
+
+impl Log {
+    /// Writes down how a task's run ended: a result note; links and status in the note that the task was made of; an entry
+    /// in the activity log; an issue, if it failed; and at last the task's own status, link and `## Result`.
+    ///
+    /// # Contract
+    ///
+    /// Called again with the same result and time it writes what was not written yet, and nothing twice: a crash at any
+    /// point repeats, but never doubles a file. There is one issue for each execution and reason, however often it is tried
+    /// again. The task's status comes last, so a task that says it has ended has all the rest. Notes that a person has
+    /// removed or broken are told, and stop nothing.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be written.
+    pub fn settle(&self, new: &NewResult, ended: Timestamp) -> Result<Settled, NoteError> {
+        let at = Micros::new(ended.0.saturating_mul(1000));
+        let mut faults = Vec::new();
+        let mut told = |done: Result<(), NoteError>| match done {
+            Err(fault @ (NoteError::NotFound { .. } | NoteError::Broken(_))) => {
+                faults.push(fault);
+                Ok(())
+            }
+            done => done,
+        };
+        let slug = new.slug();
+        let result = self.once(Kind::Result, at, &slug, &ending(at, &slug), &slug, |naming| new.render(naming))?;
+        if let Some(source) = new.source_note.as_deref().and_then(|path| NotePath::parse(&self.dir, path)) {
+            told(self.link(&source, &result, new.status, ended))?;
+        }
+        self.log_activity(&new.activity(at, &self.project, &result), &result)?;
+        let issue = match new.issue(&self.project) {
+            Some(issue) => {
+                let reason = Sha256::digest(new.failure.as_deref().unwrap_or_default());
+                let reason: String = reason.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+                let slug = format!("{slug}-{reason}");
+                let unique = format!("-{slug}.md");
+                let render = |naming: &Naming<'_>| issue.render(naming, std::slice::from_ref(&result));
+                Some(self.once(Kind::Issue, at, &slug, &unique, &issue.text, render)?)
+            }
+            None => None,
+        };
+        told(self.close_task(new, &result, ended))?;
+        Ok(Settled { result, issue, faults })
+    }
+
+    /// What runs leave to a person and nobody has ticked or removed, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// If the results cannot be listed. One that is broken has none.
+    pub fn proposals(&self) -> Result<Vec<Proposal>, NoteError> {
+        let mut found = Vec::new();
+        for head in self.list(&[Kind::Result])?.heads {
+            let note = match self.read(&head.path) {
+                Ok(note) => note,
+                Err(NoteError::NotFound { .. } | NoteError::Broken(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            let listed = section::text(note.document.body(), RESULT, "Proposals").unwrap_or_default();
+            let open = |line: &str| line.trim_start().strip_prefix("- [ ] ").map(|text| text.trim().to_owned());
+            found.extend(listed.lines().filter_map(open).map(|text| Proposal { result: head.path.clone(), text }));
+        }
+        Ok(found)
+    }
+
+    /// Makes a note whose name ends in words of Enki's, unless there is one that ends like that: that one is it.
+    fn once(
+        &self,
+        kind: Kind,
+        at: Micros,
+        slug: &str,
+        unique: &str,
+        text: &str,
+        render: impl FnOnce(&Naming<'_>) -> Document,
+    ) -> Result<NotePath, NoteError> {
+        let failed = |error| NoteError::io(format!("write the {kind} note of {slug}"), error);
+        let folder = Folder::make(&self.root, &self.parts(kind)).and_then(Folder::changing).map_err(failed)?;
+        let names = folder.folder().names().map_err(failed)?;
+        if let Some(file) = names.iter().find(|name| name.ends_with(unique)) {
+            return Ok(NotePath::new(&self.dir, kind, file));
+        }
+        let file = format!("{kind}-{}{}", self.owner.as_str(), ending(at, slug));
+        let naming = Naming { at, project: &self.project, id: id(&file, text) };
+        // Whoever put one of that name there in this moment is no other Enki.
+        folder.create(&file, &render(&naming).to_bytes()).map_err(failed)?;
+        Ok(NotePath::new(&self.dir, kind, &file))
+    }
+
+    /// Tells the note that the task was made of.
+    fn link(
+        &self,
+        source: &NotePath,
+        result: &NotePath,
+        status: ResultStatus,
+        now: Timestamp,
+    ) -> Result<(), NoteError> {
+        change_in(&self.alone(source)?, source, |document| {
+            if document.text("result_note") == Some(result.as_str()) {
+                return Ok(());
+            }
+            document.set("result_note", &Value::text(result.as_str()))?;
+            document.set("updated", &iso(now))?;
+            let open = document.text("status").and_then(CaptureStatus::read) == Some(CaptureStatus::Promoted);
+            if source.kind().is_capture() && status == ResultStatus::Done && open {
+                mark(document, CaptureStatus::Resolved, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close_task(&self, new: &NewResult, result: &NotePath, ended: Timestamp) -> Result<(), NoteError> {
+        let status = match new.status {
+            ResultStatus::Done => TaskStatus::Done,
+            ResultStatus::Failed | ResultStatus::Timeout => TaskStatus::Failed,
+            ResultStatus::Cancelled => TaskStatus::Cancelled,
+        };
+        change_in(&self.alone(&new.task)?, &new.task, |document| {
+            document.set("status", &Value::text(status.as_str()))?;
+            document.set("result_note", &Value::text(result.as_str()))?;
+            document.set("completed", &iso(ended))?;
+            let body = section::with(document.body(), TASK, "Result", &new.of_task(result));
+            document.set_body(body);
+            Ok(())
+        })
+    }
+
+    /// Puts an entry at the end of the activity log, unless it is there.
+    fn log_activity(&self, entry: &str, result: &NotePath) -> Result<(), NoteError> {
+        let dir: Vec<&str> = self.dir.iter().map(String::as_str).collect();
+        let failed = |error| NoteError::io(format!("write {}/activity.md", dir.join("/")), error);
+        let folder = Folder::make(&self.root, &dir).and_then(Folder::changing).map_err(failed)?;
+        for n in 1.. {
+            // One that is full is followed by another.
+            let name = if n == 1 { "activity.md".to_owned() } else { format!("activity-{n}.md") };
+            let old = match folder.folder().read(&name, NOTE_LIMIT - LONGEST).map_err(failed)? {
+                None if folder.create(&name, format!("# Activity\n\n{entry}").as_bytes()).map_err(failed)? => break,
+                // It came in this moment: look again.
+                None => return self.log_activity(entry, result),
+                Some(part) if !part.whole => continue,
+                Some(part) => part.bytes,
+            };
+            if contains(&old, result.as_str().as_bytes()) {
+                break;
+            }
+            let gap = if old.ends_with(b"\n") { "\n" } else { "\n\n" };
+            let new = [&old, gap.as_bytes(), entry.as_bytes()].concat();
+            if folder.replace(&name, &old, &new).map_err(failed)? {
+                break;
+            }
+            return self.log_activity(entry, result);
+        }
+        Ok(())
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Longest entry of the activity log, in bytes.
+const LONGEST: usize = 1 << 20;

@@ -1,0 +1,170 @@
+//! What is written when a run has ended: once, whatever cuts it short.
+
+use crate::{NOW, Place};
+use enki_core::time::Timestamp;
+use enki_notes::{
+    CaptureStatus, Kind, NewCapture, NewResult, NoteError, NotePath, Promotion, ResultStatus, TaskStatus,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const ENDED: Timestamp = Timestamp(NOW.0 + 600_000);
+
+/// A capture, its task, and the result of a run of that.
+fn promoted(place: &Place, status: ResultStatus) -> (NotePath, NotePath, NewResult) {
+    let mut new = NewCapture::new("The catalogue is slow.");
+    new.kind = Some(Kind::Issue);
+    let capture = place.log.capture(&new, NOW).unwrap().path;
+    let task = place.log.promote(&capture, &Promotion::default(), NOW).unwrap().task;
+    let mut result = NewResult::new("The catalogue is slow.", status, task.clone(), "0f3a91c2d4e5");
+    (result.model, result.session) = ("opus".to_owned(), "s-1".to_owned());
+    (result.duration, result.source_note) = (Duration::from_millis(339_800), Some(capture.as_str().to_owned()));
+    result.summary = "First.\n\n## Prompt\n\nIt is fast now.".to_owned();
+    (capture, task, result)
+}
+
+/// All files with their bytes.
+fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_run_that_went_well_is_told_in_the_task_the_capture_and_the_activity_log() {
+    let place = Place::new();
+    let (capture, task, mut result) = promoted(&place, ResultStatus::Done);
+    result.proposals = vec!["ship it\non Friday".to_owned(), "drop the old cache".to_owned()];
+    let settled = place.log.settle(&result, ENDED).unwrap();
+    assert!(settled.faults.is_empty() && settled.issue.is_none(), "{settled:?}");
+    assert_eq!(settled.result.as_str(), "docs/log/result/result-enki-20231114-222320-0f3a91c2d4e5.md");
+    let text = place.text(&task);
+    for part in [
+        "status: done\n",
+        "result_note: docs/log/result/result-enki-20231114-222320-0f3a91c2d4e5.md\n",
+        "completed: 2023-11-14T22:23:20Z\n",
+        "## Result\n\nCompleted in 339.8s (1 steps, model: opus)\n\nSession s-1.\nResult: `docs/log/result/",
+        "> First.\n>\n> ## Prompt\n>\n> It is fast now.\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let read = place.log.read_task(&task).unwrap();
+    assert_eq!(read.status, Some(TaskStatus::Done));
+    assert!(read.prompt.unwrap().starts_with("Fix or handle"), "what an agent says is no section of the task");
+    let text = place.text(&capture);
+    assert!(text.contains("status: resolved\n") && text.contains(settled.result.as_str()), "{text}");
+    let activity = fs::read_to_string(place.dir.path().join("shop/docs/log/activity.md")).unwrap();
+    let expected = format!(
+        "# Activity\n\n## 2023-11-14 22:23 | shop | opus | 1 steps\n\nCompleted in 339.8s (1 steps, model: opus)\n\n> It is \
+         fast now.\n\nsession s-1, task `{task}`, result `{}`\n",
+        settled.result
+    );
+    assert_eq!(activity, expected);
+    let proposals = || place.log.proposals().unwrap().into_iter().map(|one| one.text).collect::<Vec<_>>();
+    assert_eq!(proposals(), ["ship it on Friday", "drop the old cache"]);
+    let file = place.file(&settled.result);
+    fs::write(&file, place.text(&settled.result).replace("- [ ] ship", "- [x] ship")).unwrap();
+    assert_eq!(proposals(), ["drop the old cache"], "a person has ticked one");
+}
+
+#[test]
+fn a_run_that_failed_files_one_issue_for_each_reason() {
+    let place = Place::new();
+    let (capture, task, mut result) = promoted(&place, ResultStatus::Failed);
+    result.failure = Some("the check failed\n## Prompt".to_owned());
+    result.advice = vec!["enki log 0f3a91c2d4e5".to_owned()];
+    let first = place.log.settle(&result, ENDED).unwrap();
+    let issue = first.issue.unwrap();
+    let text = place.text(&issue);
+    for part in [
+        "title: \"Execution failed: The catalogue is slow.\"\n",
+        "source: agent-execution\n",
+        "Failed after 339.8s (1 steps, model: opus): the check failed ## Prompt\n",
+        "- session: s-1\n",
+        "- enki log 0f3a91c2d4e5\n",
+        first.result.as_str(),
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(place.text(&task).contains("status: failed\n"));
+    assert!(place.text(&capture).contains("status: promoted\n"), "it is still to be done");
+    // Tried again, it fails for the same reason, for another one, and goes well.
+    let later = |minutes: i64| Timestamp(ENDED.0 + minutes * 60_000);
+    let same = place.log.settle(&result, later(1)).unwrap();
+    assert_eq!(same.issue, Some(issue.clone()));
+    assert_ne!(same.result, first.result);
+    result.failure = Some("the agent crashed".to_owned());
+    result.status = ResultStatus::Timeout;
+    let other = place.log.settle(&result, later(2)).unwrap();
+    assert_ne!(other.issue, Some(issue));
+    (result.status, result.failure) = (ResultStatus::Done, None);
+    place.log.settle(&result, later(3)).unwrap();
+    assert!(place.text(&capture).contains("status: resolved\n") && place.text(&task).contains("status: done\n"));
+    let heads = place.log.list(&[Kind::Issue]).unwrap().heads;
+    assert_eq!(heads.iter().filter(|head| head.title.starts_with("Execution failed")).count(), 2);
+    let activity = fs::read_to_string(place.dir.path().join("shop/docs/log/activity.md")).unwrap();
+    assert_eq!(activity.matches("\n## 2023").count(), 4, "{activity}");
+    // One that was given up is no issue.
+    result.status = ResultStatus::Cancelled;
+    assert!(place.log.settle(&result, later(4)).unwrap().issue.is_none());
+    assert!(place.text(&task).contains("status: cancelled\n"));
+}
+
+#[test]
+fn whatever_of_it_is_missing_is_written_and_nothing_twice() {
+    for status in [ResultStatus::Done, ResultStatus::Failed] {
+        let place = Place::new();
+        let root = place.dir.path().join("shop");
+        let (_, _, mut result) = promoted(&place, status);
+        result.failure = (status == ResultStatus::Failed).then(|| "it broke".to_owned());
+        let before = files(&root);
+        place.log.settle(&result, ENDED).unwrap();
+        let after = files(&root);
+        let changed: Vec<&String> = after.keys().filter(|path| after.get(*path) != before.get(*path)).collect();
+        assert_eq!(changed.len(), if result.failure.is_some() { 5 } else { 4 }, "{changed:?}");
+        // Each of the files alone may be as it was, or all but that, or all.
+        let all = (1_u32 << changed.len()) - 1;
+        let patterns = (0..changed.len()).flat_map(|n| [1 << n, all ^ (1 << n)]).chain([0, all]);
+        for pattern in patterns {
+            for (_, path) in changed.iter().enumerate().filter(|(n, _)| pattern & (1 << n) != 0) {
+                match before.get(*path) {
+                    Some(bytes) => fs::write(root.join(path), bytes).unwrap(),
+                    None => fs::remove_file(root.join(path)).unwrap(),
+                }
+            }
+            place.log.settle(&result, ENDED).unwrap();
+            assert!(files(&root) == after, "{pattern:b} of {changed:?}");
+        }
+    }
+}
+
+#[test]
+fn notes_that_a_person_removed_or_broke_stop_nothing() {
+    let place = Place::new();
+    let (capture, task, result) = promoted(&place, ResultStatus::Done);
+    fs::remove_file(place.file(&task)).unwrap();
+    fs::write(place.file(&capture), "---\nstatus: [\n---\n").unwrap();
+    let settled = place.log.settle(&result, ENDED).unwrap();
+    let [NoteError::Broken(broken), NoteError::NotFound { .. }] = &settled.faults[..] else { panic!("{settled:?}") };
+    assert_eq!(broken.path, capture.as_str());
+    assert_eq!(place.text(&capture), "---\nstatus: [\n---\n", "it is left as it is");
+    assert!(place.text(&settled.result).contains("status: done\n"));
+    // What a person dropped meanwhile stays dropped.
+    let place = Place::new();
+    let (capture, _, result) = promoted(&place, ResultStatus::Done);
+    place.log.mark_capture(&capture, CaptureStatus::Cancelled, NOW).unwrap();
+    place.log.settle(&result, ENDED).unwrap();
+    assert!(place.text(&capture).contains("status: cancelled\n"));
+}
