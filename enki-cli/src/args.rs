@@ -235,6 +235,12 @@ pub(crate) enum Command {
         #[arg(long)]
         again: bool,
     },
+    /// Run task notes: now, at a time, or after others
+    Queue {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: QueueCommand,
+    },
     /// Prepare this project: make .enki, overwrite nothing
     Init,
     /// Look at a plan file without running it
@@ -420,6 +426,73 @@ impl From<NoteKind> for enki_notes::Kind {
             NoteKind::Result => Self::Result,
         }
     }
+}
+
+/// Commands on the queue of task notes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Start a task note, or several one after another; whoever drives the project does it, or the next `enki queue run`
+    Add(QueueAddArgs),
+    /// List what is not finished, the newest first
+    List {
+        /// Also what is finished
+        #[arg(long)]
+        all: bool,
+        /// Only those with this in their title or their notes' paths
+        #[arg(long, value_name = "TEXT")]
+        query: Option<String>,
+        /// What runs left to a person instead: proposals in result notes that nobody has ticked or removed
+        #[arg(long, conflicts_with_all = ["all", "query"])]
+        proposals: bool,
+    },
+    /// Show the events of an entry; of a task note, those of its entry
+    Tail {
+        /// The entry, or its task's note
+        id: String,
+        /// Go on while it goes on, with what its agents say as they say it
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Give up an entry; one that is finished stays as it is
+    Cancel {
+        /// The entry, or its task's note
+        id: String,
+    },
+    /// Drive what is in the queue, until nothing is left or all that is left waits for a person
+    Run {
+        /// What differs from the configuration.
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+}
+
+/// What to put into the queue.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QueueAddArgs {
+    /// Task notes: path, file's name, or the beginning of one. Several are done one after another
+    #[arg(required = true, value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Not before this time, as in 2026-01-31T18:00:00Z, or `now`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Not before that entry is done; its failure blocks this one
+    #[arg(long, value_name = "ID", conflicts_with = "after_any")]
+    pub(crate) after: Option<String>,
+    /// Not before that entry has ended, however
+    #[arg(long, value_name = "ID")]
+    pub(crate) after_any: Option<String>,
+    /// How long an agent may run, in seconds; 1800 if left out. Waiting does not count
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// The model that shall do it, in place of the note's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// The tier of the work, in place of the note's
+    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
+    pub(crate) tier: Option<String>,
+    /// The branch on which it lands; the one checked out if left out
+    #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
+    pub(crate) target: Option<String>,
 }
 
 /// Commands on plan files.

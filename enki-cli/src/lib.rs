@@ -25,6 +25,7 @@ mod offline;
 pub mod output;
 pub mod plan_file;
 pub mod project;
+mod queue;
 mod render;
 mod rpc;
 mod session;

@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::wire;
 use enki_core::redact::Redactor;
 use enki_notes::{Log, NewCapture, NoteError, Owner, Source};
+use enki_vcs_git::GitProject;
 use std::path::Path;
 
 /// The notes, with what new ones are given.
@@ -27,9 +28,8 @@ impl Notes {
     pub(crate) fn signed(host: &Host, config: &Config, root: &Path) -> Self {
         // A project whose git cannot be asked can have notes all the same.
         let git = wire::git(root, host).ok();
-        let name = git.as_ref().and_then(enki_vcs_git::GitProject::person_name);
         Self {
-            log: Log::new(root).by(name.map_or_else(Owner::default, |name| Owner::of(&name))),
+            log: git.as_ref().map_or_else(|| Log::new(root), |git| signed_log(git, root)),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
             ..Self::unsigned(host, config, root)
         }
@@ -53,6 +53,11 @@ impl Notes {
         new.context = (!lines.is_empty()).then(|| lines.join("\n"));
         new
     }
+}
+
+/// The notes of a project, in the name of whoever its git signs with. Asks git.
+pub(crate) fn signed_log(git: &GitProject, root: &Path) -> Log {
+    Log::new(root).by(git.person_name().map_or_else(Owner::default, |name| Owner::of(&name)))
 }
 
 impl From<NoteError> for CliError {

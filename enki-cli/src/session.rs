@@ -8,6 +8,8 @@ use crate::config::{Config, files_run_by};
 use crate::error::CliError;
 use crate::lock::ProjectLock;
 use crate::look;
+use crate::notes;
+use crate::queue::keeper::Keeper;
 use crate::rpc;
 use crate::wire;
 use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Settings};
@@ -46,7 +48,11 @@ pub(crate) struct Session {
     pub(crate) orchestrator: Orchestrator,
     /// Where tools are called.
     pub(crate) office: Office,
-    driver: JoinHandle<Result<(), DriverError>>,
+    /// Until it was waited for.
+    driver: Option<JoinHandle<Result<(), DriverError>>>,
+    /// How it ended, until that was told.
+    ended: Result<(), CliError>,
+    keeper: Keeper,
     server: rpc::Server,
     _lock: ProjectLock,
 }
@@ -117,20 +123,28 @@ impl Session {
             marker,
         };
         let server = rpc::Server::start(&enki_dir, service)?;
-        Ok(Self { store, orchestrator, office, driver, server, _lock: lock })
+        let person = git.clone();
+        let keeper =
+            Keeper::start(Arc::clone(&store), orchestrator.watch(), move || notes::signed_log(&person, person.root()));
+        Ok(Self { store, orchestrator, office, driver: Some(driver), ended: Ok(()), keeper, server, _lock: lock })
     }
 
-    /// Waits until the driver has ended by itself.
+    /// Waits until the driver has ended by itself, and notes say so. May be dropped and asked again.
     pub(crate) async fn ended(&mut self) -> Result<(), CliError> {
-        match (&mut self.driver).await {
-            Ok(result) => Ok(result?),
-            Err(error) => Err(CliError::new(crate::Exit::Internal, format!("the orchestrator ended: {error}"))),
+        if let Some(driver) = &mut self.driver {
+            self.ended = match driver.await {
+                Ok(result) => result.map_err(CliError::from),
+                Err(error) => Err(CliError::new(crate::Exit::Internal, format!("the orchestrator ended: {error}"))),
+            };
+            self.driver = None;
         }
+        self.keeper.finish().await;
+        std::mem::replace(&mut self.ended, Ok(()))
     }
 
     /// Whether the driver has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.driver.is_finished()
+        self.driver.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops to listen and gives the lock back. The driver has ended.

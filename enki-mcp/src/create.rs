@@ -140,8 +140,13 @@ struct Taken {
     notes: Vec<String>,
 }
 
-pub(crate) async fn execution(office: &Office, spec: PlanSpec, origin: &str) -> Result<Created, Failure> {
-    let taken = submit(office, spec, origin).await?;
+pub(crate) async fn execution(
+    office: &Office,
+    spec: PlanSpec,
+    origin: &str,
+    author: Author,
+) -> Result<Created, Failure> {
+    let taken = submit(office, spec, origin, author).await?;
     let id = taken.accepted.execution;
     let look = move |execution: &Execution| {
         let all = (0..execution.steps().len()).map(StepIx::at);
@@ -199,7 +204,7 @@ pub(crate) async fn quick(office: &Office, input: QuickInput) -> Result<CreatedT
 }
 
 pub(crate) async fn one(office: &Office, spec: PlanSpec, origin: &str) -> Result<CreatedTask, Failure> {
-    let Taken { accepted, warnings, notes } = submit(office, spec, origin).await?;
+    let Taken { accepted, warnings, notes } = submit(office, spec, origin, Author::Coordinator).await?;
     let task = standing(office, accepted.execution, accepted.known).await?;
     Ok(CreatedTask { warnings, notes, ..task })
 }
@@ -249,7 +254,7 @@ pub(crate) async fn add_steps(office: &Office, input: AddInput) -> Result<Added,
 }
 
 /// Checks a plan as it was written, shapes it, and submits it. Nothing is stored if it is refused.
-async fn submit(office: &Office, spec: PlanSpec, origin: &str) -> Result<Taken, Failure> {
+async fn submit(office: &Office, spec: PlanSpec, origin: &str, author: Author) -> Result<Taken, Failure> {
     let machines = office.machines.as_ref();
     let site = office.project.site(spec.target.as_deref()).await?;
     let limits = seen(machines, |engine| engine.plan_limits()).await?;
@@ -275,7 +280,7 @@ async fn submit(office: &Office, spec: PlanSpec, origin: &str) -> Result<Taken, 
         Some(recipe::Done::Skipped(skip)) => notes.push(format!("recipe scaffold-first is skipped: {skip}")),
         _ => {}
     }
-    let held = approval::is_held(Author::Coordinator, spec.steps.len(), office.project.decomposition());
+    let held = approval::is_held(author, spec.steps.len(), office.project.decomposition());
     let mut submission = Submission::new(spec, site.target);
     submission.gate = site.gate;
     submission.project = site.kind;

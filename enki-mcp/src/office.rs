@@ -20,7 +20,9 @@ use crate::steer;
 use crate::stop;
 use crate::task_list::{self, TaskList, TaskListInput};
 use crate::tool::Tool;
+use enki_core::advice::approval::Author;
 use enki_core::mail::Address;
+use enki_core::spec::PlanSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -107,6 +109,12 @@ impl Office {
     #[must_use]
     pub fn with_calls(self, calls: Calls) -> Self {
         Self { calls: Some(calls), ..self }
+    }
+
+    /// Submits a person's own plan, as `enki_execution_create` does a coordinator's: checked, completed by what the project is
+    /// configured to, with a text for them. `origin` says where it comes from. Durable when it is answered.
+    pub async fn submit(&self, spec: PlanSpec, origin: &str) -> Answer {
+        Answer::of(create::execution(self, spec, origin, Author::Person).await, create::Created::text)
     }
 
     /// Who may call.
@@ -229,7 +237,7 @@ impl Office {
             }
             Tool::ExecutionCreate => {
                 let input = parse(tool, arguments)?;
-                Answer::of(create::execution(self, input, origin).await, create::Created::text)
+                Answer::of(create::execution(self, input, origin, Author::Coordinator).await, create::Created::text)
             }
             Tool::AddSteps => {
                 let input = parse(tool, arguments)?;

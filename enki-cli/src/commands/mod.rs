@@ -14,6 +14,7 @@ pub(crate) mod mcp;
 pub(crate) mod memory;
 mod notes;
 mod plan;
+mod queue;
 mod roles;
 pub(crate) mod run;
 mod see;
@@ -194,6 +195,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Stop => steer::run(cx, Action::Stop).await,
         Command::Mcp { command } => Box::pin(mcp::run(cx, command)).await,
         Command::Mail { thread } => mail::run(cx, thread.as_deref()).await,
+        Command::Queue { command } => Box::pin(queue::run(cx, command)).await,
         Command::Land { id } => land::run(cx, &id).await,
         Command::Gc(args) => keep::gc(cx, &args).await,
         Command::Recover { id, branch } => keep::recover(cx, id.as_deref(), branch.as_deref()).await,

@@ -124,6 +124,7 @@ impl Service {
                     }
                     match method {
                         "session" => self.session(&mut begun, request.params["conversation"].as_str()),
+                        "submit" => self.submit(request.params).await,
                         "steer" => self.steer(request.params).await,
                         "activity" => self.current(request.params).await,
                         "notices" => self.notices(&mut write).await,
@@ -184,6 +185,13 @@ impl Service {
             return Err(CliError::usage("arguments are no object"));
         };
         Ok(json!(self.office.call(&token.into(), &name, arguments).await))
+    }
+
+    /// Takes a person's plan, from where they say.
+    async fn submit(&self, mut params: Value) -> Result<Value, CliError> {
+        let spec = serde_json::from_value(params["plan"].take())
+            .map_err(|error| CliError::usage(format!("this orchestrator does not know that: {error}")))?;
+        Ok(json!(self.office.submit(spec, params["origin"].as_str().unwrap_or("cli")).await))
     }
 
     async fn steer(&self, params: Value) -> Result<Value, CliError> {

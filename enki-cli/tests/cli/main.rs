@@ -27,6 +27,7 @@ mod notes;
 mod places;
 mod plan_check;
 mod pty;
+mod queue;
 mod reviews;
 mod runs;
 mod storm;

@@ -224,6 +224,12 @@ impl Execution {
         self.created
     }
 
+    /// When it may start, if it waits for a time.
+    #[must_use]
+    pub const fn start_at(&self) -> Option<Timestamp> {
+        self.start_at
+    }
+
     /// The execution it comes after.
     #[must_use]
     pub const fn after(&self) -> Option<(ExecutionId, AfterWhen)> {

@@ -52,6 +52,12 @@ impl Log {
         if found.is_empty() { Err(none()) } else { one(text, found) }
     }
 
+    /// The path of a text that names a file of these notes from the root of the project, whether it is there or not.
+    #[must_use]
+    pub fn path(&self, text: &str) -> Option<NotePath> {
+        NotePath::parse(&self.dir, text)
+    }
+
     fn is_there(&self, path: &NotePath) -> Result<bool, NoteError> {
         let Some(folder) = self.folder(path.kind())? else { return Ok(false) };
         folder.has(path.file()).map_err(|error| NoteError::io(format!("look for {path}"), error))

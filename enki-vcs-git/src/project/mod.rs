@@ -601,9 +601,11 @@ impl GitProject {
     }
 }
 
-/// Whether tracked files of a work tree differ from its HEAD, by the person's own git.
+/// Whether tracked files of a work tree differ from its HEAD, by the person's own git. Notes are left out: Enki writes
+/// them itself while it works, and a fast-forward that would touch a changed one is refused by git.
 pub(crate) fn dirty(git: &Git, work_tree: &Path) -> Result<bool, GitError> {
-    let status = git.as_person(work_tree).args(["status", "--porcelain", "-z", "--untracked-files=no"]).long().ok()?;
+    let what = ["status", "--porcelain", "-z", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/log"];
+    let status = git.as_person(work_tree).args(what).long().ok()?;
     Ok(!status.stdout.is_empty())
 }
 

@@ -1,0 +1,204 @@
+//! The queue of task notes: put in, driven, and written down, with the real binary, git and store.
+
+use crate::common::{Place, both, code, git, until};
+use serde_json::Value;
+use std::fs;
+use std::process::Stdio;
+
+/// What a task does stands in its prompt.
+const AGENT: &str = r###"#!/bin/sh
+prompt=$(cat)
+says() { case $prompt in *"$1"*) true ;; *) false ;; esac; }
+if says "WAIT"; then echo "at work"; while [ ! -e "$GATE" ]; do sleep 0.02; done; fi
+if says "BREAK"; then echo "it cannot be done" >&2; exit 3; fi
+if says "HANG"; then echo hangs; sleep 600; fi
+name=$(echo "$ENKI_EXECUTION_ID-$ENKI_STEP_ID" | tail -c 20)
+echo "x" >"$name.txt"
+printf '[OUTPUT]It is done.\n\n## Prompt\n\n## Proposals\n\n- ship it[/OUTPUT]'
+"###;
+
+fn place() -> Place {
+    let place = Place::new();
+    place.agent(AGENT);
+    place
+}
+
+/// Writes a task note and gives its path.
+fn task(place: &Place, prompt: &str) -> String {
+    let noted = place.enki(&["note", "--kind", "task", prompt]);
+    assert_eq!(code(&noted), 0, "{}", both(&noted));
+    String::from_utf8(noted.stdout).unwrap().trim_end().to_owned()
+}
+
+fn text(place: &Place, path: &str) -> String {
+    fs::read_to_string(place.root.join(path)).unwrap()
+}
+
+fn key(place: &Place, path: &str, key: &str) -> Option<String> {
+    let text = text(place, path);
+    text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(": ")?.trim_matches('"').to_owned()))
+}
+
+fn add(place: &Place, args: &[&str]) -> Value {
+    place.json(&[&["queue", "add"], args].concat())
+}
+
+fn notes(place: &Place, kind: &str) -> Vec<String> {
+    let Ok(all) = fs::read_dir(place.root.join("docs/log").join(kind)) else { return Vec::new() };
+    let mut all: Vec<String> =
+        all.map(|entry| format!("docs/log/{kind}/{}", entry.unwrap().file_name().display())).collect();
+    all.sort();
+    all
+}
+
+fn entries(place: &Place, args: &[&str]) -> Vec<Value> {
+    place.json(&[&["queue", "list"], args].concat())["entries"].as_array().unwrap().clone()
+}
+
+#[test]
+fn an_issue_becomes_a_task_an_entry_a_commit_and_a_result_that_all_name_each_other() {
+    let place = place();
+    let noted = place.enki(&["note", "The shop is broken"]);
+    let capture = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+    let promoted = place.enki(&["promote", &capture]);
+    let task = String::from_utf8(promoted.stdout).unwrap().trim_end().to_owned();
+    // Notes are files of the project like any other: that they are committed, and change, is in nobody's way.
+    git(&place.root, &["add", "docs"]);
+    git(&place.root, &["commit", "-qm", "notes"]);
+    let refused = place.enki(&["queue", "add", &capture]);
+    assert!(code(&refused) == 2 && both(&refused).contains("enki promote"), "{}", both(&refused));
+
+    let added = place.enki(&["queue", "add", &task]);
+    assert!(code(&added) == 0 && both(&added).contains("enki queue run"), "{}", both(&added));
+    let id = String::from_utf8(added.stdout).unwrap().trim_end().to_owned();
+    assert_eq!(
+        (key(&place, &task, "status"), key(&place, &task, "queue_id")),
+        (Some("pending".to_owned()), Some(id.trim_start_matches("exec-").to_owned()),)
+    );
+    let again = add(&place, &[&task]);
+    assert_eq!((&again["known"], &again["execution_id"]), (&true.into(), &id.as_str().into()));
+    let [waits] = &entries(&place, &[])[..] else { panic!() };
+    assert_eq!((&waits["status"], &waits["task_paths"][0]), (&"queued".into(), &task.as_str().into()));
+
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    assert!(entries(&place, &[]).is_empty());
+    assert_eq!(entries(&place, &["--all"])[0]["status"], "done");
+    assert_eq!(entries(&place, &["--all", "--query", "SHOP"]).len(), 1);
+    assert_eq!(entries(&place, &["--all", "--query", "elsewhere"]).len(), 0);
+    let [result] = &notes(&place, "result")[..] else { panic!("{:?}", notes(&place, "result")) };
+    for (note, status) in [(&capture, "resolved"), (&task, "done")] {
+        assert_eq!(key(&place, note, "status").as_deref(), Some(status));
+        assert_eq!(key(&place, note, "result_note").as_ref(), Some(result));
+    }
+    let commit = key(&place, result, "commit").unwrap();
+    assert!(git(&place.root, &["log", "--format=%H", "main"]).contains(&commit), "{commit}");
+    let told = text(&place, result);
+    assert!(told.contains("> It is done.\n>\n> ## Prompt\n") && told.contains("\n- [ ] ship it\n"), "{told}");
+    assert_eq!(key(&place, result, "source_note"), Some(capture));
+    assert!(text(&place, "docs/log/activity.md").contains(result));
+    assert_eq!(notes(&place, "issue").len(), 1, "nothing failed");
+    let proposed = place.json(&["queue", "list", "--proposals"]);
+    assert_eq!(proposed["proposals"][0]["text"], "ship it");
+    let tail = both(&place.enki(&["queue", "tail", &task]));
+    assert!(tail.contains("landed"), "{tail}");
+    let over = place.enki(&["queue", "cancel", &task]);
+    assert_eq!(code(&over), 0, "{}", both(&over));
+    assert_eq!(key(&place, &task, "status").as_deref(), Some("done"));
+}
+
+#[test]
+fn after_a_failure_what_comes_after_is_blocked_until_it_is_tried_again_and_one_issue_is_filed() {
+    let place = place();
+    let (bad, good, any) = (task(&place, "BREAK it"), task(&place, "Mend it"), task(&place, "Tell of it"));
+    let first = add(&place, &[&bad]);
+    let first = first["queue_id"].as_str().unwrap();
+    add(&place, &[&good, "--after", first]);
+    add(&place, &[&any, "--after-any", first]);
+    let waits: Vec<String> = entries(&place, &[]).iter().map(|e| e["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(waits, ["waiting (after)", "waiting (after)", "queued"]);
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 7, "{}", both(&ran));
+    let status = |note: &str| key(&place, note, "status").unwrap();
+    assert_eq!((status(&bad), status(&good), status(&any)), ("failed".into(), "pending".into(), "done".into()));
+    assert_eq!(entries(&place, &[]).iter().filter(|entry| entry["status"] == "blocked").count(), 1);
+    let [issue] = &notes(&place, "issue")[..] else { panic!() };
+    assert!(text(&place, issue).contains("Execution failed: BREAK it"), "{}", text(&place, issue));
+    // The same again is the same issue.
+    assert_eq!(code(&place.enki(&["retry", first])), 0);
+    assert_eq!(code(&place.enki(&["queue", "run"])), 7);
+    assert_eq!((notes(&place, "issue").len(), notes(&place, "result").len()), (1, 3));
+    // Somebody mends the agent: it goes well, and with it what waited.
+    place.agent(&AGENT.replace("exit 3", "true"));
+    assert_eq!(code(&place.enki(&["retry", first])), 0);
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    assert_eq!((status(&bad), status(&good)), ("done".into(), "done".into()));
+}
+
+#[test]
+fn a_time_out_is_the_one_that_was_asked_for_and_a_batch_is_done_in_order() {
+    let place = place();
+    let (slow, one, two) = (task(&place, "HANG"), task(&place, "One"), task(&place, "Two"));
+    add(&place, &[&slow, "--timeout", "1"]);
+    let batch = add(&place, &[&one, &two]);
+    assert_eq!(batch["tasks"].as_array().unwrap().len(), 2);
+    let listed = entries(&place, &["--query", "HANG"]);
+    assert_eq!(listed[0]["timeout_s"][0], 1);
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 7, "{}", both(&ran));
+    assert_eq!(entries(&place, &["--all", "--query", "HANG"])[0]["status"], "timeout");
+    let results: Vec<String> = notes(&place, "result");
+    assert_eq!(results.len(), 3);
+    let status = |note: &str| (key(&place, note, "status").unwrap(), key(&place, note, "task").unwrap());
+    let mut all: Vec<(String, String)> = results.iter().map(|note| status(note)).collect();
+    all.sort();
+    assert_eq!(all, [("done".into(), one), ("done".into(), two), ("timeout".into(), slow)]);
+}
+
+#[test]
+fn a_kill_at_work_loses_no_note_and_starts_nothing_twice() {
+    let place = place();
+    let (first, second) = (task(&place, "WAIT one"), task(&place, "Two"));
+    let begun = add(&place, &[&first]);
+    add(&place, &[&second, "--after", begun["queue_id"].as_str().unwrap()]);
+    let mut driver = place.command(&["queue", "run"]);
+    let mut driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| key(&place, &first, "status").as_deref() == Some("running"));
+    // Another one is put in beside it.
+    let third = task(&place, "Three");
+    add(&place, &[&third]);
+    until(|| key(&place, &third, "status").as_deref() == Some("running") || !notes(&place, "result").is_empty());
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    place.open_gate();
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    for note in [&first, &second, &third] {
+        assert_eq!(key(&place, note, "status").as_deref(), Some("done"), "{}", text(&place, note));
+    }
+    assert_eq!(notes(&place, "result").len(), 3);
+    assert_eq!(text(&place, "docs/log/activity.md").matches("\n## ").count(), 3);
+    assert_eq!(entries(&place, &["--all"]).len(), 3);
+}
+
+#[test]
+fn what_is_given_up_says_so_and_one_that_a_person_cancelled_is_not_started() {
+    let place = place();
+    let (later, never) = (task(&place, "Later"), task(&place, "Never"));
+    add(&place, &[&later, "--at", "2999-01-01T00:00:00Z"]);
+    assert_eq!(entries(&place, &[])[0]["status"], "waiting (time)");
+    assert_eq!(entries(&place, &[])[0]["scheduled_at"], "2999-01-01T00:00:00Z");
+    let gone = place.enki(&["queue", "cancel", &later]);
+    assert_eq!(code(&gone), 0, "{}", both(&gone));
+    assert_eq!(key(&place, &later, "status").as_deref(), Some("cancelled"));
+    assert!(notes(&place, "issue").is_empty() && notes(&place, "result").len() == 1);
+    let path = place.root.join(&never);
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("status: scheduled", "status: cancelled")).unwrap();
+    let refused = place.enki(&["queue", "add", &never]);
+    assert!(code(&refused) == 2 && both(&refused).contains("was cancelled"), "{}", both(&refused));
+    assert_eq!(code(&place.enki(&["queue", "cancel", "abcdef"])), 9);
+    assert_eq!(code(&place.enki(&["queue", "add", &later, "--after", "abcdef"])), 2);
+    assert_eq!(code(&place.enki(&["queue", "add", "nothing-like-this"])), 9);
+    assert_eq!(code(&place.enki(&["queue", "run"])), 0, "nothing is left to do");
+}
