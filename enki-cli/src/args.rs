@@ -25,8 +25,11 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Act in that project
-    #[arg(id = "project", short = 'C', value_name = "DIR", global = true)]
+    #[arg(id = "dir", short = 'C', value_name = "DIR", global = true)]
     pub(crate) dir: Option<PathBuf>,
+    /// Act in that project of your list (`enki projects`)
+    #[arg(id = "named", long = "project", value_name = "NAME", global = true, conflicts_with = "dir")]
+    pub(crate) named: Option<String>,
     /// Print one JSON object, or one a line, and nothing else on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -241,6 +244,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// Tell what belongs together: the thought, its task, its entries, attempts, commits and results
+    Trace {
+        /// Any of them: a note, an entry, a task, or the commit of a result; or the beginning of one
+        what: String,
+    },
+    /// Your projects, by name; without more, list them
+    Projects {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Option<ProjectsCommand>,
+    },
+    /// Drive your projects, all or those named, as long as it runs: what is due starts as it comes
+    Up {
+        /// The projects
+        #[arg(value_name = "PROJECT")]
+        projects: Vec<String>,
+    },
     /// Prepare this project: make .enki, overwrite nothing
     Init,
     /// Look at a plan file without running it
@@ -426,6 +446,26 @@ impl From<NoteKind> for enki_notes::Kind {
             NoteKind::Result => Self::Result,
         }
     }
+}
+
+/// Commands on the list of projects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectsCommand {
+    /// List them
+    List,
+    /// Add the project of a folder; of this one if none is named
+    Add {
+        /// The folder
+        dir: Option<PathBuf>,
+        /// By this name; the folder's if left out
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Forget one; its files stay
+    Remove {
+        /// The project
+        id: String,
+    },
 }
 
 /// Commands on the queue of task notes.

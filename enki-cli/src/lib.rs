@@ -26,6 +26,7 @@ pub mod output;
 pub mod plan_file;
 pub mod project;
 mod queue;
+mod registry;
 mod render;
 mod rpc;
 mod session;

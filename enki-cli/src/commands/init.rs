@@ -5,6 +5,7 @@ use crate::config::KEYS;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{Project, write_new};
+use crate::registry::Registry;
 use crate::wire;
 use enki_vcs_git::GitProject;
 use serde_json::json;
@@ -30,10 +31,18 @@ pub(super) fn run(cx: &mut Context) -> Result<Exit, CliError> {
     if written {
         made.push(settings);
     }
+    // A person without a home has no list.
+    let named = match Registry::to_change(&cx.host).and_then(|mut registry| registry.add(&project.root, None)) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            cx.out.note(&format!("warning: it is not in your list of projects: {}", error.message));
+            None
+        }
+    };
     let shown: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     if cx.out.json {
         let root = project.root.display().to_string();
-        cx.out.object(&json!({"schema": "enki.init.v1", "project": root, "made": shown}))?;
+        cx.out.object(&json!({"schema": "enki.init.v1", "project": root, "id": named, "made": shown}))?;
         return Ok(Exit::Ok);
     }
     if shown.is_empty() {

@@ -14,11 +14,13 @@ pub(crate) mod mcp;
 pub(crate) mod memory;
 mod notes;
 mod plan;
+mod projects;
 mod queue;
 mod roles;
 pub(crate) mod run;
 mod see;
 mod steer;
+mod up;
 
 use crate::args::{Cli, Command, Global};
 use crate::budget;
@@ -31,6 +33,7 @@ use crate::host::Host;
 use crate::output::Out;
 use crate::plan_file::PlanFile;
 use crate::project::Project;
+use crate::registry::Registry;
 use crate::source::MAX_BYTES;
 use crate::steer::Action;
 use crate::wire::Backends;
@@ -49,7 +52,10 @@ pub(crate) struct Context {
 impl Context {
     /// The folder the command starts from.
     pub(crate) fn start_dir(&self) -> Result<PathBuf, CliError> {
-        self.host.start_dir(self.global.dir.as_deref())
+        match &self.global.named {
+            Some(name) => Ok(Registry::load(&self.host)?.root(name)?.to_owned()),
+            None => self.host.start_dir(self.global.dir.as_deref()),
+        }
     }
 
     /// Who calls, as far as that is known.
@@ -123,6 +129,7 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Roles { name } => roles::run(cx, name.as_deref()),
         Command::Memory { command } => memory::run(cx, command),
         Command::Note { text, kind } => notes::note(cx, &text, kind),
+        Command::Projects { command } => projects::run(cx, command),
         Command::Notes(args) => notes::list(cx, &args),
         Command::Promote { note, goal, model, tier, again } => {
             let mut how = enki_notes::Promotion::default();
@@ -195,6 +202,8 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Stop => steer::run(cx, Action::Stop).await,
         Command::Mcp { command } => Box::pin(mcp::run(cx, command)).await,
         Command::Mail { thread } => mail::run(cx, thread.as_deref()).await,
+        Command::Trace { what } => queue::trace(cx, &what).await,
+        Command::Up { projects } => Box::pin(up::run(cx, &projects)).await,
         Command::Queue { command } => Box::pin(queue::run(cx, command)).await,
         Command::Land { id } => land::run(cx, &id).await,
         Command::Gc(args) => keep::gc(cx, &args).await,
@@ -206,6 +215,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         | Command::Note { .. }
         | Command::Notes(_)
         | Command::Promote { .. }
+        | Command::Projects { .. }
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Help { .. } => Err(CliError::new(Exit::Internal, "this command needs no orchestrator")),

@@ -4,33 +4,29 @@ use super::Context;
 use super::run::configured;
 use super::{see, steer};
 use crate::args::{Overrides, QueueAddArgs, QueueCommand};
-use crate::clients;
 use crate::drive::Signals;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::look::{self, Follower};
+use crate::look;
 use crate::notes::Notes;
 use crate::project::Project;
+use crate::queue::driven::{Driven, News};
 use crate::queue::keeper::Books;
-use crate::queue::{How, notes_of, origin, plan, word};
-use crate::render::{self, Paint, time};
+use crate::queue::{self, How, notes_of, origin, plan, word};
+use crate::render::{Paint, time};
 use crate::rpc::Client;
 use crate::session::{Session, open_to_read};
 use crate::source::visible;
 use crate::steer::Action;
-use crate::view::exit_of;
 use crate::wire;
-use enki_core::driver::{NoticeKind, Shutdown};
+use enki_core::driver::Shutdown;
 use enki_core::execution::{Execution, FailReason, StepState};
 use enki_core::id::ExecutionId;
 use enki_core::spec::{AfterWhen, PlanSpec};
-use enki_core::store::{LogKind, TaskStore};
 use enki_mcp::Answer;
 use enki_notes::{Log, NotePath, Task, TaskStatus};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::broadcast::error::RecvError;
 
 pub(super) async fn run(cx: &mut Context, command: QueueCommand) -> Result<Exit, CliError> {
     match command {
@@ -259,6 +255,21 @@ async fn list(cx: &mut Context, all: bool, query: Option<&str>) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
+/// `enki trace`.
+pub(super) async fn trace(cx: &mut Context, what: &str) -> Result<Exit, CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
+    let store = open_to_read(&project.state_dir())?;
+    let trace = queue::trace::trace(&Notes::read(&project.root), store.as_deref(), what).await?;
+    if cx.out.json {
+        cx.out.object(&trace.object())?;
+        return Ok(Exit::Ok);
+    }
+    for line in trace.lines() {
+        cx.out.line(&visible(&line))?;
+    }
+    Ok(Exit::Ok)
+}
+
 /// What a list tells of an entry.
 struct Entry {
     id: ExecutionId,
@@ -319,101 +330,32 @@ impl Entry {
 async fn drive(cx: &mut Context, overrides: &Overrides) -> Result<Exit, CliError> {
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let config = configured(cx, &git, overrides)?;
-    let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
-    wire::record_folder(&git, &mut cx.out)?;
-    clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
     let mut signals = Signals::new()?;
-    let mut session = Session::start(cx, &git, &config, &agents).await?;
-    let mut notices = session.orchestrator.watch();
-    let mut shown = Shown { store: Arc::clone(&session.store), followers: BTreeMap::new() };
-    let (mut leaving, mut interrupted) = (false, None);
-    let ended = loop {
-        if !leaving {
-            // What waits for a time or for another entry is not over.
-            let over = session.orchestrator.query(|engine| {
-                let rests = |state: &Execution| engine.at_rest(state.id()) && state.status() != "scheduled";
-                engine.executions().all(|state| state.ended().is_some() || rests(state))
-            });
-            if over.await.unwrap_or(true) {
-                leaving = true;
-                session.orchestrator.shut_down(Shutdown::Drain);
-            }
+    let mut driven = Driven::start(cx, &git, &config).await?;
+    let mut interrupted = None;
+    loop {
+        if interrupted.is_none() && driven.is_over().await {
+            driven.shut_down(Shutdown::Drain);
         }
         tokio::select! {
-            notice = notices.recv() => match notice {
-                Ok(notice) => match notice.kind {
-                    NoticeKind::Event { log, .. } if log.kind == LogKind::Execution => {
-                        shown.advance(cx, ExecutionId::new(log.id)).await?;
-                    }
-                    _ => {}
-                },
-                Err(RecvError::Lagged(_)) => shown.catch_up(cx).await?,
-                Err(RecvError::Closed) => break session.ended().await,
+            news = driven.next() => match news {
+                News::Moved(lines) => lines.iter().for_each(|line| line.show(&mut cx.out, None)),
+                News::Ended(lines, ended) => {
+                    lines.iter().for_each(|line| line.show(&mut cx.out, None));
+                    driven.close();
+                    ended?;
+                    break;
+                }
             },
-            result = session.ended() => break result,
             signal = signals.next() => {
-                let how = if interrupted.is_none() && !leaving { Shutdown::Drain } else { Shutdown::Kill };
+                let how = if interrupted.is_none() { Shutdown::Drain } else { Shutdown::Kill };
                 if how == Shutdown::Drain {
                     cx.out.note("stopping: nothing new starts, running steps end; once more stops them now");
                 }
-                session.orchestrator.shut_down(how);
+                driven.shut_down(how);
                 interrupted.get_or_insert(signal);
-                leaving = true;
             }
         }
-    };
-    shown.catch_up(cx).await?;
-    session.close();
-    ended?;
-    Ok(interrupted.unwrap_or_else(|| shown.exit()))
-}
-
-/// What was shown of the executions that moved.
-struct Shown {
-    store: Arc<dyn TaskStore>,
-    followers: BTreeMap<ExecutionId, Follower>,
-}
-
-impl Shown {
-    async fn advance(&mut self, cx: &mut Context, id: ExecutionId) -> Result<(), CliError> {
-        let paint = Paint(cx.out.color);
-        let is_new = !self.followers.contains_key(&id);
-        let follower = self.followers.entry(id).or_insert_with(|| Follower::new(Arc::clone(&self.store), id));
-        let (mut lines, json) = (Vec::new(), cx.out.json);
-        follower
-            .advance(|state, one| {
-                let told = match json {
-                    true => Some(Ok(render::to_json(state, &one.event, one.at))),
-                    false => render::line(state, &one.event, one.at, paint).map(Err),
-                };
-                lines.extend(told.map(|told| (one.at, told)));
-            })
-            .await?;
-        if is_new {
-            // Of one that was there before only what just happened is news.
-            lines.drain(..lines.len().saturating_sub(1));
-        }
-        for (at, told) in lines {
-            match told {
-                // A reader that went away does not stop a run.
-                Ok(object) => drop(cx.out.object(&object)),
-                Err(text) => cx.out.note(&format!("{} {} {text}", paint.dim(&render::clock(at)), id.short())),
-            }
-        }
-        Ok(())
     }
-
-    async fn catch_up(&mut self, cx: &mut Context) -> Result<(), CliError> {
-        for id in self.followers.keys().copied().collect::<Vec<_>>() {
-            self.advance(cx, id).await?;
-        }
-        Ok(())
-    }
-
-    /// The first in the order of codes of all that moved here.
-    fn exit(&self) -> Exit {
-        let all: Vec<Exit> = self.followers.values().filter_map(Follower::state).map(exit_of).collect();
-        let order = [Exit::WouldLoseWork, Exit::Environment, Exit::Failed, Exit::NeedsPerson];
-        order.into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Ok)
-    }
+    Ok(interrupted.unwrap_or_else(|| driven.exit()))
 }

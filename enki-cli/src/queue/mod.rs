@@ -1,8 +1,10 @@
 //! The queue: executions that were made of task notes. There is no other queue and no other status: an entry is an
 //! execution whose origin names its notes, and what its notes say of it follows from its log.
 
+pub(crate) mod driven;
 pub(crate) mod keeper;
 mod outcome;
+pub(crate) mod trace;
 
 use crate::error::CliError;
 use enki_core::execution::{Event, Execution};

@@ -51,6 +51,11 @@ fn notes(place: &Place, kind: &str) -> Vec<String> {
     all
 }
 
+/// Whether somebody drives it.
+fn listens(place: &Place) -> bool {
+    std::os::unix::net::UnixStream::connect(place.root.join(".enki/enki.sock")).is_ok()
+}
+
 fn entries(place: &Place, args: &[&str]) -> Vec<Value> {
     place.json(&[&["queue", "list"], args].concat())["entries"].as_array().unwrap().clone()
 }
@@ -95,11 +100,25 @@ fn an_issue_becomes_a_task_an_entry_a_commit_and_a_result_that_all_name_each_oth
     assert!(git(&place.root, &["log", "--format=%H", "main"]).contains(&commit), "{commit}");
     let told = text(&place, result);
     assert!(told.contains("> It is done.\n>\n> ## Prompt\n") && told.contains("\n- [ ] ship it\n"), "{told}");
-    assert_eq!(key(&place, result, "source_note"), Some(capture));
+    assert_eq!(key(&place, result, "source_note"), Some(capture.clone()));
     assert!(text(&place, "docs/log/activity.md").contains(result));
     assert_eq!(notes(&place, "issue").len(), 1, "nothing failed");
     let proposed = place.json(&["queue", "list", "--proposals"]);
     assert_eq!(proposed["proposals"][0]["text"], "ship it");
+    // Whatever of it is named, all of it is told.
+    let whole = place.json(&["trace", &task]);
+    assert_eq!(
+        (&whole["source"]["path"], &whole["results"][0]["path"]),
+        (&capture.as_str().into(), &result.as_str().into())
+    );
+    assert_eq!(whole["entries"][0]["attempts"].as_array().unwrap().len(), 1);
+    for name in [&capture, result, &id, &commit[..12].to_owned()] {
+        assert_eq!(place.json(&["trace", name]), whole, "{name}");
+    }
+    let shown = both(&place.enki(&["trace", &id]));
+    let words: Vec<&str> = shown.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(words, ["noted", "task", "entry", "attempt", "merged", "landed", "result"], "{shown}");
+    assert_eq!(code(&place.enki(&["trace", "0123456789"])), 9);
     let tail = both(&place.enki(&["queue", "tail", &task]));
     assert!(tail.contains("landed"), "{tail}");
     let over = place.enki(&["queue", "cancel", &task]);
@@ -180,6 +199,46 @@ fn a_kill_at_work_loses_no_note_and_starts_nothing_twice() {
     assert_eq!(notes(&place, "result").len(), 3);
     assert_eq!(text(&place, "docs/log/activity.md").matches("\n## ").count(), 3);
     assert_eq!(entries(&place, &["--all"]).len(), 3);
+}
+
+#[test]
+fn several_projects_are_driven_at_once_and_one_is_taken_over_when_its_driver_dies() {
+    let (one, two) = (place(), place());
+    let home = one.dir.path().join("home");
+    let enki = |place: &Place, args: &[&str]| place.command(args).env("HOME", &home).output().unwrap();
+    for (place, name) in [(&one, "one"), (&two, "two")] {
+        let added = enki(place, &["projects", "add", "--name", name]);
+        assert_eq!(code(&added), 0, "{}", both(&added));
+    }
+    let taken = enki(&two, &["projects", "add", "--name", "one"]);
+    assert!(code(&taken) == 2 && both(&taken).contains("another project"), "{}", both(&taken));
+    let unknown = enki(&one, &["--project", "three", "note", "Lost?"]);
+    assert!(code(&unknown) == 9 && both(&unknown).contains("known are one, two"), "{}", both(&unknown));
+    // Noted from here for there.
+    let noted = enki(&one, &["--project", "two", "note", "The shop is slow"]);
+    let path = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+    assert!(two.root.join(&path).exists() && !one.root.join("docs").exists(), "{path}");
+    let (waits, there) = (task(&one, "WAIT here"), task(&two, "There"));
+    add(&one, &[&waits]);
+    // One has a driver of its own.
+    let mut driver = one.command(&["queue", "run"]);
+    let mut driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| key(&one, &waits, "status").as_deref() == Some("running"));
+    let mut up = one.command(&["up"]);
+    let mut up = up.env("HOME", &home).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(|| listens(&two));
+    add(&two, &[&there]);
+    until(|| key(&two, &there, "status").as_deref() == Some("done"));
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    one.open_gate();
+    until(|| key(&one, &waits, "status").as_deref() == Some("done"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&up), rustix::process::Signal::INT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    assert_eq!((notes(&one, "result").len(), notes(&two, "result").len()), (1, 1));
+    assert_eq!(code(&enki(&one, &["projects", "remove", "two"])), 0);
+    let listed = enki(&one, &["projects"]);
+    assert!(both(&listed).contains("one") && !both(&listed).contains("two "), "{}", both(&listed));
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) async fn run(cx: &mut Context, dir: Option<&Path>) -> Result<Exit, Cl
     cx.out.note(&format!("{} in {}", paint.bold("a project of its own is"), project.display()));
     cx.out.note(&format!("its agent is {}: no model is called, nothing is paid\n", folder.join("agent.sh").display()));
 
-    cx.global.dir = Some(project.clone());
+    (cx.global.dir, cx.global.named) = (Some(project.clone()), None);
     let file = PlanFile::parse("plan.toml", PLAN.as_bytes().to_vec())
         .map_err(|problems| CliError::problems(problems, "please report this"))?;
     file.check(&PlanLimits::default(), &HashMap::new())

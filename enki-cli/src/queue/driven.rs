@@ -1,0 +1,164 @@
+//! A project that is driven as a whole: all that is open in it, and what is to be seen of that.
+
+use crate::clients;
+use crate::commands::Context;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::look::Follower;
+use crate::output::Out;
+use crate::render::{self, Paint};
+use crate::session::Session;
+use crate::view::exit_of;
+use crate::wire;
+use enki_core::driver::{Notice, NoticeKind, Shutdown};
+use enki_core::execution::Execution;
+use enki_core::id::ExecutionId;
+use enki_core::time::Timestamp;
+use enki_vcs_git::GitProject;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// A project that this process drives.
+pub(crate) struct Driven {
+    /// Until it was closed.
+    session: Option<Session>,
+    notices: broadcast::Receiver<Notice>,
+    followers: BTreeMap<ExecutionId, Follower>,
+    paint: Paint,
+}
+
+/// What happened.
+pub(crate) enum News {
+    /// Something to show; it may be nothing.
+    Moved(Vec<Line>),
+    /// The driver has ended. The session is to be closed.
+    Ended(Vec<Line>, Result<(), CliError>),
+}
+
+/// An event to show.
+pub(crate) struct Line {
+    id: ExecutionId,
+    at: Timestamp,
+    text: Option<String>,
+    object: Value,
+}
+
+impl Line {
+    /// Shows it, as one of that project if there are several.
+    pub(crate) fn show(&self, out: &mut Out, project: Option<&str>) {
+        if out.json {
+            let mut object = self.object.clone();
+            if let Some(project) = project {
+                object["project"] = json!(project);
+            }
+            // A reader that went away does not stop a run (bad input 9).
+            drop(out.object(&object));
+        } else if let Some(text) = &self.text {
+            let of = project.map_or_else(String::new, |project| format!("{project} "));
+            out.note(&format!("{} {of}{} {text}", Paint(out.color).dim(&render::clock(self.at)), self.id.short()));
+        }
+    }
+}
+
+impl Driven {
+    /// Takes the project's lock, and begins.
+    pub(crate) async fn start(cx: &mut Context, git: &GitProject, config: &Config) -> Result<Self, CliError> {
+        let agents = wire::agents(&cx.backends, config, &cx.host, git)?;
+        wire::record_folder(git, &mut cx.out)?;
+        clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
+        let session = Box::pin(Session::start(cx, git, config, &agents)).await?;
+        let notices = session.orchestrator.watch();
+        Ok(Self { session: Some(session), notices, followers: BTreeMap::new(), paint: Paint(cx.out.color) })
+    }
+
+    /// Whether nothing is left to do without a person. What waits for a time or for another entry is not over.
+    pub(crate) async fn is_over(&self) -> bool {
+        let Some(session) = &self.session else { return true };
+        let over = session.orchestrator.query(|engine| {
+            let rests = |state: &Execution| engine.at_rest(state.id()) && state.status() != "scheduled";
+            engine.executions().all(|state| state.ended().is_some() || rests(state))
+        });
+        over.await.unwrap_or(true)
+    }
+
+    /// The next news. May be dropped and asked again; nothing more comes once it has ended.
+    pub(crate) async fn next(&mut self) -> News {
+        let Some(session) = &mut self.session else { return std::future::pending().await };
+        let notice = tokio::select! {
+            notice = self.notices.recv() => notice,
+            ended = session.ended() => {
+                let lines = self.catch_up().await.unwrap_or_default();
+                return News::Ended(lines, ended);
+            }
+        };
+        let moved = match notice {
+            Ok(Notice { kind: NoticeKind::Event { log, .. }, .. })
+                if log.kind == enki_core::store::LogKind::Execution =>
+            {
+                self.advance(ExecutionId::new(log.id)).await
+            }
+            Err(RecvError::Lagged(_)) => self.catch_up().await,
+            _ => Ok(Vec::new()),
+        };
+        match moved {
+            Ok(lines) => News::Moved(lines),
+            Err(error) => {
+                // The driver finds the same at its next append, and says so.
+                tracing::warn!(why = %error.message, "what happens cannot be read");
+                News::Moved(Vec::new())
+            }
+        }
+    }
+
+    /// Starts nothing new any more.
+    pub(crate) fn shut_down(&self, how: Shutdown) {
+        if let Some(session) = &self.session {
+            session.orchestrator.shut_down(how);
+        }
+    }
+
+    /// Gives the project back. The driver has ended.
+    pub(crate) fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close();
+        }
+    }
+
+    /// The first in the order of codes of all that moved here.
+    pub(crate) fn exit(&self) -> Exit {
+        let all: Vec<Exit> = self.followers.values().filter_map(Follower::state).map(exit_of).collect();
+        let order = [Exit::WouldLoseWork, Exit::Environment, Exit::Failed, Exit::NeedsPerson];
+        order.into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Ok)
+    }
+
+    async fn advance(&mut self, id: ExecutionId) -> Result<Vec<Line>, CliError> {
+        let Some(session) = &self.session else { return Ok(Vec::new()) };
+        let (store, paint) = (Arc::clone(&session.store), self.paint);
+        let is_new = !self.followers.contains_key(&id);
+        let follower = self.followers.entry(id).or_insert_with(|| Follower::new(store, id));
+        let mut lines = Vec::new();
+        follower
+            .advance(|state, one| {
+                let text = render::line(state, &one.event, one.at, paint);
+                lines.push(Line { id, at: one.at, text, object: render::to_json(state, &one.event, one.at) });
+            })
+            .await?;
+        if is_new {
+            // Of one that was there before only what just happened is news.
+            lines.drain(..lines.len().saturating_sub(1));
+        }
+        Ok(lines)
+    }
+
+    async fn catch_up(&mut self) -> Result<Vec<Line>, CliError> {
+        let mut lines = Vec::new();
+        for id in self.followers.keys().copied().collect::<Vec<_>>() {
+            lines.extend(self.advance(id).await?);
+        }
+        Ok(lines)
+    }
+}

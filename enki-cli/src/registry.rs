@@ -1,0 +1,199 @@
+//! The projects of a person, in `$XDG_CONFIG_HOME/enki/projects.toml`: a file that they may edit.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::host::Host;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The registry.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    path: PathBuf,
+    /// As it was read.
+    text: String,
+    /// Held while it is changed: two may do that at once.
+    _lock: Option<fs::File>,
+    pub(crate) projects: BTreeMap<String, Registered>,
+}
+
+/// A project that is known by a name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registered {
+    /// Its root.
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    projects: BTreeMap<String, Registered>,
+}
+
+impl Registry {
+    /// Reads it, to be changed: whoever else changes it waits until this is dropped.
+    pub(crate) fn to_change(host: &Host) -> Result<Self, CliError> {
+        let path = Self::path(host)?;
+        let cannot = |error: io::Error| {
+            CliError::environment(format!("cannot change {}: {error}", path.display()))
+                .hint("check the folder's permissions")
+        };
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(dir).map_err(cannot)?;
+        let lock = fs::OpenOptions::new().create(true).append(true).open(dir.join("projects.lock")).map_err(cannot)?;
+        lock.lock().map_err(cannot)?;
+        Ok(Self { _lock: Some(lock), ..Self::load(host)? })
+    }
+
+    fn path(host: &Host) -> Result<PathBuf, CliError> {
+        let base = match (host.dir("XDG_CONFIG_HOME"), host.dir("HOME")) {
+            (Some(base), _) => base.to_owned(),
+            (None, Some(home)) => home.join(".config"),
+            (None, None) => {
+                return Err(CliError::environment(
+                    "neither HOME nor XDG_CONFIG_HOME is set, so there is no list of projects",
+                )
+                .hint("set HOME, or XDG_CONFIG_HOME to the folder of your configuration"));
+            }
+        };
+        Ok(base.join("enki/projects.toml"))
+    }
+
+    /// Reads it. One that is not there is empty.
+    pub(crate) fn load(host: &Host) -> Result<Self, CliError> {
+        let path = Self::path(host)?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                return Err(CliError::environment(format!("cannot read {}: {error}", path.display()))
+                    .hint("check the file's permissions"));
+            }
+        };
+        let file: File = toml::from_str(&text).map_err(|error| {
+            CliError::usage(format!("{} cannot be read: {error}", path.display())).hint("put the file right")
+        })?;
+        if let Some((id, _)) = file.projects.iter().find(|(id, one)| slug(id) != **id || !one.root.is_absolute()) {
+            return Err(CliError::usage(format!("{}: project {id:?} is none", path.display()))
+                .hint("a name has a-z, 0-9, _ and -, and its root is an absolute path"));
+        }
+        Ok(Self { path, text, _lock: None, projects: file.projects })
+    }
+
+    /// The root of a project.
+    pub(crate) fn root(&self, id: &str) -> Result<&Path, CliError> {
+        let known = || self.projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let one = self.projects.get(id).ok_or_else(|| {
+            let hint = match self.projects.is_empty() {
+                true => "none is known yet: `enki projects add DIR`".to_owned(),
+                false => format!("known are {}", known()),
+            };
+            CliError::new(Exit::NotFound, format!("no project {id:?}")).hint(hint)
+        })?;
+        if !one.root.is_dir() {
+            let message = format!("the folder of project {id} is not there: {}", one.root.display());
+            return Err(
+                CliError::environment(message).hint("mount it, or `enki projects remove` it; nothing was written")
+            );
+        }
+        Ok(&one.root)
+    }
+
+    /// Adds a project, under that name or its folder's. The same root again has the name that it had.
+    pub(crate) fn add(&mut self, root: &Path, name: Option<&str>) -> Result<String, CliError> {
+        if let Some((id, _)) = self.projects.iter().find(|(_, one)| one.root == root)
+            && name.is_none_or(|name| name == id)
+        {
+            return Ok(id.clone());
+        }
+        let folder = root.file_name().map(|name| slug(&name.to_string_lossy())).filter(|name| !name.is_empty());
+        let id = match name {
+            Some(name) if slug(name) != name || name.is_empty() => {
+                return Err(CliError::usage(format!("{name:?} is no name of a project"))
+                    .hint("1 to 64 characters of a-z, 0-9, _ and -, the first a letter or digit"));
+            }
+            Some(name) if self.projects.contains_key(name) => {
+                let root = self.projects[name].root.display();
+                return Err(CliError::usage(format!("{name} is another project already, at {root}"))
+                    .hint("give another name, or remove that one"));
+            }
+            Some(name) => name.to_owned(),
+            None => {
+                let folder = folder.unwrap_or_else(|| "project".to_owned());
+                let numbered = (2..).map(|n| format!("{folder}-{n}"));
+                let free = |id: &String| !self.projects.contains_key(id);
+                std::iter::once(folder.clone()).chain(numbered).find(free).unwrap_or(folder)
+            }
+        };
+        let shown = root.to_str().ok_or_else(|| {
+            CliError::usage(format!("{} is not UTF-8, so it cannot stand in the list", root.display()))
+                .hint("rename the folder")
+        })?;
+        let mut text = self.text.clone();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let gap = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(text, "{gap}[projects.{id}]\nroot = {}\n", toml::Value::String(shown.to_owned()));
+        self.write(text)?;
+        self.projects.insert(id.clone(), Registered { root: root.to_owned() });
+        Ok(id)
+    }
+
+    /// Forgets a project; its files stay.
+    pub(crate) fn remove(&mut self, id: &str) -> Result<(), CliError> {
+        if !self.projects.contains_key(id) {
+            self.root(id)?;
+        }
+        let header = format!("[projects.{id}]");
+        let mut inside = false;
+        let kept: Vec<&str> = self
+            .text
+            .split_inclusive('\n')
+            .filter(|line| {
+                let line = line.trim();
+                if line.starts_with('[') {
+                    inside = line == header;
+                }
+                !inside
+            })
+            .collect();
+        let text = kept.concat();
+        let gone = toml::from_str::<File>(&text)
+            .is_ok_and(|file| !file.projects.contains_key(id) && file.projects.len() + 1 == self.projects.len());
+        if !gone {
+            return Err(CliError::usage(format!("{id} is written in a way of your own in {}", self.path.display()))
+                .hint("remove it there by hand"));
+        }
+        self.write(text)?;
+        self.projects.remove(id);
+        Ok(())
+    }
+
+    fn write(&mut self, text: String) -> Result<(), CliError> {
+        let cannot = |error: io::Error| {
+            CliError::environment(format!("cannot write {}: {error}", self.path.display()))
+                .hint("check the folder's permissions")
+        };
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(cannot)?;
+        io::Write::write_all(&mut file, text.as_bytes()).map_err(cannot)?;
+        file.as_file().sync_all().map_err(cannot)?;
+        file.persist(&self.path).map_err(|error| cannot(error.error))?;
+        self.text = text;
+        Ok(())
+    }
+}
+
+/// A name as an id of a project.
+fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' };
+    let slug: String = name.to_lowercase().chars().map(plain).take(64).collect();
+    slug.trim_start_matches(['-', '_']).trim_end_matches('-').to_owned()
+}
