@@ -113,6 +113,24 @@ async fn a_branch_with_several_checkouts_or_one_that_comes_back_is_left_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn notes_that_have_changed_are_in_nobodys_way_but_are_never_written_over() {
+    let repo = Repo::new();
+    repo.write("docs/log/task/t.md", "status: pending\n");
+    repo.commit("a note");
+    let (base, candidate) = ready(&repo).await;
+    repo.write("docs/log/task/t.md", "status: running\n");
+    assert_eq!(publish(&repo, base, &candidate).await, Publish::Published);
+    assert_eq!((repo.read("docs/log/task/t.md"), repo.read("a.txt")), ("status: running\n".into(), "changed\n".into()));
+    // One that would change the same note waits.
+    let base = repo.head("main");
+    let change = repo.change("b", base, &[("docs/log/task/t.md", "theirs\n")]).await;
+    repo.refinery().import(&change).await.unwrap();
+    let candidate = repo.candidate(base, &[change]).await;
+    is_left_alone(&repo, base, &candidate, "t.md").await;
+    assert_eq!(repo.read("docs/log/task/t.md"), "status: running\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_for_merges_do_not_make_half_a_landing() {
     let repo = Repo::new();
     for (key, value) in [
