@@ -25,10 +25,10 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Act in that project
-    #[arg(id = "dir", short = 'C', value_name = "DIR", global = true)]
+    #[arg(id = "start", short = 'C', value_name = "DIR", global = true)]
     pub(crate) dir: Option<PathBuf>,
     /// Act in that project of your list (`enki projects`)
-    #[arg(id = "named", long = "project", value_name = "NAME", global = true, conflicts_with = "dir")]
+    #[arg(id = "named", long = "project", value_name = "NAME", global = true, conflicts_with = "start")]
     pub(crate) named: Option<String>,
     /// Print one JSON object, or one a line, and nothing else on stdout
     #[arg(long, global = true)]

@@ -164,7 +164,26 @@ pub(super) async fn log(cx: &mut Context, id: &str, follow: bool) -> Result<Exit
         };
         let mut speech = Speech::default();
         let name = named.step.zip(follower.state()).map(|(ix, state)| state.plan().step(ix).id.to_string());
-        while let Some(event) = watch.next().await? {
+        loop {
+            let event = match watch.next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(error) if error.exit == Exit::Locked => {
+                    // Whoever drove it has ended before it told the end: the rest is in the store.
+                    let mut rest = Vec::new();
+                    let tell = |state: &Execution, one: &look::Logged| {
+                        rest.extend((one.version.0 > last).then(|| said(state, one, named, json, paint)).flatten());
+                    };
+                    follower.advance(tell).await?;
+                    for line in rest {
+                        cx.out.line(&line)?;
+                    }
+                    cx.out.note("the process that drove it has ended");
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            last += u64::from(!event["event"].is_null());
             let said = &event["said"];
             let of = said["step"].as_str().or(event["event"]["step"].as_str());
             if name.is_some() && of != name.as_deref() {

@@ -435,6 +435,24 @@ fn others_steer_a_running_orchestrator_and_get_a_real_answer() {
 }
 
 #[test]
+fn who_follows_a_driver_that_is_killed_is_told_so_and_misses_nothing() {
+    let place = Place::new();
+    let plan = place.plan("p.json", &["quick", "slow: quick"]);
+    let mut child = place.start(&["run", plan.to_str().unwrap()]);
+    let mut following = place.command(&["log", &place.newest(), "-f"]);
+    let mut following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.by_ref().find(|line| line.contains(" slow started")).unwrap();
+    // What was there before is read; this it can only have been told.
+    assert_eq!(code(&place.enki(&["pause", &place.newest()])), 0);
+    lines.by_ref().find(|line| line.contains("paused")).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ended = following.wait_with_output().unwrap();
+    assert!(code(&ended) == 0 && both(&ended).contains("has ended"), "{}", both(&ended));
+}
+
+#[test]
 fn a_long_path_is_no_obstacle_for_the_socket() {
     let place = Place::below(&"a-folder-with-a-long-name/".repeat(6));
     let plan = place.plan("p.json", &["slow"]);

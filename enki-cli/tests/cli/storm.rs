@@ -109,7 +109,7 @@ fn landed(scene: &Scene) -> String {
 fn a_sentence_becomes_commits_though_everything_goes_wrong_on_the_way() {
     let Some(scene) = Scene::new(&script()) else { return };
     let settings = scene.place.root.join(".enki/enki.toml");
-    let more = "[workers]\nstall = 10\n[approval]\npreset = \"autonomous\"\n";
+    let more = "[workers]\nstall = 25\n[approval]\npreset = \"autonomous\"\n";
     fs::write(&settings, fs::read_to_string(&settings).unwrap() + more).unwrap();
 
     // The limit of the login is reached for all, they wait for its end, and three of four are done but for the one that hangs.
