@@ -5,6 +5,7 @@ use crate::command_config::CommandAgentConfig;
 use crate::ended::{Cause, Ended, Status};
 use crate::feed::{ChildEvent, Feed};
 use crate::live::LiveAgents;
+use crate::sandbox::{Confinement, Held};
 use crate::spawn::{Spawn, SpawnError};
 use crate::text::clean_line;
 use async_trait::async_trait;
@@ -74,7 +75,7 @@ impl CommandAgent {
         Spawn::new(self.config.program.clone(), id).base_env(self.config.base_env.clone())
     }
 
-    fn spawn(&self, spec: AgentSpec) -> Spawn {
+    fn spawn(&self, spec: AgentSpec, held: Option<&Held>) -> Spawn {
         let model = spec.model.or_else(|| self.config.models.get(&spec.tier).cloned()).unwrap_or_default();
         let variables = [
             ("ENKI_EXECUTION_ID", spec.execution.hex()),
@@ -114,8 +115,14 @@ impl CommandAgent {
         }
         // Without a place for a log there is none for a file beside it.
         if let Some(output) = beside(&spec.log) {
-            spawn = spawn.env("ENKI_OUTPUT_FILE", &output).collect(output, LONGEST_OUTPUT);
+            // Beside the log there are those of others, so a sandboxed one hands it over by its own folder.
+            let own = held.and_then(|held| held.file("enki-output"));
+            let (inside, outside) = own.unwrap_or_else(|| (output.clone(), output));
+            spawn = spawn.env("ENKI_OUTPUT_FILE", inside).collect(outside, LONGEST_OUTPUT);
             spawn = spawn.log(spec.log, self.config.log_limits);
+        }
+        if let Some(held) = held {
+            spawn = spawn.sandbox(held.sandbox().clone().readable(spec.tool_servers));
         }
         spawn
     }
@@ -131,9 +138,13 @@ impl AgentRunner for CommandAgent {
         let slot = self.live.slot(spec.id);
         let mut slot = slot.lock().await;
         self.live.stop_left(&mut slot, spec.id).await.map_err(|why| AgentError::new(self.program(), why, true))?;
-        let child = self.spawn(spec).start().await.map_err(|e| agent_error(&e))?;
+        let hold = |all: &Confinement| all.hold(spec.id, &spec.workspace);
+        let held = self.config.confinement.as_ref().map(hold).transpose().map_err(|error| {
+            AgentError::new(self.program(), format!("its folder for temporary files cannot be made: {error}"), true)
+        })?;
+        let child = self.spawn(spec, held.as_ref()).start().await.map_err(|e| agent_error(&e))?;
         slot.set(&child);
-        Ok(Box::new(CommandSession { child }))
+        Ok(Box::new(CommandSession { child, _held: held }))
     }
 
     async fn attach(&self, spec: AgentSpec) -> Result<Option<Box<dyn AgentSession>>, AgentError> {
@@ -148,6 +159,7 @@ impl AgentRunner for CommandAgent {
 #[derive(Debug)]
 struct CommandSession {
     child: Child,
+    _held: Option<Held>,
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@ use crate::env::{BaseEnv, is_reserved};
 use crate::limits::ChildLimits;
 use crate::log::LogLimits;
 use crate::marker::Marker;
+use crate::sandbox::Confinement;
 use crate::spawn::{SpawnError, SpawnFailure};
 use enki_core::tier::Tier;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub struct CommandAgentConfig {
     pub(crate) log_limits: LogLimits,
     pub(crate) output_limit: u64,
     pub(crate) supervisor: Option<(PathBuf, ChildLimits)>,
+    pub(crate) confinement: Option<Confinement>,
 }
 
 impl CommandAgentConfig {
@@ -54,6 +56,7 @@ impl CommandAgentConfig {
             log_limits: LogLimits::default(),
             output_limit: 16 << 30,
             supervisor: None,
+            confinement: None,
         }
     }
 
@@ -127,6 +130,13 @@ impl CommandAgentConfig {
     #[must_use]
     pub fn supervisor(mut self, program: impl Into<PathBuf>, limits: ChildLimits) -> Self {
         self.supervisor = Some((program.into(), limits));
+        self
+    }
+
+    /// What it may reach, beside the workspace. See [`Spawn::sandbox`](crate::Spawn::sandbox); it needs a supervisor.
+    #[must_use]
+    pub fn confinement(mut self, confinement: Confinement) -> Self {
+        self.confinement = Some(confinement);
         self
     }
 }

@@ -131,11 +131,17 @@ impl Hunt {
         (cpu, members.len())
     }
 
-    /// The process that a supervisor supervises, if it has come that far: the leader of a group of its own.
-    pub(crate) fn supervised(&mut self, supervisor: i32) -> Option<i32> {
+    /// The process that a supervisor supervises, if it has come that far: the leader of a group of its own. One that is
+    /// `wrapped` has two others above it: bubblewrap, and the first process of its tree.
+    pub(crate) fn supervised(&mut self, supervisor: i32, wrapped: bool) -> Option<i32> {
         let stats = self.reader.stats();
-        let agent = stats.iter().find(|s| s.parent == supervisor && s.group == s.id.pid && !s.is_dead);
-        agent.map(|s| s.id.pid)
+        let leads = |parent: i32| stats.iter().find(|s| s.parent == parent && s.group == s.id.pid && !s.is_dead);
+        let outer = leads(supervisor)?;
+        if !wrapped {
+            return Some(outer.id.pid);
+        }
+        let firsts = stats.iter().filter(|s| s.parent == outer.id.pid && !s.is_dead);
+        firsts.filter_map(|first| leads(first.id.pid)).map(|agent| agent.id.pid).next()
     }
 
     /// Leaves that process alone from now on, or no more.

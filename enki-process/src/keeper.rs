@@ -12,6 +12,7 @@ use crate::hunt::Hunt;
 use crate::log::CappedLog;
 use crate::pool;
 use crate::procfs;
+use crate::sandbox::SandboxLevel;
 use crate::sieve::Sieve;
 use crate::spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 use crate::text::{Latest, Lines, Tail};
@@ -138,6 +139,9 @@ enum Source {
 
 impl<'a> Keeper<'a> {
     fn launch(spawn: &'a Spawn) -> Result<Self, SpawnError> {
+        if spawn.sandbox.level() != SandboxLevel::Open && spawn.supervisor.is_none() {
+            return Err(spawn.refused(SpawnFailure::Unsupervised));
+        }
         let environment = spawn.environment()?;
         let program = spawn.program_path()?;
         let refuse = |path: &Path, source: io::Error| match source.raw_os_error().map(Errno::from_raw_os_error) {
@@ -320,7 +324,10 @@ impl<'a> Keeper<'a> {
     fn ask(&mut self) {
         let main = match &self.spawn.supervisor {
             None => Some(self.pid),
-            Some(_) => self.hunt.supervised(self.pid.as_raw_nonzero().get()).and_then(Pid::from_raw),
+            Some(_) => {
+                let wrapped = self.spawn.sandbox.level() == SandboxLevel::Tree;
+                self.hunt.supervised(self.pid.as_raw_nonzero().get(), wrapped).and_then(Pid::from_raw)
+            }
         };
         let Some(main) = main else { return };
         // Our child is not reaped yet, so the number is still its own; that of a supervised one is a moment old. It
@@ -566,7 +573,9 @@ fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<&OsStr, Cow<'_,
     match &spawn.supervisor {
         // It takes a session of its own by itself, and so does the agent.
         #[cfg(target_os = "linux")]
-        Some(_) => command.args(crate::supervise::command_line(program.as_os_str(), &spawn.args, spawn.limits)),
+        Some(_) => {
+            command.args(crate::supervise::command_line(program.as_os_str(), &spawn.args, spawn.limits, &spawn.sandbox))
+        }
         // Without code between fork and exec, which would make each start cost as much as the host is large.
         _ => command.args(&spawn.args).process_group(0),
     };

@@ -24,6 +24,7 @@ mod log;
 mod marker;
 mod pool;
 mod procfs;
+mod sandbox;
 mod sieve;
 mod spawn;
 #[cfg(target_os = "linux")]
@@ -41,5 +42,6 @@ pub use hunt::{Hunted, kill_marked, marked, reap_orphans};
 pub use limits::ChildLimits;
 pub use log::LogLimits;
 pub use marker::{InvalidMarker, Marker, PROJECT_MARKER, RUN_MARKER};
+pub use sandbox::{Confinement, Held, Network, Places, Probe, Sandbox, SandboxLevel, reach_of};
 pub use spawn::{Polite, Spawn, SpawnError, SpawnFailure};
 pub use text::clean_line;

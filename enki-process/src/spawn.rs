@@ -7,6 +7,7 @@ use crate::keeper;
 use crate::limits::ChildLimits;
 use crate::log::LogLimits;
 use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
+use crate::sandbox::Sandbox;
 use enki_core::id::EffectId;
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -50,6 +51,7 @@ pub struct Spawn {
     pub(crate) collect: Option<(PathBuf, usize)>,
     pub(crate) supervisor: Option<PathBuf>,
     pub(crate) limits: ChildLimits,
+    pub(crate) sandbox: Sandbox,
     pub(crate) feed: Feed,
     pub(crate) feed_capacity: usize,
 }
@@ -117,6 +119,9 @@ pub enum SpawnFailure {
         /// What the system said.
         source: io::Error,
     },
+    /// It is to be held back, and nothing can do that.
+    #[error("its sandbox needs a supervisor, and this program names none")]
+    Unsupervised,
     /// The machine has no room for another process, thread or descriptor just now.
     #[error("the machine is out of processes, memory or descriptors ({source}); try again with fewer at a time")]
     Exhausted {
@@ -144,6 +149,7 @@ impl SpawnError {
             | SpawnFailure::Directory { .. }
             | SpawnFailure::ReservedVariable { .. }
             | SpawnFailure::Log { .. }
+            | SpawnFailure::Unsupervised
             | SpawnFailure::Other { .. } => false,
         }
     }
@@ -175,6 +181,7 @@ impl Spawn {
             collect: None,
             supervisor: None,
             limits: ChildLimits::default(),
+            sandbox: Sandbox::default(),
             feed: Feed::Silent,
             feed_capacity: 8 << 20,
         }
@@ -314,6 +321,17 @@ impl Spawn {
         self
     }
 
+    /// What it may reach; everything unless set. A level above 0 needs a [supervisor](Self::supervisor): without one it does
+    /// not start. If the sandbox cannot be had after all, the child ends with exit code 127 and says why on stderr.
+    ///
+    /// It sees its private folder for temporary files in `TMPDIR`, and folders in that for caches that are usually in the
+    /// home folder. With a tree of its own its end by a signal is seen as exit code 128 and the signal's number.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = sandbox;
+        self
+    }
+
     /// What of the output comes as events, at most `capacity` bytes of it waiting at a time.
     ///
     /// A caller that takes events loses none: the child has to wait for it. One that takes none for a second loses the
@@ -356,6 +374,14 @@ impl Spawn {
                 return Err(self.refused(SpawnFailure::ReservedVariable { name }));
             }
             all.insert(name, value.into());
+        }
+        if let Some(tmp) = self.sandbox.tmp_inside() {
+            all.insert(OsStr::new("TMPDIR"), Cow::Owned(tmp.clone().into_os_string()));
+            for (name, folder) in CACHES {
+                if !self.env.contains_key(OsStr::new(name)) {
+                    all.insert(OsStr::new(name), Cow::Owned(tmp.join(folder).into_os_string()));
+                }
+            }
         }
         for mark in std::iter::once(&self.run).chain(&self.project) {
             all.insert(OsStr::new(mark.name()), self.base.marker_value(mark.name(), mark.value()).into());
@@ -425,6 +451,11 @@ impl Spawn {
         })
     }
 }
+
+/// Caches of what was downloaded or built, which are in the home folder unless a variable says otherwise. A shared one
+/// would let one agent hand things to the next, and to the person.
+const CACHES: &[(&str, &str)] =
+    &[("XDG_CACHE_HOME", "cache"), ("npm_config_cache", "cache/npm"), ("GOCACHE", "cache/go")];
 
 /// `Err(None)`: not there.
 fn executable(path: &Path) -> Result<(), Option<String>> {

@@ -5,14 +5,17 @@
 //! behind (it is their *subreaper*), so it knows without any mark when nothing of the tree is left; it kills the tree
 //! when the agent ends, and when the orchestrator dies. The agent dies with the supervisor, by the kernel.
 //!
-//! It runs in two stages, since nothing can be done between `fork` and `exec` in safe code: the supervisor starts the
-//! program again, and that copy sets limits and death signal for itself and then becomes the agent. The death of the
+//! It runs in stages, since nothing can be done between `fork` and `exec` in safe code: the supervisor starts the program
+//! again, and that copy sets limits, death signal and sandbox for itself and then becomes the agent. For an agent with a
+//! tree of its own two more are between: one becomes bubblewrap, which starts the other in the tree as its first process.
+//! If any of the sandbox cannot be had, the agent does not run. The death of the
 //! orchestrator is seen by a descriptor of its process, not by a death signal: that would come when the *thread* ends
 //! that started the supervisor.
 
 use crate::clock;
 use crate::hunt::Hunt;
 use crate::limits::ChildLimits;
+use crate::sandbox::{Sandbox, SandboxLevel};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -36,12 +39,16 @@ pub const SUBCOMMAND: &str = "__supervise";
 pub fn supervise_main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     let result = match Order::parse(&args) {
-        Some(order) if order.stage == Stage::Supervise => supervise(&order),
-        Some(order) => Err(become_agent(&order)),
+        Some(order) => match order.stage {
+            Stage::Supervise => supervise(&order),
+            Stage::Wrap => Err(become_bubblewrap(&order)),
+            Stage::First => be_first(&order),
+            Stage::Become => Err(become_agent(&order)),
+        },
         None => Err("it is called by enki alone".into()),
     };
     result.unwrap_or_else(|why| {
-        eprintln!("enki supervisor: {why}");
+        eprintln!("{VOICE}{why}");
         FAILED
     })
 }
@@ -49,30 +56,47 @@ pub fn supervise_main(args: impl IntoIterator<Item = OsString>) -> u8 {
 /// The exit code if the agent did not come to run.
 const FAILED: u8 = 127;
 
+/// How its words on stderr begin, so that they are told from the agent's.
+const VOICE: &str = "enki supervisor: ";
+
 /// The command line of a supervisor for `program`.
-pub(crate) fn command_line(program: &OsStr, args: &[OsString], limits: ChildLimits) -> Vec<OsString> {
-    Order { stage: Stage::Supervise, parent: getpid(), limits, program, args }.to_args()
+pub(crate) fn command_line(
+    program: &OsStr,
+    args: &[OsString],
+    limits: ChildLimits,
+    sandbox: &Sandbox,
+) -> Vec<OsString> {
+    Order { stage: Stage::Supervise, parent: getpid(), limits, sandbox: sandbox.clone(), program, args }.to_args()
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
+    /// Starts the next one, and buries all that is left.
     Supervise,
+    /// Becomes bubblewrap.
+    Wrap,
+    /// The first process in the tree of its own: starts the last one, and with it all others end.
+    First,
+    /// Becomes the agent.
     Become,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Order<'a> {
     stage: Stage,
     parent: Pid,
     limits: ChildLimits,
+    sandbox: Sandbox,
     program: &'a OsStr,
     args: &'a [OsString],
 }
 
 impl<'a> Order<'a> {
-    fn to_args(self) -> Vec<OsString> {
+    fn to_args(&self) -> Vec<OsString> {
         let stage = match self.stage {
             Stage::Supervise => "supervise",
+            Stage::Wrap => "wrap",
+            Stage::First => "first",
             Stage::Become => "become",
         };
         let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
@@ -80,13 +104,18 @@ impl<'a> Order<'a> {
         let limits = [self.limits.open_files, self.limits.file_size, self.limits.cpu_seconds].map(number);
         let mut all: Vec<OsString> =
             [SUBCOMMAND, stage, &parent].into_iter().chain(limits.iter().map(String::as_str)).map(Into::into).collect();
+        let sandbox = self.sandbox.to_args();
+        all.push(sandbox.len().to_string().into());
+        all.extend(sandbox);
         all.push(self.program.into());
         all.extend_from_slice(self.args);
         all
     }
 
     fn parse(args: &'a [OsString]) -> Option<Self> {
-        let [stage, parent, open_files, file_size, cpu_seconds, program, args @ ..] = args else { return None };
+        let [stage, parent, open_files, file_size, cpu_seconds, count, rest @ ..] = args else { return None };
+        let (sandbox, rest) = rest.split_at_checked(count.to_str()?.parse().ok()?)?;
+        let (program, args) = rest.split_first()?;
         let number = |text: &OsString| match text.to_str()? {
             "-" => Some(None),
             digits => digits.parse().ok().map(Some),
@@ -94,6 +123,8 @@ impl<'a> Order<'a> {
         Some(Self {
             stage: match stage.to_str()? {
                 "supervise" => Stage::Supervise,
+                "wrap" => Stage::Wrap,
+                "first" => Stage::First,
                 "become" => Stage::Become,
                 _ => return None,
             },
@@ -103,9 +134,15 @@ impl<'a> Order<'a> {
                 file_size: number(file_size)?,
                 cpu_seconds: number(cpu_seconds)?,
             },
+            sandbox: Sandbox::parse(sandbox)?,
             program,
             args,
         })
+    }
+
+    /// The same for the next stage, which the calling process starts.
+    fn next(&self, stage: Stage) -> Self {
+        Self { stage, parent: getpid(), ..self.clone() }
     }
 }
 
@@ -119,7 +156,8 @@ fn supervise(order: &Order<'_>) -> Result<u8, String> {
     let orchestrator = orchestrator.map_err(|e| failed("watching the orchestrator", e))?;
     setsid().map_err(|e| failed("a session of its own", e))?;
     set_child_subreaper(Some(getpid())).map_err(|e| failed("adopting orphans", e))?;
-    let again = Order { stage: Stage::Become, parent: getpid(), ..*order };
+    let wrapped = order.sandbox.level() == SandboxLevel::Tree;
+    let again = order.next(if wrapped { Stage::Wrap } else { Stage::Become });
     let mut agent = command(OsStr::new("/proc/self/exe"), &again.to_args())
         .spawn()
         .map_err(|e| format!("starting {} failed: {e}", order.program.display()))?;
@@ -171,13 +209,61 @@ fn bury_all() {
     }
 }
 
-/// The second stage: becomes the agent. Returns only if that fails.
+/// Becomes bubblewrap, which makes the tree and starts this program in it. Returns only if that fails.
+fn become_bubblewrap(order: &Order<'_>) -> String {
+    #[cfg(feature = "sandbox")]
+    return {
+        let Some(bubblewrap) = &order.sandbox.bubblewrap else { return "it is not told where bubblewrap is".into() };
+        let (own, cwd) = match (std::env::current_exe(), std::env::current_dir()) {
+            (Ok(own), Ok(cwd)) => (own, cwd),
+            (Err(e), _) | (_, Err(e)) => return format!("finding this program and its folder failed: {e}"),
+        };
+        let mut inner = vec![own.into_os_string()];
+        // Its parent is outside, where numbers are others; it dies with bubblewrap, and that with the supervisor.
+        inner.extend(order.next(Stage::First).to_args());
+        let args = crate::sandbox::bubblewrap::args(&order.sandbox, &cwd, &inner);
+        match depend_on(order.parent).and_then(|()| setsid()) {
+            Err(error) => format!("preparing the sandbox failed: {error}"),
+            Ok(_) => {
+                let failed = command(bubblewrap.as_os_str(), &args).exec();
+                format!("cannot execute {}: {failed}", bubblewrap.display())
+            }
+        }
+    };
+    #[cfg(not(feature = "sandbox"))]
+    return format!("this program was built without the sandbox that {} needs", order.program.display());
+}
+
+/// Starts the agent in the tree and ends with it; then the kernel ends all that it left.
+fn be_first(order: &Order<'_>) -> Result<u8, String> {
+    let agent = command(OsStr::new("/proc/self/exe"), &order.next(Stage::Become).to_args())
+        .spawn()
+        .map_err(|e| format!("starting {} failed: {e}", order.program.display()))?;
+    let agent = Pid::from_child(&agent);
+    leave_streams();
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == agent => {
+                let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+                return Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED));
+            }
+            // An orphan, which is ours to bury.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(format!("waiting for {} failed: {e}", order.program.display())),
+        }
+    }
+}
+
+/// Dies with that parent from now on.
+fn depend_on(parent: Pid) -> Result<(), Errno> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() == Some(parent) { Ok(()) } else { Err(Errno::SRCH) }
+}
+
+/// The last stage: becomes the agent. Returns only if that fails.
 fn become_agent(order: &Order<'_>) -> String {
     let prepare = || -> Result<(), Errno> {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        if getppid() != Some(order.parent) {
-            return Err(Errno::SRCH);
-        }
+        depend_on(order.parent)?;
         setsid()?;
         let limits = [
             (Resource::Nofile, order.limits.open_files),
@@ -195,7 +281,14 @@ fn become_agent(order: &Order<'_>) -> String {
     };
     match prepare() {
         Err(error) => format!("preparing {} failed: {error}", order.program.display()),
-        Ok(()) => format!("cannot execute {}: {}", order.program.display(), command(order.program, order.args).exec()),
+        // The very last thing: what follows is under the rules too.
+        Ok(()) => match order.sandbox.enter() {
+            Err(why) => format!("{} does not run without its sandbox: {why}", order.program.display()),
+            Ok(()) => {
+                let failed = command(order.program, order.args).exec();
+                format!("cannot execute {}: {failed}", order.program.display())
+            }
+        },
     }
 }
 
@@ -224,16 +317,17 @@ mod tests {
     fn an_order_survives_the_command_line() {
         let limits = ChildLimits { open_files: Some(100), file_size: None, cpu_seconds: Some(7) };
         let given = ["--".into(), "supervise".into(), OsString::new()];
-        let line = command_line(OsStr::new("/bin/agent"), &given, limits);
+        let sandbox = Sandbox::new(SandboxLevel::Rules, None).readable(["/usr"]);
+        let line = command_line(OsStr::new("/bin/agent"), &given, limits, &sandbox);
         assert_eq!(line[0], SUBCOMMAND);
         let order = Order::parse(&line[1..]).unwrap();
         assert_eq!((order.stage, order.limits, order.program), (Stage::Supervise, limits, OsStr::new("/bin/agent")));
-        assert_eq!((order.args, order.parent), (&given[..], getpid()));
+        assert_eq!((order.args, order.parent, order.sandbox), (&given[..], getpid(), sandbox));
     }
 
     #[test]
     fn a_person_who_calls_it_is_told_off() {
         assert_eq!(supervise_main([]), FAILED);
-        assert_eq!(supervise_main(["supervise", "x", "-", "-", "-", "true"].map(OsString::from)), FAILED);
+        assert_eq!(supervise_main(["supervise", "x", "-", "-", "-", "0", "true"].map(OsString::from)), FAILED);
     }
 }

@@ -35,8 +35,8 @@ fn main() -> std::process::ExitCode {
 mod tests {
     use enki_core::id::EffectId;
     use enki_process::{
-        BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Ended, Feed, Marker, Polite, Spawn, Status,
-        kill_marked, marked, reap_orphans,
+        BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Ended, Feed, Marker, Places, Polite, Probe,
+        Sandbox, SandboxLevel, Spawn, Status, kill_marked, marked, reap_orphans,
     };
     use std::ffi::OsString;
     use std::future::Future;
@@ -68,6 +68,9 @@ mod tests {
         limits_hold_for_the_agent
         a_program_that_cannot_be_executed_is_a_failure
         runs_side_by_side_leave_nothing
+        a_sandboxed_child_reaches_what_it_is_given_and_nothing_else
+        a_sandboxed_child_is_stopped_and_buried_like_any_other
+        a_sandbox_that_cannot_be_had_starts_nothing
     }
 
     fn id(name: &str) -> EffectId {
@@ -213,6 +216,108 @@ mod tests {
         let mut child = spawn.start().await.unwrap();
         println!("{}", line(&mut child).await);
         child.wait().await;
+    }
+
+    /// The levels that this machine gives, and where bubblewrap is. Says which it does not give.
+    fn levels() -> Vec<(SandboxLevel, Option<std::path::PathBuf>)> {
+        let (own, scratch) = (std::env::current_exe().unwrap(), tempfile::tempdir().unwrap());
+        let mut levels = Vec::new();
+        for level in [SandboxLevel::Rules, SandboxLevel::Tree] {
+            let probe = Probe::of(Some(&own), level, scratch.path()).unwrap();
+            if probe.level == level {
+                levels.push((level, probe.bubblewrap));
+            } else {
+                println!("skipped: level {level}: {:?}", probe.missing);
+            }
+        }
+        assert!(std::fs::read_dir(scratch.path()).unwrap().next().is_none(), "a probe leaves nothing");
+        levels
+    }
+
+    async fn a_sandboxed_child_reaches_what_it_is_given_and_nothing_else() {
+        for (level, bubblewrap) in levels() {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            for folder in ["work", "lent/secret", "else", "tmp"] {
+                std::fs::create_dir_all(at(folder)).unwrap();
+            }
+            for file in ["lent/plain", "lent/secret/key", "else/key"] {
+                std::fs::write(at(file), "content").unwrap();
+            }
+            let sandbox = Sandbox::new(level, bubblewrap)
+                .readable(Places::of(&std::collections::BTreeMap::new()).readable)
+                .readable([at("lent")])
+                .writable([at("work")])
+                .hidden([at("lent/secret")])
+                .tmp(at("tmp"));
+            let script = r#"
+                cd "$1"
+                echo x >work/mark && cat work/mark && mv work/mark work/moved && mkdir -p work/a/b && mv work/moved work/a/b/
+                cat lent/plain && echo
+                (echo x >lent/mark) 2>/dev/null; cat lent/secret/key else/key 2>/dev/null; (echo x >else/mark) 2>/dev/null
+                kill -9 "$2" 2>/dev/null && echo killed
+                echo y >"$TMPDIR/mark" && echo "$XDG_CACHE_HOME" && exit 3
+            "#;
+            let victim = Command::new("sleep").arg("1000").spawn().unwrap();
+            let spawn = sh("reach", script).args(["sh".into(), dir.path().as_os_str().to_owned()]);
+            let ended = run(spawn.arg(victim.id().to_string()).directory(at("work")).sandbox(sandbox)).await;
+            let said = String::from_utf8_lossy(&ended.stdout_tail).into_owned();
+            let tmp = if level == SandboxLevel::Tree { "/tmp".into() } else { at("tmp").display().to_string() };
+            let complaint = String::from_utf8_lossy(&ended.stderr_tail).into_owned();
+            assert_eq!(said, format!("x\ncontent\n{tmp}/cache\n"), "level {level}: {complaint}");
+            assert_eq!(ended.status, Status::Code(3), "level {level}");
+            assert!(at("work/a/b/moved").exists() && at("tmp/mark").exists(), "level {level}");
+            assert!(!at("lent/mark").exists() && !at("else/mark").exists(), "level {level}");
+            let mut victim = victim;
+            assert!(victim.try_wait().unwrap().is_none(), "level {level}: a signal led out");
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+        }
+    }
+
+    async fn a_sandboxed_child_is_stopped_and_buried_like_any_other() {
+        for (level, bubblewrap) in levels() {
+            let sandbox = || {
+                Sandbox::new(level, bubblewrap.clone())
+                    .readable(Places::of(&std::collections::BTreeMap::new()).readable)
+            };
+            for (polite, signal) in [(Polite::Interrupt, "INT"), (Polite::Terminate, "TERM")] {
+                let script = format!("trap 'echo bye; exit 7' {signal}; echo ready; while :; do sleep 0.05; done");
+                let spawn = sh("boxed", &script).polite(polite).directory("/usr").sandbox(sandbox());
+                let mut child = spawn.start().await.unwrap();
+                assert_eq!(line(&mut child).await, "ready");
+                child.stop(Duration::from_secs(10));
+                let ended = child.wait().await;
+                assert_eq!((ended.cause, ended.status), (Cause::Stopped, Status::Code(7)), "level {level} {signal}");
+            }
+            let script = "trap '' TERM INT; env -i setsid sleep 1000 & (setsid sleep 1000 &) ; echo ready; wait";
+            let mut child = sh("boxed", script).directory("/usr").sandbox(sandbox()).start().await.unwrap();
+            assert_eq!(line(&mut child).await, "ready");
+            child.stop(Duration::ZERO);
+            let ended = child.wait().await;
+            assert_eq!((ended.cause, ended.survivors), (Cause::Stopped, 0), "level {level}");
+            assert_eq!(living("boxed"), [0u32; 0], "level {level}");
+            let ended = run(sh("boxed", "kill -9 $$").directory("/usr").sandbox(sandbox())).await;
+            let wanted = if level == SandboxLevel::Tree { Status::Code(137) } else { Status::Signal(9) };
+            assert_eq!(ended.status, wanted, "level {level}");
+        }
+    }
+
+    async fn a_sandbox_that_cannot_be_had_starts_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("mark");
+        let script = format!("touch '{}'", mark.display());
+        let gone = Some("/nowhere/bwrap".into());
+        let ended = run(sh("gone", &script).sandbox(Sandbox::new(SandboxLevel::Tree, gone))).await;
+        assert_eq!(ended.status, Status::Code(127));
+        let said = String::from_utf8_lossy(&ended.stderr_tail).into_owned();
+        let wanted =
+            if cfg!(feature = "sandbox") { "cannot execute /nowhere/bwrap" } else { "this program was built without" };
+        assert!(said.starts_with(&format!("enki supervisor: {wanted}")), "{said}");
+        let unsupervised = Spawn::new("/bin/sh", id("alone")).args(["-c", &script]);
+        let error = unsupervised.sandbox(Sandbox::new(SandboxLevel::Rules, None)).start().await.unwrap_err();
+        assert!(error.to_string().contains("its sandbox needs a supervisor"), "{error}");
+        assert!(!mark.exists());
     }
 
     const UNSUPERVISED: &str = "unsupervised-project";
