@@ -22,6 +22,7 @@ use crate::workspaces::overlay::Marks;
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
 use enki_core::time::Timestamp;
+use enki_process::{ChildLimits, Sandbox};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -101,6 +102,27 @@ pub enum DriftRule {
     Fail,
 }
 
+/// How checks are held back: the program that supervises them, and what they may reach beside the tree they check.
+#[derive(Clone, Debug)]
+pub struct Confined {
+    /// See [`enki_process::Spawn::supervisor`].
+    pub supervisor: PathBuf,
+    /// What they may use at most.
+    pub limits: ChildLimits,
+    /// See [`enki_process::Spawn::sandbox`].
+    pub sandbox: Sandbox,
+}
+
+/// What a sandbox has to know of a project.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Reach {
+    /// Folders of objects that workspaces and checks read.
+    pub lent: Vec<PathBuf>,
+    /// The person's files, their git directories, and with them what Enki keeps.
+    pub kept: Vec<PathBuf>,
+}
+
 impl GitOptions {
     /// The defaults, 100 MB a file and 100,000 files a change, with that environment: `std::env::vars_os()`.
     pub fn new(env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
@@ -176,6 +198,7 @@ struct Inner {
     git_dir: PathBuf,
     watch: Arc<Watch>,
     policy: Arc<RwLock<Policy>>,
+    confined: Arc<RwLock<Option<Confined>>>,
     head: Head,
     facts: Facts,
     /// The remote that has what a partial clone lacks.
@@ -247,6 +270,7 @@ impl GitProject {
             git_dir,
             watch,
             policy,
+            confined: Arc::default(),
             head,
             facts,
             promisor,
@@ -325,6 +349,31 @@ impl GitProject {
     /// Says what agents may not do here, from now on and for every clone of this value.
     pub fn set_policy(&self, policy: Policy) {
         *self.inner.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Says what checks may reach, from now on and for every clone of this value. `None`, as at first: everything.
+    pub fn confine_checks(&self, confined: Option<Confined>) {
+        *self.inner.confined.write().unwrap_or_else(PoisonError::into_inner) = confined;
+    }
+
+    pub(crate) fn confined(&self) -> Option<Confined> {
+        self.inner.confined.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What of the project agents and checks are lent, and what is to be kept from them.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let own = [self.common_dir().join("objects"), self.enki_dir().join("refinery.git/objects")];
+        let mut lent: Vec<PathBuf> = Vec::new();
+        let mut next: Vec<PathBuf> = own.into();
+        // What those borrow in turn; a repository that borrows from itself ends it too.
+        while let Some(objects) = next.pop().filter(|_| lent.len() < 50) {
+            let text = fs::read(objects.join("info/alternates")).unwrap_or_default();
+            let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty() && line[0] != b'#');
+            next.extend(lines.map(|line| objects.join(OsStr::from_bytes(line))));
+            lent.push(objects);
+        }
+        Reach { lent, kept: vec![self.root().to_owned(), self.common_dir().to_owned(), self.git_dir().to_owned()] }
     }
 
     /// Refuses a partial clone that lacks files of the commit: nothing could be made of it.

@@ -10,8 +10,20 @@ use std::path::{Component, Path, PathBuf};
 /// The folder below `.enki` that holds workspaces unless another one is asked for.
 const USUAL: &str = "copies";
 /// Folders below `.enki` that have another use.
-const TAKEN: &[&str] =
-    &["git", "tmp", "capture", "aside", "pool", "lower", "checks", "logs", "artifacts", "refinery.git", "project.git"];
+const TAKEN: &[&str] = &[
+    "git",
+    "tmp",
+    "capture",
+    "aside",
+    "pool",
+    "lower",
+    "checks",
+    "logs",
+    "artifacts",
+    "refinery.git",
+    "project.git",
+    "private",
+];
 
 /// The usual folder of workspaces.
 pub(crate) fn usual(project: &GitProject) -> PathBuf {

@@ -8,7 +8,7 @@
 use crate::error::GitError;
 use crate::git::lock::Lock;
 use crate::git::{Durable, GitCmd};
-use crate::project::{GitProject, private_dir};
+use crate::project::{Confined, GitProject, private_dir};
 use crate::workspaces::agent_git;
 use enki_core::crash_point;
 use enki_core::id::EffectId;
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const LOG_LINES: usize = 60;
+/// How a supervisor says that it could not start the command as it should.
+const SUPERVISOR: &[u8] = b"enki supervisor: ";
 const LOG_BYTES: u64 = 16 << 10;
 /// How long to wait for the death of what an earlier check left.
 const HUNT: Duration = Duration::from_secs(5);
@@ -55,6 +57,13 @@ pub(crate) async fn check(
         .project(slot.mark())
         .timeout(gate.timeout)
         .log(&log, LogLimits::default());
+    let spawn = match project.confined() {
+        None => spawn,
+        // Its git directory `git` is not its own: only the files are, and what is for the time of the check.
+        Some(Confined { supervisor, limits, sandbox }) => {
+            spawn.supervisor(supervisor, limits).sandbox(sandbox.writable([slot.tree()]).tmp(slot.dir.join("tmp")))
+        }
+    };
     let child = match spawn.start().await {
         Ok(child) => child,
         Err(e) => return Ok(Check::Unknown { reason: format!("the check command cannot be started: {e}") }),
@@ -156,6 +165,10 @@ fn judge(ended: &Ended, log: &Path, slot: &Slot) -> Check {
         _ if disk_full(&slot.dir) => unknown(format!("the disk of {} is full", slot.dir.display())),
         _ if ended.log_failure.is_some() => {
             unknown(format!("its log cannot be written: {}", ended.log_failure.as_deref().unwrap_or_default()))
+        }
+        // Nothing of the command ran.
+        (_, Status::Code(127)) if ended.stderr_tail.starts_with(SUPERVISOR) => {
+            unknown(String::from_utf8_lossy(&ended.stderr_tail).trim().to_owned())
         }
         // A crash of the command is its own; a kill, a hang-up, an interrupt or the lack of memory is not.
         (_, Status::Signal(signal @ (1 | 2 | 9 | 15))) => unknown(format!("the check was ended by signal {signal}")),
