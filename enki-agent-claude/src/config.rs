@@ -1,9 +1,10 @@
 //! What a person can set about Claude Code.
 
 use enki_core::tier::Tier;
-use enki_process::{BaseEnv, LogLimits, Marker};
+use enki_process::{BaseEnv, ChildLimits, Confinement, LogLimits, Marker};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How Claude Code is run. [`ClaudeConfig::new`] is the default; every field may be changed.
@@ -47,6 +48,12 @@ pub struct ClaudeConfig {
     pub log_limits: LogLimits,
     /// An attempt that puts out more bytes is stopped. 1 GiB.
     pub output_limit: u64,
+    /// The program that supervises the client, and what the client may use at most. See
+    /// [`Spawn::supervisor`](enki_process::Spawn::supervisor).
+    pub supervisor: Option<(PathBuf, ChildLimits)>,
+    /// What the client may reach beside the workspace; it needs a supervisor. The client itself, and the folder in which it
+    /// keeps its login, its settings and its sessions, are added.
+    pub confinement: Option<Confinement>,
 }
 
 /// A model for each tier, by any name the client knows.
@@ -152,6 +159,8 @@ impl ClaudeConfig {
             grace: Duration::from_secs(5),
             log_limits: LogLimits::default(),
             output_limit: 1 << 30,
+            supervisor: None,
+            confinement: None,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod clock;
 mod command;
 mod config;
+mod confined;
 pub mod decode;
 mod lax;
 pub mod outcome;

@@ -3,12 +3,13 @@
 use crate::clock;
 use crate::command::{self, Session};
 use crate::config::ClaudeConfig;
+use crate::confined::confine;
 use crate::decode::Decoder;
 use crate::outcome::{Cut, Judge, ProcessEnd, Status};
 use crate::runner::cannot_start;
 use async_trait::async_trait;
 use enki_core::agent::{AgentEnd, AgentError, AgentEvent, AgentExit, AgentSession, AgentSpec};
-use enki_process::{Cause, Child, ChildEvent, Ended, Stream};
+use enki_process::{Cause, Child, ChildEvent, Ended, Held, Stream};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ enum State {
 #[derive(Debug)]
 struct Run {
     child: Child,
+    _held: Option<Held>,
     session: Session,
     decoder: Decoder,
     judge: Judge,
@@ -141,9 +143,10 @@ impl AgentSession for ClaudeSession {
 impl Run {
     async fn start(config: &ClaudeConfig, spec: &AgentSpec, session: Session) -> Result<Self, AgentError> {
         let spawn = command::spawn(config, spec, &session)?;
+        let (spawn, held) = confine(config, spec, spawn)?;
         let child = spawn.start().await.map_err(|error| cannot_start(&error))?;
         let judge = Judge::new(&spec.workspace.to_string_lossy(), config.rate_limit_pause);
-        Ok(Self { child, session, decoder: Decoder::default(), judge, heard: Instant::now(), why: None })
+        Ok(Self { child, _held: held, session, decoder: Decoder::default(), judge, heard: Instant::now(), why: None })
     }
 
     /// `None`: it was silent for longer than it may be.
