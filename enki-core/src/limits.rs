@@ -50,6 +50,9 @@ pub struct Limits {
     pub landing_tries: u32,
     /// Largest number of steps of an execution.
     pub max_steps: usize,
+    /// How far agents are held back here, by the number of the sandbox's level: decides nothing, and is recorded with each
+    /// attempt. `None` where nobody says.
+    pub sandbox: Option<u8>,
 }
 
 impl Limits {
@@ -84,6 +87,7 @@ impl Default for Limits {
             landing_tries: 24,
             landing_backoff: [1, 5, 15, 60].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
             max_steps: 1000,
+            sandbox: None,
         }
     }
 }

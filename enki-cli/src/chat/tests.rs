@@ -92,6 +92,7 @@ impl Play {
             attempt,
             purpose: Purpose::Work,
             start: Start::Fresh { base: commit() },
+            sandbox: None,
         });
         self.apply(Event::AttemptLive { step, attempt, session: None });
     }

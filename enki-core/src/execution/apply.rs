@@ -75,13 +75,14 @@ impl Execution {
             Event::Triggered => (self.triggered, touched.all) = (true, true),
             Event::PredecessorChanged { state } => self.predecessor = *state,
             Event::NeedChanged { external, state } => self.need_changed(*external as usize, *state, touched),
-            Event::AttemptStarted { step, attempt, purpose, start } => {
+            Event::AttemptStarted { step, attempt, purpose, start, sandbox } => {
                 let run = Run::Live { attempt: *attempt, start: *start, confirmed: false };
                 if *purpose == Purpose::Resolve && self.steps[step.index()].landing.is_none() {
                     self.turn = Some(*step);
                 }
                 self.change(*step, touched, |s| {
                     s.attempts = attempt.0;
+                    s.sandbox = *sandbox;
                     s.spent = Usage::default();
                     s.state = StepState::Running(Running { purpose: *purpose, run });
                 });

@@ -24,11 +24,11 @@ impl Execution {
         match input {
             Input::Command(command) => self.command(command, now),
             Input::Report(report) => self.report(report, now, limits),
-            Input::Grant(step) => self.grant(*step, now),
+            Input::Grant(step) => self.grant(*step, now, limits),
         }
     }
 
-    fn grant(&self, ix: StepIx, now: Timestamp) -> Result<Vec<Event>, Rejected> {
+    fn grant(&self, ix: StepIx, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {
         self.known(ix)?;
         if !matches!(self.demand(ix, now), Demand::Wants { .. }) {
             let state = format!("step {} is {}", self.plan.step(ix).id, self.word(ix));
@@ -39,7 +39,8 @@ impl Execution {
         let attempt = self.next_attempt(ix);
         if let Some(merge) = &step.landing {
             let start = Start::Merge { onto: merge.onto, change: merge.tip };
-            return Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose: Purpose::Resolve, start }]);
+            let purpose = Purpose::Resolve;
+            return Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose, start, sandbox: limits.sandbox }]);
         }
         let purpose = self.next_purpose(ix);
         let start = match (purpose, &step.work) {
@@ -47,7 +48,7 @@ impl Execution {
             (_, Some(work)) => Start::Continue { base: work.base, head: work.commit },
             (_, None) => Start::Fresh { base: head },
         };
-        Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose, start }])
+        Ok(vec![Event::AttemptStarted { step: ix, attempt, purpose, start, sandbox: limits.sandbox }])
     }
 
     fn report(&self, report: &Report, now: Timestamp, limits: &Limits) -> Result<Vec<Event>, Rejected> {

@@ -333,6 +333,8 @@ pub enum Event {
         purpose: Purpose,
         /// From which files.
         start: Start,
+        /// The level of the sandbox that its agent runs in, if that is known.
+        sandbox: Option<u8>,
     },
     /// Its agent runs.
     AttemptLive {

@@ -238,6 +238,8 @@ pub struct StepRun {
     pub usage: Usage,
     /// What of that its last attempt used, up to now if it lives.
     pub spent: Usage,
+    /// The level of the sandbox that the agent of its last attempt ran in, if that is known.
+    pub sandbox: Option<u8>,
     /// Its place among the merges into the integration branch, from 1.
     pub(super) merge_no: u32,
     /// Edges that are not satisfied.

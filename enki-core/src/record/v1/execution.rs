@@ -79,6 +79,9 @@ pub enum ExecutionEvent<'a> {
         purpose: Purpose,
         /// From which files.
         start: Start,
+        /// The level of the sandbox that its agent runs in, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sandbox: Option<u8>,
     },
     /// Its agent runs.
     AttemptLive {
@@ -284,9 +287,13 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::NeedChanged { external, state } => Self::NeedChanged { external: *external, state: *state },
             Event::PredecessorChanged { state } => Self::PredecessorChanged { state: *state },
             Event::Triggered => Self::Triggered,
-            Event::AttemptStarted { step, attempt, purpose, start } => {
-                Self::AttemptStarted { step: *step, attempt: *attempt, purpose: *purpose, start: (*start).into() }
-            }
+            Event::AttemptStarted { step, attempt, purpose, start, sandbox } => Self::AttemptStarted {
+                step: *step,
+                attempt: *attempt,
+                purpose: *purpose,
+                start: (*start).into(),
+                sandbox: *sandbox,
+            },
             Event::AttemptLive { step, attempt, session } => {
                 Self::AttemptLive { step: *step, attempt: *attempt, session: session.as_deref().map(Cow::Borrowed) }
             }
@@ -387,8 +394,8 @@ impl<'a> ExecutionEvent<'a> {
             Self::NeedChanged { external, state } => Event::NeedChanged { external, state },
             Self::PredecessorChanged { state } => Event::PredecessorChanged { state },
             Self::Triggered => Event::Triggered,
-            Self::AttemptStarted { step, attempt, purpose, start } => {
-                Event::AttemptStarted { step, attempt, purpose, start: start.into() }
+            Self::AttemptStarted { step, attempt, purpose, start, sandbox } => {
+                Event::AttemptStarted { step, attempt, purpose, start: start.into(), sandbox }
             }
             Self::AttemptLive { step, attempt, session } => {
                 Event::AttemptLive { step, attempt, session: session.map(Cow::into_owned) }

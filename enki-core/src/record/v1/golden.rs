@@ -279,7 +279,7 @@ fn execution_log() -> Vec<E> {
         };
         let session = (attempt.0 % 2 == 0).then(|| format!("session-{attempt}"));
         events.extend([
-            E::AttemptStarted { step: full, attempt, purpose, start },
+            E::AttemptStarted { step: full, attempt, purpose, start, sandbox: (attempt.0 % 4 != 0).then_some(2) },
             E::AttemptLive { step: full, attempt, session },
         ]);
         let usage = Usage { input_tokens: 4, output_tokens: 2, cost_micro_usd: 1 };
@@ -347,10 +347,10 @@ fn execution_log() -> Vec<E> {
     events.push(E::ServiceFreed);
     let start = Start::Fresh { base: commit(500) };
     for step in [report, plain] {
-        events.push(E::AttemptStarted { step, attempt: AttemptNo(1), purpose: Purpose::Work, start });
+        events.push(E::AttemptStarted { step, attempt: AttemptNo(1), purpose: Purpose::Work, start, sandbox: None });
     }
     events.push(E::AttemptStopped { step: plain, attempt: AttemptNo(1) });
-    events.push(E::AttemptStarted { step: plain, attempt: AttemptNo(2), purpose: Purpose::Work, start });
+    events.push(E::AttemptStarted { step: plain, attempt: AttemptNo(2), purpose: Purpose::Work, start, sandbox: None });
     for (step, attempt, outcome, done) in
         [(report, 1, Outcome::Artifact, DoneKind::Artifact), (plain, 2, Outcome::NoChange, DoneKind::NoChanges)]
     {
@@ -392,7 +392,13 @@ fn resolved_landing(events: &mut Vec<E>) {
         E::LandingRequested { request: request(202), tip, merge: None },
         E::LandingRefused { request: request(202), reason: conflict, again: None },
         E::LandingResolution { step: Box::new(of_enki), onto, tip, paths: paths(), findings: text() },
-        E::AttemptStarted { step, attempt, purpose: Purpose::Resolve, start: Start::Merge { onto, change: tip } },
+        E::AttemptStarted {
+            step,
+            attempt,
+            purpose: Purpose::Resolve,
+            start: Start::Merge { onto, change: tip },
+            sandbox: None,
+        },
         E::AttemptEnded { step, attempt, end: Box::new(end), next: Next::Done(DoneKind::Resolved { commit: merge }) },
         E::LandingRequested { request: request(203), tip, merge: Some(merge) },
         E::Landed { request: request(203), commit: merge },
