@@ -29,6 +29,7 @@ mod queue;
 mod registry;
 mod render;
 mod rpc;
+mod sandbox;
 mod session;
 pub mod source;
 mod steer;

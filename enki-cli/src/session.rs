@@ -80,6 +80,8 @@ impl Session {
         }
         let store: Arc<dyn TaskStore> =
             Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
+        agents.sandbox.tidy();
+        git.confine_checks(agents.sandbox.of_checks());
         git.set_policy(policy(config, git, store.as_ref()).await?);
         let workspaces = Arc::new(agents.workspaces.clone());
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
@@ -98,6 +100,7 @@ impl Session {
         }
         let mut settings = Settings::new(lock.holder.clone(), logs_dir(&enki_dir));
         settings.limits = wire::limits(config);
+        settings.limits.sandbox = Some(agents.sandbox.level.number());
         settings.boot.clone_from(&cx.host.boot);
         if !agents.may_start {
             settings.limits.runs = 0;

@@ -100,6 +100,9 @@ pub(crate) struct StepView {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) resolves_landing: bool,
     pub(crate) attempts: u32,
+    /// The level of the sandbox that the agent of its last attempt ran in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sandbox: Option<u8>,
     pub(crate) commit: Option<String>,
     pub(crate) landed: bool,
     pub(crate) artifact: Option<String>,
@@ -263,6 +266,7 @@ fn step(execution: &Execution, ix: StepIx) -> StepView {
         budgets: budget::of_step(execution, ix),
         resolves_landing: run.landing.is_some(),
         attempts: run.attempts,
+        sandbox: run.sandbox,
         commit: match &run.state {
             StepState::Done(DoneKind::Merged { commit } | DoneKind::Resolved { commit }) => Some(commit.to_string()),
             _ => None,

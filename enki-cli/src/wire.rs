@@ -4,6 +4,7 @@ use crate::config::{Config, verify_command};
 use crate::error::CliError;
 use crate::host::Host;
 use crate::output::Out;
+use crate::sandbox::{self, Sandboxed};
 use crate::source::visible;
 use crate::words::Words;
 use enki_agent_claude::{ClaudeAgent, ClaudeConfig, PASSED_ENV};
@@ -73,6 +74,8 @@ pub(crate) struct Agents {
     pub(crate) may_start: bool,
     /// What they are told.
     pub(crate) words: Words,
+    /// How they and checks are held back.
+    pub(crate) sandbox: Sandboxed,
 }
 
 /// Nobody, for a session that merges and lands only.
@@ -88,6 +91,7 @@ pub(crate) fn no_agents(config: &Config, host: &Host, git: &GitProject) -> Resul
         workspaces,
         may_start: false,
         words: Words::default(),
+        sandbox: sandbox::find(config, host, git)?,
     })
 }
 
@@ -114,7 +118,8 @@ pub(crate) fn marker(root: &Path) -> Result<Marker, CliError> {
 pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &GitProject) -> Result<Agents, CliError> {
     let workspaces = workspaces(config, host, git)?;
     let words = Words::load(host, Some(git.root()))?.configured(config)?;
-    let at = (git.root(), workspaces.root());
+    let sandbox = sandbox::find(config, host, git)?;
+    let at = At { root: git.root(), workspaces: workspaces.root(), sandbox: &sandbox, reads: false };
     let worker = agent(backends, config, host, at, "agent")?;
     let other = !config.text("agent.reviewer.command").is_empty();
     let reviewer = if other { Some(agent(backends, config, host, at, "agent.reviewer")?) } else { None };
@@ -130,6 +135,7 @@ pub(crate) fn agents(backends: &Backends, config: &Config, host: &Host, git: &Gi
         workspaces,
         may_start: true,
         words,
+        sandbox,
     })
 }
 
@@ -154,7 +160,8 @@ pub(crate) fn coordinator(
 ) -> Result<Coordinator, CliError> {
     let own = !config.text("agent.coordinator.command").is_empty();
     let key = if own { "agent.coordinator" } else { "agent" };
-    let agent = agent(backends, config, host, (git.root(), agents.workspaces.root()), key)?;
+    let (root, workspaces) = (git.root(), agents.workspaces.root());
+    let agent = agent(backends, config, host, At { root, workspaces, sandbox: &agents.sandbox, reads: true }, key)?;
     let role = crate::words::role_named(&agents.words.roles, COORDINATOR)?.0.clone();
     Ok(Coordinator { runner: agent.runner, takes_roles: agent.takes_roles, client: agent.client, role })
 }
@@ -200,6 +207,16 @@ pub(crate) fn workspaces(config: &Config, host: &Host, git: &GitProject) -> Resu
         }
         error => error.into(),
     })
+}
+
+/// Where an agent works.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    root: &'a Path,
+    workspaces: &'a Path,
+    sandbox: &'a Sandboxed,
+    /// Whether it reads the person's repository and changes nothing: a coordinator.
+    reads: bool,
 }
 
 /// An agent of the configuration.
@@ -250,13 +267,8 @@ fn program(command: &str, root: &Path) -> OsString {
     if command.contains('/') { root.join(command).into_os_string() } else { OsString::from(command) }
 }
 
-fn agent(
-    backends: &Backends,
-    config: &Config,
-    host: &Host,
-    (root, workspaces): (&Path, &Path),
-    key: &str,
-) -> Result<Agent, CliError> {
+fn agent(backends: &Backends, config: &Config, host: &Host, at: At<'_>, key: &str) -> Result<Agent, CliError> {
+    let At { root, workspaces, sandbox, reads } = at;
     let command = config.text(&format!("{key}.command")).to_owned();
     if let Some(runner) = backends.agents.get(&command) {
         return Ok(Agent { runner: Arc::clone(runner), takes_roles: true, name: command, client: None });
@@ -265,14 +277,22 @@ fn agent(
     // An agent that removes its own `.git` must not find the person's repository above it.
     let mut vars: BTreeMap<OsString, OsString> = [("GIT_CEILING_DIRECTORIES".into(), workspaces.into())].into();
     vars.extend(variables(config, key));
+    let confined = |path: &Path| {
+        let all = sandbox.of_agent(path.as_os_str(), &args.iter().map(OsString::from).collect::<Vec<_>>());
+        if reads { sandbox.of_coordinator(all) } else { all }
+    };
     if let Some(claude) = client(config, host, root, (key, &vars))? {
-        claude.program_path()?;
+        let confinement = confined(&claude.program_path()?);
+        let supervisor = host.supervisor.clone().filter(|_| confinement.is_some());
+        let mut own = claude.config().clone();
+        (own.confinement, own.supervisor) = (confinement, supervisor.map(|program| (program, sandbox.limits())));
+        let claude = ClaudeAgent::new(own);
         return Ok(Agent { runner: Arc::new(claude.clone()), takes_roles: true, name: command, client: Some(claude) });
     }
     let host_vars = || host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     let extra: Vec<&str> = PASSED_ENV.to_vec();
     let mut made =
-        CommandAgentConfig::new(program(&command, root)).args(args).base_env(BaseEnv::with_extra(host_vars(), &extra));
+        CommandAgentConfig::new(program(&command, root)).args(&args).base_env(BaseEnv::with_extra(host_vars(), &extra));
     made = made.project(marker(root)?);
     for (name, value) in vars {
         made = made.env(name, value)?;
@@ -282,7 +302,10 @@ fn agent(
     }
     #[cfg(target_os = "linux")]
     if let Some(supervisor) = &host.supervisor {
-        made = made.supervisor(supervisor, enki_process::ChildLimits::default());
+        made = made.supervisor(supervisor, sandbox.limits());
+    }
+    if let Some(confinement) = confined(&CommandAgent::new(made.clone()).program_path()?) {
+        made = made.confinement(confinement);
     }
     let agent = CommandAgent::new(made);
     agent.program_path()?;

@@ -63,6 +63,9 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
     spec = shaped.spec;
     let plan = checked(None, &spec, store.as_ref(), &agents.words.plan_limits()).await?;
     drop(store);
+    if !args.dry_run {
+        cx.out.note(&agents.sandbox.line());
+    }
     if wire::default_reviews(&mut spec, &config, &agents)? {
         cx.out.note(
             "no reviewer is configured for this agent (agent.reviewer), so steps that do not ask for a review get none",
@@ -128,6 +131,7 @@ pub(super) async fn resume(cx: &mut Context, id: Option<String>, overrides: &Ove
     drop(store);
     let config = configured(cx, &git, overrides)?;
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
+    cx.out.note(&agents.sandbox.line());
     wire::record_folder(&git, &mut cx.out)?;
     clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
     let session = Session::start(cx, &git, &config, &agents).await?;

@@ -168,6 +168,27 @@ pub const KEYS: &[Key] = &[
         "HEAD, refs or index of your repository change beside an attempt: tell, or fail the attempt",
     ),
     trust("isolation.allow", Kind::List, "[]", "protected files that steps may change all the same"),
+    trust(
+        "sandbox.level",
+        Kind::Word(&[("auto", "auto"), ("0", "0"), ("1", "1"), ("2", "2")]),
+        "\"auto\"",
+        "how agents and checks are held back: 0 not at all, 1 by rules of the kernel, 2 in a tree of their own; auto is the \
+         best that holds here",
+    ),
+    trust(
+        "sandbox.require",
+        Kind::Word(&[("0", "0"), ("1", "1"), ("2", "2")]),
+        "\"0\"",
+        "the least of it: where it cannot be had nothing starts",
+    ),
+    trust(
+        "sandbox.readable",
+        Kind::List,
+        "[]",
+        "more that agents and checks may read: files and folders, ~/ is your home",
+    ),
+    trust("sandbox.writable", Kind::List, "[]", "more that they may change: caches of downloads, say"),
+    trust("sandbox.check_network", Kind::Switch, "false", "checks have the network on level 2 too"),
     trust("store.any_file_system", Kind::Switch, "false", "accept file systems whose locks or syncs may lie"),
     key("memory.enabled", Kind::Switch, "true", "tell agents what is remembered of earlier work, and add to it"),
     key(
@@ -290,6 +311,8 @@ pub(super) fn from_node(key: &Key, node: &Node) -> Result<Value, String> {
         (Kind::Number(..), Parsed::Int(n)) => number(key.kind, *n as f64),
         (Kind::Number(..), Parsed::Float(n)) => number(key.kind, *n),
         (Kind::Word(_), Parsed::Text(text)) => word(key.kind, text),
+        // A level: 1 and "1" are the same.
+        (Kind::Word(_), Parsed::Int(n)) => word(key.kind, &n.to_string()),
         _ => Err(expected(key.kind)),
     }
 }

@@ -182,6 +182,9 @@ pub(crate) fn step(view: &ExecutionView, step: &StepView, logs: &[String], paint
         let _ = writeln!(out, "  now       {}", visible(activity));
     }
     let _ = writeln!(out, "  attempts  {}", step.attempts);
+    if let Some(level) = step.sandbox {
+        let _ = writeln!(out, "  sandbox   level {level}");
+    }
     for notice in &step.notices {
         let _ = writeln!(out, "  {}    {}", paint.wait("notice"), visible(notice));
     }

@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 const PERSON: &str = "# The person says";
 
 fn ask(scene: &Scene, args: &[&str]) -> Output {
-    let mut ask = scene.place.command(&[&["ask"], args].concat());
+    let mut ask = scene.inside(&scene.place.command(&[&["ask"], args].concat()));
     ask.env("ANTHROPIC_API_KEY", "sk-ant-dummy").output().unwrap()
 }
 

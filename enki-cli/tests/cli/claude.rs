@@ -14,6 +14,9 @@ use std::process::{Child, Command, Stdio};
 pub(crate) struct Scene {
     pub(crate) place: Place,
     fake: Child,
+    /// What starts a program where the service is, which has a network of its own.
+    enter: Vec<String>,
+    client: PathBuf,
 }
 
 impl Drop for Scene {
@@ -39,7 +42,7 @@ impl Scene {
         let text = json!({ "scenarios": scenarios }).to_string();
         // Scenarios are made before the place is.
         fs::write(folder.join("scenarios.json"), text.replace("{{PLACE}}", folder.to_str().unwrap())).unwrap();
-        let (mut fake, program) = service(folder, &client);
+        let (mut fake, enter, program) = service(folder, &client);
         let mut first = String::new();
         BufReader::new(fake.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let said: Value = serde_json::from_str(&first).unwrap();
@@ -54,16 +57,38 @@ impl Scene {
         let env: Vec<String> = env.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
         let settings = format!("[agent]\ncommand = {program:?}\nenv = {{ {} }}\n", env.join(", "));
         fs::write(place.root.join(".enki/enki.toml"), settings).unwrap();
-        Some(Self { place, fake })
+        Some(Self { place, fake, enter, client })
     }
 
     /// With the login of a subscription: of that alone the service says when its limit ends.
     pub(crate) fn command(&self, step: &Value) -> Command {
         let path = self.place.dir.path().join("plan.json");
         fs::write(&path, json!({"title": "Greetings", "steps": [step]}).to_string()).unwrap();
-        let mut run = self.place.command(&["run", path.to_str().unwrap()]);
+        let mut run = self.inside(&self.place.command(&["run", path.to_str().unwrap()]));
         run.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy");
         run
+    }
+
+    /// The same command where the service is, held back as it is by default.
+    pub(crate) fn inside(&self, command: &Command) -> Command {
+        let mut words = self.enter.iter().map(OsString::from).collect::<Vec<_>>();
+        words.push(command.get_program().to_owned());
+        words.extend(command.get_args().map(OsString::from));
+        let mut inside = Command::new(&words[0]);
+        inside.args(&words[1..]).env_clear();
+        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        inside.env_remove("ENKI_SANDBOX_LEVEL");
+        if let Some(level) = std::env::var_os("ENKI_TEST_SANDBOX") {
+            inside.env("ENKI_SANDBOX_LEVEL", level);
+        }
+        // The program is a script that starts it.
+        let real = self.client.canonicalize().unwrap();
+        let readable = [self.client.parent().unwrap(), real.parent().unwrap()];
+        inside.env("ENKI_SANDBOX_READABLE", serde_json::to_string(&readable).unwrap());
+        if let Some(folder) = command.get_current_dir() {
+            inside.current_dir(folder);
+        }
+        inside
     }
 
     fn run(&self, step: &Value) -> (i32, String) {
@@ -137,7 +162,7 @@ fn skipped(why: &str) {
 
 /// Starts the service, where the system allows in a network namespace that has loopback alone, and gives the program
 /// that runs the client beside it.
-fn service(folder: &Path, client: &Path) -> (Child, OsString) {
+fn service(folder: &Path, client: &Path) -> (Child, Vec<String>, OsString) {
     let can = |args: &[&str]| Command::new("unshare").args(args).arg("true").output().is_ok_and(|o| o.status.success());
     let (own, enter) = if can(&["-n"]) {
         (Some("-n"), "-n")
@@ -157,10 +182,10 @@ fn service(folder: &Path, client: &Path) -> (Child, OsString) {
     let fake = fake.spawn().unwrap();
     // `exec`, so that the client is the very process that was started. Its name is how it is known to be this client.
     let wrapper = folder.join("claude");
-    let enter = own.map_or_else(String::new, |_| format!("nsenter {enter} -t {} -- ", fake.id()));
-    fs::write(&wrapper, format!("#!/bin/sh\nexec {enter}'{}' \"$@\"\n", client.display())).unwrap();
+    let enter = own.map_or_else(String::new, |_| format!("nsenter {enter} -t {} --", fake.id()));
+    fs::write(&wrapper, format!("#!/bin/sh\nexec '{}' \"$@\"\n", client.display())).unwrap();
     fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
-    (fake, wrapper.into_os_string())
+    (fake, enter.split_whitespace().map(str::to_owned).collect(), wrapper.into_os_string())
 }
 
 /// What the model says last of its work, by the rules of an output.
@@ -367,7 +392,7 @@ fn an_outage_costs_no_attempt_and_a_person_may_end_its_wait_while_it_runs() {
     let status = both(&scene.place.enki(&["status"]));
     assert!(status.contains("waits: for the service of its workers, until "), "{status}");
     assert!(status.contains(&format!("to ask it earlier: enki resume {id}")), "{status}");
-    let resumed = scene.place.enki(&["resume", &id]);
+    let resumed = scene.inside(&scene.place.command(&["resume", &id])).output().unwrap();
     assert_eq!(code(&resumed), 0, "{}", both(&resumed));
     let output = run.wait_with_output().unwrap();
     assert_eq!(code(&output), 0, "{}", both(&output));
@@ -392,7 +417,7 @@ fn what_the_service_said_of_its_limit_is_known_after_a_kill_and_a_person_may_end
     let wait = &status["services"][0];
     assert_eq!((&wait["of"], &wait["reason"]), (&json!("worker"), &json!("its limit is reached")), "{status}");
     assert!(said.contains(wait["until"].as_str().unwrap()), "{said} {status}");
-    let mut resume = scene.place.command(&["resume", &id]);
+    let mut resume = scene.inside(&scene.place.command(&["resume", &id]));
     let output = resume.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy").output().unwrap();
     assert_eq!(code(&output), 0, "{}", both(&output));
     assert!(both(&output).contains("asks the services of its agents again"), "{}", both(&output));

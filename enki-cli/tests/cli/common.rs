@@ -85,6 +85,9 @@ pub(crate) fn call_with(dir: &Path, args: &[&str], env: &[(&str, &str)], stdin: 
 pub(crate) fn enki(dir: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("enki"));
     command.current_dir(dir).env_clear().env("HOME", dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    // Agents of most tests note what they did in folders of the test. What a sandbox does is tried in `hostile`, and with
+    // the real client.
+    command.env("ENKI_SANDBOX_LEVEL", "0");
     command
 }
 

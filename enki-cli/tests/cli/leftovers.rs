@@ -30,7 +30,9 @@ fn scene() -> Option<Scene> {
 /// Starts a run, and lets it go on until the client's shell command is at work.
 fn at_work(scene: &Scene) -> Child {
     let step = json!({"id": "greet", "title": "Greet", "description": "Greet.", "tier": "light"});
-    let mut run = scene.command(&step).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its command is a script of the test, and a client that is held back would leave nothing.
+    let mut run = scene.command(&step);
+    let mut run = run.env("ENKI_SANDBOX_LEVEL", "0").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     until(|| {
         assert!(run.try_wait().unwrap().is_none(), "the run ended early");
         scene.place.dir.path().join("working").exists()
@@ -63,7 +65,8 @@ fn signal(child: &Child, name: &str) {
 fn goes_on(scene: &Scene) {
     fs::write(scene.place.dir.path().join("gate"), "").unwrap();
     let id = scene.place.newest();
-    let mut resume = scene.place.command(&["resume", &id]);
+    let mut resume = scene.inside(&scene.place.command(&["resume", &id]));
+    resume.env("ENKI_SANDBOX_LEVEL", "0");
     let output = resume.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy").output().unwrap();
     assert_eq!(code(&output), 0, "{}", both(&output));
     assert_eq!(git(&scene.place.root, &["show", "main:greet.sh"]), "echo hello\n");

@@ -15,6 +15,7 @@ mod claude;
 mod clients;
 mod common;
 mod drive;
+mod hostile;
 mod isolation;
 mod keep;
 mod landing;

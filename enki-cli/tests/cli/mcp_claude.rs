@@ -76,6 +76,7 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
     ] {
         client.env(name, value);
     }
+    let mut client = scene.inside(&client);
     let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     client.stdin.take().unwrap().write_all(b"COORDINATE").unwrap();
     let ended = client.wait_with_output().unwrap();

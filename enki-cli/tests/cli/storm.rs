@@ -82,7 +82,9 @@ fn script() -> Value {
 }
 
 fn ask(scene: &Scene, args: &[&str]) -> Command {
-    let mut ask = scene.place.command(&[&["ask"], args].concat());
+    let mut ask = scene.inside(&scene.place.command(&[&["ask"], args].concat()));
+    // A client that is held back dies with whoever drives; here one has to be left.
+    ask.env("ENKI_SANDBOX_LEVEL", "0");
     // The login of a subscription: of that alone the service says when its limit ends.
     ask.env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy");
     ask

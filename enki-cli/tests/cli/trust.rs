@@ -55,7 +55,7 @@ fn nothing_that_a_repository_brings_runs_or_is_trusted_for_a_coordinator_a_worke
     scenarios[2]["turns"].as_array_mut().unwrap().insert(0, try_it);
     let Some(scene) = Scene::new(&json!(scenarios)) else { return };
     booby_trap(&scene.place);
-    let mut ask = scene.place.command(&["ask", "Greet.", "--yes"]);
+    let mut ask = scene.inside(&scene.place.command(&["ask", "Greet.", "--yes"]));
     let asked = ask.env("ANTHROPIC_API_KEY", "sk-ant-dummy").output().unwrap();
     let said = both(&asked);
     assert_eq!(code(&asked), 0, "{said}");
