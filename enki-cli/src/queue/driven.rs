@@ -68,6 +68,7 @@ impl Driven {
     /// Takes the project's lock, and begins.
     pub(crate) async fn start(cx: &mut Context, git: &GitProject, config: &Config) -> Result<Self, CliError> {
         let agents = wire::agents(&cx.backends, config, &cx.host, git)?;
+        cx.out.note(&agents.sandbox.line());
         wire::record_folder(git, &mut cx.out)?;
         clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
         let session = Box::pin(Session::start(cx, git, config, &agents)).await?;
