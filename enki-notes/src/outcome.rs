@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct NewResult {
     /// What the task was about.
     pub title: String,
+    /// The number of its last attempt. Two ends within a second differ by it.
+    pub attempt: u32,
     /// How it ended.
     pub status: ResultStatus,
     /// The task.
@@ -56,6 +58,7 @@ impl NewResult {
     pub fn new(title: impl Into<String>, status: ResultStatus, task: NotePath, queue_id: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            attempt: 1,
             status,
             task,
             source_note: None,

@@ -26,6 +26,7 @@ pub(super) fn outcome(
     };
     let id = state.id();
     let mut result = NewResult::new(&*plan.title, status, task, id.short());
+    result.attempt = run.attempts.max(1);
     result.part = (state.steps().len() > 1).then_some(ix.index() + 1);
     result.source_note = source_note;
     result.model = plan.model.as_deref().unwrap_or(plan.tier.as_str()).to_owned();

@@ -58,7 +58,8 @@ impl Log {
             done => done,
         };
         let slug = new.slug();
-        let result = self.once(Kind::Result, at, &slug, &ending(at, &slug), &slug, |naming| new.render(naming))?;
+        let tried = if new.attempt > 1 { format!("{slug}-attempt{}", new.attempt) } else { slug.clone() };
+        let result = self.once(Kind::Result, at, &tried, &ending(at, &tried), &tried, |naming| new.render(naming))?;
         if let Some(source) = new.source_note.as_deref().and_then(|path| NotePath::parse(&self.dir, path)) {
             told(self.link(&source, &result, new.status, ended))?;
         }

@@ -102,6 +102,9 @@ fn a_run_that_failed_files_one_issue_for_each_reason() {
     assert!(place.text(&capture).contains("status: promoted\n"), "it is still to be done");
     // Tried again, it fails for the same reason, for another one, and goes well.
     let later = |minutes: i64| Timestamp(ENDED.0 + minutes * 60_000);
+    result.attempt = 2;
+    let at_once = place.log.settle(&result, ENDED).unwrap();
+    assert_ne!(at_once.result, first.result, "within a second too");
     let same = place.log.settle(&result, later(1)).unwrap();
     assert_eq!(same.issue, Some(issue.clone()));
     assert_ne!(same.result, first.result);
@@ -115,7 +118,7 @@ fn a_run_that_failed_files_one_issue_for_each_reason() {
     let heads = place.log.list(&[Kind::Issue]).unwrap().heads;
     assert_eq!(heads.iter().filter(|head| head.title.starts_with("Execution failed")).count(), 2);
     let activity = fs::read_to_string(place.dir.path().join("shop/docs/log/activity.md")).unwrap();
-    assert_eq!(activity.matches("\n## 2023").count(), 4, "{activity}");
+    assert_eq!(activity.matches("\n## 2023").count(), 5, "{activity}");
     // One that was given up is no issue.
     result.status = ResultStatus::Cancelled;
     assert!(place.log.settle(&result, later(4)).unwrap().issue.is_none());
