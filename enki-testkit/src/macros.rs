@@ -1,4 +1,4 @@
-//! One `#[test]` per case, so that the failures of a backend are named one by one.
+//! One `#[test]` per case, so that the failures of a backend are named one by one. `docs/writing-a-backend.md` is the guide.
 
 /// Expands to one test for each rule of [`TaskStore`](enki_core::store::TaskStore).
 ///
@@ -151,15 +151,28 @@ macro_rules! __cases {
         $(
             #[test]
             fn $case() {
+                use $crate::suite::$suite::{self, $fixture_trait as _};
                 let fixture = $fixture;
-                $crate::suite::$suite::$fixture_trait::run(&fixture, $crate::suite::$suite::$case(&fixture));
+                $crate::suite::put_to(stringify!($case), fixture.skips(), || fixture.run($suite::$case(&fixture)));
             }
         )*
+
+        #[test]
+        fn what_is_skipped_is_a_rule() {
+            use $crate::suite::$suite::$fixture_trait as _;
+            $crate::suite::assert_known(($fixture).skips(), &[$(stringify!($case)),*]);
+        }
     };
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    #[should_panic(expected = "no rule of this suite: [\"an_old_name\"]")]
+    fn a_skip_of_what_is_no_rule_is_found_out() {
+        crate::suite::assert_known(&[("a_rule", "why"), ("an_old_name", "why")], &["a_rule", "another"]);
+    }
+
     /// A case that nobody lists would never run.
     #[test]
     fn every_case_of_a_suite_is_in_its_macro() {

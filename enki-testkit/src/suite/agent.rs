@@ -1,6 +1,6 @@
 //! Cases for [`AgentRunner`].
 
-use super::skipped;
+use super::{Skips, skipped};
 use enki_core::agent::{AgentEnd, AgentEvent, AgentExit, AgentRunner, AgentSession, AgentSpec};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx};
 use enki_core::tier::Purpose;
@@ -22,6 +22,11 @@ pub trait AgentFixture {
 
     /// The processes of an attempt that still live. `None` if that cannot be seen.
     fn processes(&self, attempt: EffectId) -> Option<Vec<Process>>;
+
+    /// The rules that the backend cannot be put to, with the reason. Each is said when the suite runs.
+    fn skips(&self) -> Skips {
+        &[]
+    }
 
     /// Runs a case to its end.
     fn run<F: Future>(&self, case: F) -> F::Output {
@@ -233,7 +238,7 @@ pub async fn two_agents_of_one_attempt_never_live_at_once(fixture: &impl AgentFi
             let roots: Vec<_> = living.iter().filter(root).collect();
             assert!(roots.len() <= 1, "{roots:?} of {living:?}");
         }
-        None => skipped("that only one agent lives", "the processes of an attempt cannot be seen"),
+        None => skipped("that only one lives: the processes of an attempt cannot be seen"),
     }
     stop(two.as_mut(), GRACE).await;
     stop(one.as_mut(), GRACE).await;
@@ -354,7 +359,7 @@ fn lines() -> Vec<String> {
 
 fn assert_in_order(text: &str, lines: &[String]) {
     if text.is_empty() {
-        return skipped("that text comes in order", "the runner gives no text while it runs");
+        return skipped("that text comes in order: the runner gives no text while it runs");
     }
     let mut rest = text;
     for line in lines {
@@ -373,7 +378,7 @@ fn spec(fixture: &impl AgentFixture, n: u32, behaviour: &Behaviour) -> Option<Ag
     match fixture.spec(spec, behaviour) {
         Ok(spec) => Some(spec),
         Err(why) => {
-            skipped(&format!("{behaviour:?}"), why);
+            skipped(&format!("no agent for {behaviour:?}: {why}"));
             None
         }
     }
@@ -410,6 +415,6 @@ async fn stop(session: &mut dyn AgentSession, grace: Duration) -> AgentEnd {
 fn assert_gone(fixture: &impl AgentFixture, attempt: EffectId) {
     match fixture.processes(attempt) {
         Some(living) => assert_eq!(living, [], "processes of the attempt survived it"),
-        None => skipped("that nothing is left", "the processes of an attempt cannot be seen"),
+        None => skipped("that nothing is left: the processes of an attempt cannot be seen"),
     }
 }

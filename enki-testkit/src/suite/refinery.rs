@@ -1,7 +1,7 @@
 //! Cases for [`Refinery`].
 
 use super::project::{Edit, Project, main};
-use super::skipped;
+use super::{Skips, skipped};
 use enki_core::branch::Branch;
 use enki_core::id::{AttemptNo, CommitId, EffectId, ExecutionId, RequestId, StepId, StepIx, TaskId};
 use enki_core::refinery::{Build, Candidate, Change, ChangeKind, Check, Gate, Import, Publish, Refinery};
@@ -38,6 +38,11 @@ pub trait RefineryFixture {
             Wish::KilledFromOutside => ("kill -KILL $$".to_owned(), 60),
         };
         Ok(Gate::new(command, Duration::from_secs(timeout)))
+    }
+
+    /// The rules that the backend cannot be put to, with the reason. Each is said when the suite runs.
+    fn skips(&self) -> Skips {
+        &[]
     }
 
     /// Runs a case to its end.
@@ -476,7 +481,7 @@ impl<'a, F: RefineryFixture> Bed<'a, F> {
         let gate = match self.fixture.gate(wish) {
             Ok(gate) => gate,
             Err(why) => {
-                skipped(&format!("{wish:?}"), why);
+                skipped(&format!("no gate for {wish:?}: {why}"));
                 return None;
             }
         };

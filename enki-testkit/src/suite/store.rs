@@ -1,6 +1,6 @@
 //! Cases for [`TaskStore`].
 
-use super::skipped;
+use super::{Skips, skipped};
 use enki_core::id::{ExecutionId, StepId, StepIx, TaskId};
 use enki_core::store::{
     Append, Counts, Epoch, Format, Found, Holder, Lease, ListFilter, LogId, LogKind, StoreError, StoreErrorKind,
@@ -29,6 +29,11 @@ pub trait StoreFixture {
     fn second(&self, store: &Self::Store) -> impl Future<Output = Option<Self::Store>> {
         let _ = store;
         async { None }
+    }
+
+    /// The rules that the backend cannot be put to, with the reason. Each is said when the suite runs.
+    fn skips(&self) -> Skips {
+        &[]
     }
 
     /// Runs a case to its end.
@@ -182,7 +187,7 @@ pub async fn an_expired_lease_is_taken_over_and_the_old_one_is_fenced(fixture: &
 pub async fn two_openers_share_leases_and_logs(fixture: &impl StoreFixture) {
     let one = fixture.open().await;
     let Some(two) = fixture.second(&one).await else {
-        return skipped("two_openers_share_leases_and_logs", "the store cannot be opened twice");
+        return skipped("the store cannot be opened twice");
     };
     let old = acquire(&one, 1, 0, 1000).await.expect("the lease is free");
     assert_eq!(refused(acquire(&two, 2, 1, 2000).await), StoreErrorKind::Held(Box::new(holder(1))));
@@ -420,7 +425,7 @@ pub async fn everything_survives_a_restart(fixture: &impl StoreFixture) {
     store.append(&old, vec![append(log(1), 1, &["2", "3"])]).await.expect("an append");
     let before = store.load(log(1), Version(0)).await.expect("the log can be read");
     let Some(store) = fixture.reopen(store).await else {
-        return skipped("everything_survives_a_restart", "the store keeps nothing beyond its life");
+        return skipped("the store keeps nothing beyond its life");
     };
     assert_eq!(store.load(log(1), Version(0)).await.expect("the log can be read"), before);
     assert_eq!(store.list(&ListFilter::default()).await.expect("a list"), [summary]);

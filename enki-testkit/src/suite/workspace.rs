@@ -1,5 +1,6 @@
 //! Cases for [`WorkspaceProvider`].
 
+use super::Skips;
 use super::project::{Edit, Project, main};
 use enki_core::id::{AttemptNo, CommitId, EffectId, ExecutionId, StepId, StepIx, TaskId};
 use enki_core::tier::Purpose;
@@ -49,6 +50,11 @@ pub trait WorkspaceFixture {
             }
         }
         async {}
+    }
+
+    /// The rules that the backend cannot be put to, with the reason. Each is said when the suite runs.
+    fn skips(&self) -> Skips {
+        &[]
     }
 
     /// Runs a case to its end.
