@@ -23,6 +23,8 @@ use std::time::Duration;
 pub trait AgentRunner: fmt::Debug + Send + Sync {
     /// Starts the agent of an attempt. Returns once its process runs; its whole life is then in the session.
     ///
+    /// A call that has not returned by [`AgentSpec::timeout`], or soon after a stop, is dropped: nothing runs then.
+    ///
     /// # Errors
     ///
     /// [`AgentError`] if no process could be started. Nothing runs then.

@@ -27,6 +27,9 @@ use tokio::task::JoinHandle;
 /// How long nothing starts after there was too little free space.
 const DISK_WAIT: Duration = Duration::from_secs(60);
 
+/// What a stop may take beyond its grace.
+const STOP_SLACK: Duration = Duration::from_secs(5);
+
 /// Whether an effect shall stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Stop {
@@ -176,9 +179,14 @@ impl Context {
             }
             job.agent.workspace = workspace.path;
             tools = self.backends.tools.as_ref().map(|tools| Opened::new(tools, &mut job.agent));
-            match runner.start(job.agent.clone()).await {
+            let started = tokio::select! {
+                started = runner.start(job.agent.clone()) => started.map_err(|error| error.to_string()),
+                () = overdue(job.agent.timeout, stop, self.settings.grace) => Err("its runner never answered".into()),
+            };
+            match started {
                 Ok(session) => session,
-                Err(error) => return AttemptEnd::new(Outcome::NotStarted { reason: error.to_string() }),
+                Err(_) if *stop.borrow() != Stop::No => return AttemptEnd::new(Outcome::Killed),
+                Err(reason) => return AttemptEnd::new(Outcome::NotStarted { reason }),
             }
         };
         crash_point!("workspace.spawn");
@@ -388,6 +396,18 @@ impl Context {
                 }
             }
         })
+    }
+}
+
+/// When a start that has not returned is given up: an embedder's mistake must not keep a step, or the end, waiting for ever.
+async fn overdue(limit: Duration, stop: &mut watch::Receiver<Stop>, grace: Duration) {
+    let asked = async {
+        stopped(stop).await;
+        tokio::time::sleep(grace + STOP_SLACK).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(limit) => {}
+        () = asked => {}
     }
 }
 
