@@ -6,6 +6,7 @@ mod ahead;
 mod ask;
 mod bad_calls;
 mod bad_frames;
+mod bad_inputs;
 mod bad_plans;
 mod budgets;
 mod calls;
