@@ -80,6 +80,9 @@ pub(crate) fn spawn(config: &ClaudeConfig, spec: &AgentSpec, session: &Session) 
     if let Some(project) = &config.project {
         spawn = spawn.project(project.clone());
     }
+    if let Some(redactor) = &config.redactor {
+        spawn = spawn.redactor(redactor.clone());
+    }
     if !spec.log.as_os_str().is_empty() {
         spawn = spawn.log(&spec.log, config.log_limits).log_whole(PIECE, WHOLE);
     }

@@ -1,5 +1,6 @@
 //! What a person can set about Claude Code.
 
+use enki_core::redact::Redactor;
 use enki_core::tier::Tier;
 use enki_process::{BaseEnv, ChildLimits, Confinement, LogLimits, Marker};
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct ClaudeConfig {
     pub linger: Duration,
     /// How long the client may take to stop politely when a limit stops it. 5 s.
     pub grace: Duration,
+    /// Takes secrets out of the log of an attempt.
+    pub redactor: Option<Redactor>,
     /// How much of the output the log of an attempt keeps.
     pub log_limits: LogLimits,
     /// An attempt that puts out more bytes is stopped. 1 GiB.
@@ -157,6 +160,7 @@ impl ClaudeConfig {
             rate_limit_pause: Duration::from_secs(60),
             linger: Duration::from_secs(15),
             grace: Duration::from_secs(5),
+            redactor: None,
             log_limits: LogLimits::default(),
             output_limit: 1 << 30,
             supervisor: None,

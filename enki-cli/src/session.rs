@@ -102,6 +102,7 @@ impl Session {
         settings.limits = wire::limits(config);
         settings.limits.sandbox = Some(agents.sandbox.level.number());
         settings.boot.clone_from(&cx.host.boot);
+        settings.redactor = wire::redactor(config, &cx.host);
         if !agents.may_start {
             settings.limits.runs = 0;
         }

@@ -9,6 +9,7 @@ use enki_core::engine::Engine;
 use enki_core::execution::{Answer, Command, HoldNo, RetryMode, StepState};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::plan::{External, PlanLimits};
+use enki_core::redact::Redactor;
 use enki_core::spec::StepSpec;
 use enki_core::store::{Found, TaskStore};
 use serde::{Deserialize, Serialize};
@@ -144,6 +145,8 @@ pub(crate) async fn perform(
         }
         Action::Add { id, steps } => {
             let named = look::find(store, Some(&id)).await?;
+            // As of a plan that is submitted: what is recorded stays, and goes from there into prompts and commits.
+            let steps = Redactor::default().clean_all(steps);
             let externals = externals(store, &steps).await?;
             let word = if steps.len() == 1 { "step" } else { "steps" };
             let verb = format!("got {} {word} more", steps.len());

@@ -243,6 +243,7 @@ pub(crate) fn client(
     let host_vars = host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut claude = ClaudeConfig::new(BaseEnv::with_extra(host_vars, PASSED_ENV));
     claude.project = Some(marker(root)?);
+    claude.redactor = Some(redactor(config, host));
     claude.program = program(command, root);
     claude.extra_args = config.list(&format!("{key}.args")).into_iter().map(OsString::from).collect();
     claude.env.clone_from(vars);
@@ -293,7 +294,7 @@ fn agent(backends: &Backends, config: &Config, host: &Host, at: At<'_>, key: &st
     let extra: Vec<&str> = PASSED_ENV.to_vec();
     let mut made =
         CommandAgentConfig::new(program(&command, root)).args(&args).base_env(BaseEnv::with_extra(host_vars(), &extra));
-    made = made.project(marker(root)?);
+    made = made.project(marker(root)?).redactor(redactor(config, host));
     for (name, value) in vars {
         made = made.env(name, value)?;
     }
@@ -415,10 +416,15 @@ pub(crate) async fn mail(
 
 /// Takes out what is secret here: the values of variables that are named so, of this process and of agents.
 pub(crate) fn redactor(config: &Config, host: &Host) -> Redactor {
-    let own = host.env.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())));
     let agents =
         ["agent.env", "agent.reviewer.env", "agent.coordinator.env"].map(|key| config.table(key)).into_iter().flatten();
-    Redactor::new(own.chain(agents).filter(|(name, value)| looks_secret(name, value)).map(|(_, value)| value))
+    knowing(host, agents)
+}
+
+/// Knows the secrets among the variables of this process and those.
+fn knowing(host: &Host, more: impl Iterator<Item = (String, String)>) -> Redactor {
+    let own = host.env.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())));
+    Redactor::new(own.chain(more).filter(|(name, value)| looks_secret(name, value)).map(|(_, value)| value))
 }
 
 /// How the store is opened.
@@ -435,6 +441,7 @@ pub(crate) fn git(start: &Path, host: &Host) -> Result<GitProject, CliError> {
 pub(crate) fn git_options(host: &Host) -> GitOptions {
     let mut options = GitOptions::new(host.env.clone());
     options.clock = host.clock;
+    options.redactor = knowing(host, std::iter::empty());
     options
 }
 

@@ -3,6 +3,9 @@
 //! Known values are always found. What is only known by its form or by the name before it is found at best effort: a
 //! secret that is encoded, or that looks like any other word, is not.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fmt;
 
 /// What stands in place of a secret.
@@ -100,7 +103,35 @@ impl Redactor {
         }
         words(&logins(&text))
     }
+
+    /// The same thing with all its texts clean, but for those of fields that are names.
+    #[must_use]
+    pub fn clean_all<T: Serialize + DeserializeOwned>(&self, of: T) -> T {
+        // What was made of the same types is read again as them; if not, nothing is known of it that could be cleaned.
+        let cleaned = serde_json::to_value(&of).ok().and_then(|mut value| {
+            self.clean_value(&mut value);
+            serde_json::from_value(value).ok()
+        });
+        cleaned.unwrap_or(of)
+    }
+
+    fn clean_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.clean(text),
+            Value::Array(list) => list.iter_mut().for_each(|value| self.clean_value(value)),
+            Value::Object(fields) => {
+                fields
+                    .iter_mut()
+                    .filter(|(name, _)| !IDS.contains(&name.as_str()))
+                    .for_each(|(_, v)| self.clean_value(v));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
 }
+
+/// Fields by which things are found again: a changed one would mean another thing.
+const IDS: &[&str] = &["id", "step", "needs", "request_id", "target", "session"];
 
 /// Blocks of keys as programs write them, also one whose end was cut off.
 fn keys(text: &str) -> String {

@@ -14,6 +14,7 @@ use enki_core::driver::{Accepted, Submission};
 use enki_core::execution::{Command, Execution};
 use enki_core::id::{ExecutionId, InvalidId, StepIx, TaskId};
 use enki_core::plan::{External, Plan, PlanProblems};
+use enki_core::redact::Redactor;
 use enki_core::spec::{AfterSpec, NeedSpec, PlanSpec, RECIPES, ReviewSpec, ReviewWord, StepSpec};
 use enki_core::store::{Found, StoreErrorKind};
 use enki_core::tier::{Priority, Tier};
@@ -234,7 +235,7 @@ pub(crate) async fn add_steps(office: &Office, input: AddInput) -> Result<Added,
     let externals = externals(machines, &spec).await?;
     // What is checked against the plan must find it like that when it is added.
     let _turn = office.adding.lock().await;
-    let steps = spec.steps;
+    let steps = Redactor::default().clean_all(spec.steps);
     let checked = seen(machines, move |engine| {
         let execution = engine.execution(id)?;
         Some(execution.plan().check_added(&steps, &engine.plan_limits(), &externals))

@@ -104,6 +104,9 @@ impl CommandAgent {
         if let Some((program, limits)) = &self.config.supervisor {
             spawn = spawn.supervisor(program, *limits);
         }
+        if let Some(redactor) = &self.config.redactor {
+            spawn = spawn.redactor(redactor.clone());
+        }
         for (name, value) in &self.config.env {
             spawn = spawn.env(name, value);
         }

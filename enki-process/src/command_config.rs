@@ -6,6 +6,7 @@ use crate::log::LogLimits;
 use crate::marker::Marker;
 use crate::sandbox::Confinement;
 use crate::spawn::{SpawnError, SpawnFailure};
+use enki_core::redact::Redactor;
 use enki_core::tier::Tier;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub struct CommandAgentConfig {
     pub(crate) models: BTreeMap<Tier, String>,
     pub(crate) project: Option<Marker>,
     pub(crate) grace: Duration,
+    pub(crate) redactor: Option<Redactor>,
     pub(crate) log_limits: LogLimits,
     pub(crate) output_limit: u64,
     pub(crate) supervisor: Option<(PathBuf, ChildLimits)>,
@@ -53,6 +55,7 @@ impl CommandAgentConfig {
             models: BTreeMap::new(),
             project: None,
             grace: Duration::from_secs(10),
+            redactor: None,
             log_limits: LogLimits::default(),
             output_limit: 16 << 30,
             supervisor: None,
@@ -109,6 +112,13 @@ impl CommandAgentConfig {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Takes secrets out of its log. See [`Spawn::redactor`](crate::Spawn::redactor).
+    #[must_use]
+    pub fn redactor(mut self, redactor: Redactor) -> Self {
+        self.redactor = Some(redactor);
         self
     }
 

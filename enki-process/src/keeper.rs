@@ -4,6 +4,7 @@
 //! caller's runtime stops in the middle of a kill. It installs no signal handler.
 
 use crate::child::Child;
+use crate::cleaner::Cleaner;
 use crate::clock;
 use crate::ended::{Cause, Containment, Ended, Status};
 use crate::feed::{Channel, Feed, Stream};
@@ -85,6 +86,8 @@ struct Keeper<'a> {
     channel: Arc<Channel>,
     log: Option<CappedLog>,
     sieve: Option<Sieve>,
+    /// Of stdout and stderr, each with a line of its own.
+    cleaners: (Option<Cleaner>, Option<Cleaner>),
     collect: Option<files::Handover>,
     tails: (Tail, Tail),
     lines: Lines,
@@ -182,6 +185,7 @@ impl<'a> Keeper<'a> {
             wake,
             channel: Channel::new(waker, spawn.feed_capacity),
             log: log.map(|file| CappedLog::new(file, spawn.log_limits)),
+            cleaners: (spawn.redactor.clone().map(Cleaner::new), spawn.redactor.clone().map(Cleaner::new)),
             sieve: spawn.log_whole.map(|(piece, wholes)| Sieve::new(piece, wholes)),
             collect,
             tails: (Tail::new(spawn.stdout_tail), Tail::new(spawn.stderr_tail)),
@@ -433,9 +437,17 @@ impl<'a> Keeper<'a> {
         self.pulse = Pulse { last: now, look: None };
         self.output += bytes.len() as u64;
         if let Some(log) = &mut self.log {
+            let cleaner = match stream {
+                Stream::Stdout => &mut self.cleaners.0,
+                Stream::Stderr => &mut self.cleaners.1,
+            };
+            let mut write = |bytes: &[u8]| match cleaner {
+                Some(cleaner) => cleaner.push(bytes, |clean| log.write(clean)),
+                None => log.write(bytes),
+            };
             match &mut self.sieve {
-                Some(sieve) if stream == Stream::Stdout => sieve.push(bytes, |kept| log.write(kept)),
-                _ => log.write(bytes),
+                Some(sieve) if stream == Stream::Stdout => sieve.push(bytes, write),
+                _ => write(bytes),
             }
         }
         match stream {
@@ -540,8 +552,17 @@ impl<'a> Keeper<'a> {
         }
         self.latest.finish();
         self.show(clock::now());
-        if let (Some(log), Some(sieve)) = (&mut self.log, self.sieve.take()) {
-            sieve.finish(|kept| log.write(kept));
+        if let Some(log) = &mut self.log {
+            let (mut out, err) = (self.cleaners.0.take(), self.cleaners.1.take());
+            if let Some(sieve) = self.sieve.take() {
+                sieve.finish(|kept| match &mut out {
+                    Some(cleaner) => cleaner.push(kept, |clean| log.write(clean)),
+                    None => log.write(kept),
+                });
+            }
+            for cleaner in [out, err].into_iter().flatten() {
+                cleaner.finish(|clean| log.write(clean));
+            }
         }
         let cut_bytes = self.log.as_ref().map_or(0, CappedLog::cut);
         let log_failure = self.log.take().and_then(|log| log.close().err());

@@ -8,6 +8,7 @@
 //! `/proc`; elsewhere only the process group is killed, and silence is told from output alone.
 
 mod child;
+mod cleaner;
 mod clock;
 mod command_agent;
 mod command_config;

@@ -9,6 +9,7 @@ use crate::log::LogLimits;
 use crate::marker::{Marker, PROJECT_MARKER, RUN_MARKER};
 use crate::sandbox::Sandbox;
 use enki_core::id::EffectId;
+use enki_core::redact::Redactor;
 use rustix::fs::Access;
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -44,6 +45,7 @@ pub struct Spawn {
     pub(crate) polite: Polite,
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_limits: LogLimits,
+    pub(crate) redactor: Option<Redactor>,
     pub(crate) log_whole: Option<(&'static str, &'static [&'static str])>,
     pub(crate) stdout_tail: usize,
     pub(crate) stderr_tail: usize,
@@ -174,6 +176,7 @@ impl Spawn {
             polite: Polite::default(),
             log: None,
             log_limits: LogLimits::default(),
+            redactor: None,
             log_whole: None,
             stdout_tail: 64 << 10,
             stderr_tail: 16 << 10,
@@ -272,6 +275,13 @@ impl Spawn {
     pub fn log(mut self, path: impl Into<PathBuf>, limits: LogLimits) -> Self {
         self.log = Some(path.into());
         self.log_limits = limits;
+        self
+    }
+
+    /// Takes secrets out of the log, line by line.
+    #[must_use]
+    pub fn redactor(mut self, redactor: Redactor) -> Self {
+        self.redactor = Some(redactor);
         self
     }
 

@@ -1,7 +1,5 @@
 //! Backends of embedders that do what they may not: panic, never return, or are called when it is over (bad input 94).
 
-#![expect(clippy::unwrap_used, reason = "a test ends where its assumption fails")]
-
 use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::async_trait;
 use enki_core::branch::Branch;

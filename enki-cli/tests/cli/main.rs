@@ -10,6 +10,7 @@ mod bad_inputs;
 mod bad_plans;
 mod budgets;
 mod calls;
+mod canaries;
 mod chains;
 mod chat;
 mod claude;

@@ -31,6 +31,7 @@ use crate::limits::Limits;
 use crate::prompt::Prompts;
 use crate::recall::Recall;
 use crate::record;
+use crate::redact::Redactor;
 use crate::refinery::Refinery;
 use crate::review::{Chains, ReviewDefaults};
 use crate::role::Roles;
@@ -120,6 +121,9 @@ pub struct Settings {
     pub chains: Chains,
     /// What reviews are like that a plan asks for without saying more.
     pub reviews: ReviewDefaults,
+    /// Takes secrets out of whatever plans, agents and checks say, before it is recorded, shown or told to anybody. Unless
+    /// told more, it knows secrets by their form alone.
+    pub redactor: Redactor,
 }
 
 impl Settings {
@@ -136,6 +140,7 @@ impl Settings {
             idle_timeout: Duration::from_secs(300),
             roles: Roles::built_in(),
             prompts: Prompts::built_in(),
+            redactor: Redactor::default(),
             chains: Chains::default(),
             reviews: ReviewDefaults::default(),
         }

@@ -106,7 +106,7 @@ impl Context {
                     .downcast_ref::<String>()
                     .map(String::as_str)
                     .or_else(|| panic.downcast_ref::<&str>().copied());
-                failed(format!("a backend panicked: {}", text.unwrap_or("no message")))
+                failed(self.clean(&format!("a backend panicked: {}", text.unwrap_or("no message"))))
             }
         };
         // A driver that has stopped takes the effect up again when it starts.
@@ -186,7 +186,7 @@ impl Context {
             match started {
                 Ok(session) => session,
                 Err(_) if *stop.borrow() != Stop::No => return AttemptEnd::new(Outcome::Killed),
-                Err(reason) => return AttemptEnd::new(Outcome::NotStarted { reason }),
+                Err(reason) => return AttemptEnd::new(Outcome::NotStarted { reason: self.clean(&reason) }),
             }
         };
         crash_point!("workspace.spawn");
@@ -219,9 +219,9 @@ impl Context {
             refinery.check(&candidate, &review.gate, id).await
         };
         tokio::select! {
-            checked = judged => review.judge(checked.unwrap_or_else(|error: RefineryError| {
+            checked = judged => review.judge(self.checked(checked.unwrap_or_else(|error: RefineryError| {
                 Check::Unknown { reason: error.to_string() }
-            })),
+            }))),
             () = stopped(stop) => AttemptEnd::new(Outcome::Killed),
         }
     }
@@ -229,10 +229,10 @@ impl Context {
     fn not_made(&self, error: &WorkspaceError) -> Outcome {
         match error.kind {
             WorkspaceErrorKind::DiskLow => {
-                Outcome::DiskLow { until: self.backends.clock.now().plus(DISK_WAIT), reason: error.reason.clone() }
+                Outcome::DiskLow { until: self.backends.clock.now().plus(DISK_WAIT), reason: self.clean(&error.reason) }
             }
             WorkspaceErrorKind::Lost | WorkspaceErrorKind::Environment | WorkspaceErrorKind::Unmerged => {
-                Outcome::Workspace { reason: error.to_string() }
+                Outcome::Workspace { reason: self.clean(&error.to_string()) }
             }
         }
     }
@@ -250,6 +250,7 @@ impl Context {
     ) -> AgentEnd {
         let mut asked = false;
         let mut saying = Saying::default();
+        let mut pieces = Pieces::default();
         let mut answered = false;
         loop {
             let event = tokio::select! {
@@ -271,10 +272,16 @@ impl Context {
             }
             match event {
                 AgentEvent::Activity(text) => {
-                    let _ = self.inbox.send(Message::Activity(job.place, job.attempt, text));
+                    let _ = self.inbox.send(Message::Activity(job.place, job.attempt, self.clean(&text)));
                 }
-                AgentEvent::Partial(piece) => saying.add(&piece).into_iter().for_each(|told| self.say(job, told)),
-                AgentEvent::Text(text) => saying.whole(&text).into_iter().for_each(|told| self.say(job, told)),
+                AgentEvent::Partial(piece) => {
+                    let words = self.clean(pieces.add(&piece));
+                    saying.add(&words).into_iter().for_each(|told| self.say(job, told));
+                }
+                AgentEvent::Text(text) => {
+                    pieces = Pieces::default();
+                    saying.whole(&self.clean(&text)).into_iter().for_each(|told| self.say(job, told));
+                }
                 AgentEvent::Session(name) => self.progress(job, Some(name)),
                 AgentEvent::Used(usage) => {
                     let report = execution::Report::Spent { step: job.place.step, attempt: job.attempt, usage };
@@ -289,7 +296,7 @@ impl Context {
                         Stop::Unwanted | Stop::Shutdown if asked => end.exit = AgentExit::Killed,
                         Stop::Unwanted | Stop::Shutdown => {}
                     }
-                    return end;
+                    return self.settings.redactor.clean_all(end);
                 }
             }
         }
@@ -303,9 +310,22 @@ impl Context {
         let _ = self.inbox.send(Message::Said(job.place, job.attempt, told.text, told.whole));
     }
 
+    fn clean(&self, text: &str) -> String {
+        self.settings.redactor.clean(text)
+    }
+
+    /// The answer of a check without the secrets that its output may hold.
+    fn checked(&self, check: Check) -> Check {
+        match check {
+            Check::Failed { log } => Check::Failed { log: self.clean(&log) },
+            Check::Unknown { reason } => Check::Unknown { reason: self.clean(&reason) },
+            other => other,
+        }
+    }
+
     async fn capture(&self, job: &AttemptJob, end: AgentEnd) -> AttemptEnd {
         let spec = job.capture(self.backends.clock.now());
-        let captured = self.backends.workspaces.capture(&spec).await.map_err(|error| error.to_string());
+        let captured = self.backends.workspaces.capture(&spec).await.map_err(|error| self.clean(&error.to_string()));
         crash_point!("workspace.collect");
         job.judge(end, captured)
     }
@@ -326,7 +346,7 @@ impl Context {
         }
         let report = match self.mechanism(job).await {
             Ok(report) => report,
-            Err(error) => merge_queue::Report::Failed(error.to_string()),
+            Err(error) => merge_queue::Report::Failed(self.clean(&error.to_string())),
         };
         Input::Queue(id, merge_queue::Input::Report(effect, report))
     }
@@ -368,11 +388,11 @@ impl Context {
                 merge_queue::Report::Built(refinery.build(base, &changes, id).await?)
             }
             QueueJob::Check(_, candidate, gate, id) => {
-                merge_queue::Report::Checked(refinery.check(&candidate, &gate, id).await?)
+                merge_queue::Report::Checked(self.checked(refinery.check(&candidate, &gate, id).await?))
             }
             QueueJob::CheckBase(_, base, gate, id) => {
                 merge_queue::Report::BaseChecked(match refinery.build(base, &[], id).await? {
-                    Build::Candidate { candidate, .. } => refinery.check(&candidate, &gate, id).await?,
+                    Build::Candidate { candidate, .. } => self.checked(refinery.check(&candidate, &gate, id).await?),
                     Build::Conflict { .. } | Build::Empty => {
                         Check::Unknown { reason: "the base could not be looked at".to_owned() }
                     }
@@ -380,7 +400,7 @@ impl Context {
             }
             QueueJob::CheckOldBase(_, base, change, gate, id) => {
                 merge_queue::Report::OldBaseChecked(match refinery.build(base, &[change], id).await? {
-                    Build::Candidate { candidate, .. } => refinery.check(&candidate, &gate, id).await?,
+                    Build::Candidate { candidate, .. } => self.checked(refinery.check(&candidate, &gate, id).await?),
                     // Then it never passed alone.
                     Build::Conflict { paths, .. } => Check::Failed { log: format!("conflict in {}", paths.join(", ")) },
                     Build::Empty => Check::Failed { log: "nothing is changed there".to_owned() },
@@ -396,6 +416,27 @@ impl Context {
                 }
             }
         })
+    }
+}
+
+/// Holds the last word of what an agent is saying until it is whole: a secret that comes in parts is none in any of them.
+#[derive(Default)]
+struct Pieces {
+    said: String,
+    given: usize,
+}
+
+impl Pieces {
+    /// Longest word that is waited for.
+    const LONGEST: usize = 4 << 10;
+
+    /// What is whole now.
+    fn add(&mut self, piece: &str) -> &str {
+        self.said.drain(..self.given);
+        self.said.push_str(piece);
+        let last = self.said.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8());
+        self.given = if self.said.len() > Self::LONGEST { self.said.len() } else { last.unwrap_or(0) };
+        &self.said[..self.given]
     }
 }
 

@@ -86,8 +86,9 @@ impl Driver {
     }
 
     async fn try_submit(&mut self, submission: Submission) -> Result<Accepted, DriverError> {
-        let spec = &submission.spec;
-        let fingerprint = submission.fingerprint.unwrap_or_else(|| spec.fingerprint());
+        let fingerprint = submission.fingerprint.unwrap_or_else(|| submission.spec.fingerprint());
+        // Before it is recorded: what is in the log stays there, and goes from it into prompts and commits.
+        let spec = &self.perform.settings.redactor.clean_all(submission.spec);
         if let Some(known) = self.known(spec, fingerprint.clone()).await? {
             self.load(known).await?;
             return Ok(Accepted { execution: known, known: true });

@@ -21,6 +21,7 @@ use crate::project::discover::{Places, head_of, promisor_of, security_warning, s
 use crate::workspaces::overlay::Marks;
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
+use enki_core::redact::Redactor;
 use enki_core::time::Timestamp;
 use enki_process::{ChildLimits, Sandbox};
 use std::ffi::{OsStr, OsString};
@@ -41,6 +42,8 @@ pub struct GitOptions {
     pub max_file_bytes: u64,
     /// Most files that a change may touch.
     pub max_files: usize,
+    /// Takes secrets out of the logs of commands: of checks, of set-ups.
+    pub redactor: Redactor,
     /// Names of further variables that the check command gets from `env`.
     pub check_env: Vec<String>,
     /// How long hooks may go on in the person's checkout when a landing has moved it; then they are ended.
@@ -130,6 +133,7 @@ impl GitOptions {
             env: env.into_iter().collect(),
             max_file_bytes: 100 << 20,
             max_files: 100_000,
+            redactor: Redactor::default(),
             check_env: Vec::new(),
             hook_timeout: Duration::from_secs(60),
             clock: system_clock,

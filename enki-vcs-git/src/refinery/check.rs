@@ -56,6 +56,7 @@ pub(crate) async fn check(
         .env("GIT_CEILING_DIRECTORIES", &slot.dir)
         .project(slot.mark())
         .timeout(gate.timeout)
+        .redactor(project.options().redactor.clone())
         .log(&log, LogLimits::default());
     let spawn = match project.confined() {
         None => spawn,

@@ -84,6 +84,7 @@ fn run(project: &GitProject, what: &str, command: &str, work: &Path, label: &str
         .env("GIT_CEILING_DIRECTORIES", work.parent().unwrap_or(work))
         .project(mark)
         .timeout(TIMEOUT)
+        .redactor(project.options().redactor.clone())
         .log(&log, LogLimits::default());
     if let Some(supervisor) = &project.options().supervisor {
         spawn = spawn.supervisor(supervisor, ChildLimits::default());

@@ -357,7 +357,9 @@ const ROWS: &[Row] = &[
         "enki-core/tests/machines/prompts.rs: hostile_words_of_agents_are_data whatever_an_agent_says_is_data",
     ]),
     by(84, "agent", "huge summary for the next prompt", &["enki-core/src/prompt/mod.rs: the_last_complete_pair_is_the_output"]),
-    by(85, "agent", "prints API keys", &["enki-core/src/redact.rs: a_secret_is_taken_out_wherever_it_stands"]),
+    by(85, "agent", "prints API keys", &["enki-cli/tests/cli/canaries.rs: fifty_secrets_go_through_a_run_and_none_is_found_afterwards",
+"enki-core/src/redact.rs: a_secret_is_taken_out_wherever_it_stands",
+"enki-process/src/cleaner.rs: a_secret_is_found_wherever_the_stream_is_cut"]),
     by(86, "agent", "forks a daemon, setsid, ignores TERM, holds stdout open", &[
         "enki-process/tests/child.rs: a_grandchild_in_a_session_of_its_own_dies_with_the_normal_end who_ignores_every_polite_signal_is_killed_after_the_grace the_end_does_not_wait_for_who_holds_the_output_open",
         "enki-testkit/src/suite/agent.rs: the_end_is_told_when_the_whole_tree_is_gone an_agent_that_ignores_a_polite_stop_is_killed",
