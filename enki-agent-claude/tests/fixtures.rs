@@ -133,7 +133,7 @@ fn a_cut_stream_is_never_a_success() {
     }
 }
 
-/// What `examples/fuzz_decoder.rs` found, and what it once might have.
+/// What the fuzzer found (`enki-fuzz`, target `agent-stream`), and what it once might have.
 #[test]
 fn streams_that_were_found_to_do_harm_do_none() {
     let corpus = std::fs::read_dir(folder().join("../corpus")).expect("the corpus is there");
