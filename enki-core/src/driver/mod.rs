@@ -9,6 +9,7 @@ mod clock;
 mod error;
 mod orchestrator;
 mod perform;
+mod pieces;
 #[cfg(feature = "crash-points")]
 mod points;
 mod recover;

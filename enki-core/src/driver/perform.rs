@@ -1,6 +1,7 @@
 //! Performing effects: each in a task of its own, which ends with one answer.
 
 use super::orchestrator::Message;
+use super::pieces::Pieces;
 use super::remember::Memory;
 use super::saying::{Saying, Told};
 use super::tools::Opened;
@@ -275,7 +276,7 @@ impl Context {
                     let _ = self.inbox.send(Message::Activity(job.place, job.attempt, self.clean(&text)));
                 }
                 AgentEvent::Partial(piece) => {
-                    let words = self.clean(pieces.add(&piece));
+                    let words = pieces.add(&piece, &self.settings.redactor);
                     saying.add(&words).into_iter().for_each(|told| self.say(job, told));
                 }
                 AgentEvent::Text(text) => {
@@ -416,27 +417,6 @@ impl Context {
                 }
             }
         })
-    }
-}
-
-/// Holds the last word of what an agent is saying until it is whole: a secret that comes in parts is none in any of them.
-#[derive(Default)]
-struct Pieces {
-    said: String,
-    given: usize,
-}
-
-impl Pieces {
-    /// Longest word that is waited for.
-    const LONGEST: usize = 4 << 10;
-
-    /// What is whole now.
-    fn add(&mut self, piece: &str) -> &str {
-        self.said.drain(..self.given);
-        self.said.push_str(piece);
-        let last = self.said.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8());
-        self.given = if self.said.len() > Self::LONGEST { self.said.len() } else { last.unwrap_or(0) };
-        &self.said[..self.given]
     }
 }
 
