@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Something that reads bytes from outside.
 pub struct Target {
@@ -158,24 +158,27 @@ fn mcp(bytes: &[u8]) -> Result<(), String> {
         let (mut ours, theirs) = tokio::io::duplex(64 << 10);
         let (read, write) = tokio::io::split(theirs);
         let server = tokio::spawn(EnkiServer::new(Arc::new(Seat::new(office, token))).serve(read, write));
-        let (mut from, mut to) = tokio::io::split(&mut ours);
-        let mut heard = Vec::new();
-        let talk = async {
-            let say = async {
-                // It may leave first, if this is no way to begin.
-                let _ = to.write_all(bytes).await;
-                let _ = to.shutdown().await;
-            };
-            let hear = from.read_to_end(&mut heard);
-            let _ = tokio::join!(say, hear);
+        let (from, mut to) = tokio::io::split(&mut ours);
+        let say = async {
+            // It may leave first, if this is no way to begin.
+            let _ = to.write_all(bytes).await;
+            let _ = to.shutdown().await;
+            Ok::<(), String>(())
         };
-        tokio::time::timeout(Duration::from_secs(20), talk).await.map_err(|_| "the session never ended".to_owned())?;
+        let hear = async {
+            let (mut from, mut line) = (BufReader::new(from), Vec::new());
+            while from.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+                let said: Json = serde_json::from_slice(&line).map_err(|e| format!("it answered no JSON: {e}"))?;
+                must(said["jsonrpc"] == "2.0", || format!("it answered no message: {said}"))?;
+                line.clear();
+            }
+            Ok(())
+        };
+        let talk = async { tokio::try_join!(say, hear).map(drop) };
+        tokio::time::timeout(Duration::from_secs(60), talk)
+            .await
+            .map_err(|_| "the session never ended".to_owned())??;
         server.await.map_err(|e| format!("the session ended badly: {e}"))?.or_else(|e| clean(&e.to_string()))?;
-        for line in heard.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            let said: serde_json::Value =
-                serde_json::from_slice(line).map_err(|e| format!("it answered no JSON: {e}"))?;
-            must(said["jsonrpc"] == "2.0", || format!("it answered no message: {said}"))?;
-        }
         Ok(())
     })
 }

@@ -3,6 +3,7 @@
 use crate::target::Target;
 use rustix::time::{ClockId, clock_gettime};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// An input may take so much memory, or this for each of its bytes.
@@ -14,6 +15,9 @@ const MEMORY: u64 = 64 << 20;
 ///
 /// Which rule it broke: one of the target's, no panic, a second, 64 MB.
 pub fn trial(target: &Target, input: &[u8]) -> Result<(), String> {
+    // One at a time: the memory is that of the process.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // Resetting the peak costs more than most inputs; only large ones can use much.
     let before = (input.len() >= 64 << 10).then(reset_peak).flatten();
     let began = spent();

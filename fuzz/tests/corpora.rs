@@ -42,7 +42,7 @@ fn survives(name: &str) {
     megabytes(target, &inputs);
     // A taste of what the program does for minutes, always the same.
     let mut random = Random::new(1);
-    for n in 0..100 {
+    for n in 0..30 {
         let input = mutated(&mut random, &inputs);
         assert_eq!(trial(target, &input), Ok(()), "mutation {n} of seed 1");
     }
@@ -53,7 +53,7 @@ fn megabytes(target: &Target, inputs: &[Vec<u8>]) {
     let largest = inputs.iter().max_by_key(|input| input.len()).expect("an input");
     let most = 1 << 20;
     let mut grown: Vec<Vec<u8>> = vec![largest.iter().copied().cycle().take(most).collect()];
-    for piece in ["[", "{\"a\":", "- ", "<gv>{", "a.b.", "\u{0}", "\u{e9}", "a: &a [*a, *a]\n", "x\n"] {
+    for piece in ["{\"a\":[", "<gv>{", "a: &a [*a]\n", "x\n"] {
         grown.push(piece.bytes().cycle().take(most).collect());
     }
     for input in grown {

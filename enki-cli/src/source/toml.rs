@@ -8,6 +8,16 @@ use toml::de::{DeTable, DeValue};
 
 pub(super) fn parse(text: &str) -> Result<Node, Problem> {
     refuse_excess(text)?;
+    // Of a text that is none every line is an error, and all of them together are many times its size.
+    if let Err(error) = DeTable::parse(text)
+        && error.message() != "duplicate key"
+    {
+        let span = error.span().unwrap_or(0..0);
+        return Err(match error.message().contains("max recursion depth") {
+            true => too_deep(span.start),
+            false => Problem::new(span, error.message()),
+        });
+    }
     let (table, errors) = DeTable::parse_recoverable(text);
     let end = table.span().end;
     let mut tree = Tree { values: 0 };
