@@ -51,13 +51,14 @@ fn survives(name: &str) {
 /// The largest of the corpus over and over, and brackets to the limit of S12.
 fn megabytes(target: &Target, inputs: &[Vec<u8>]) {
     let largest = inputs.iter().max_by_key(|input| input.len()).expect("an input");
-    let most = 1 << 20;
+    // Without optimisation a megabyte takes its minutes; `cargo test --release` puts the limit itself to it.
+    let most = if cfg!(debug_assertions) { 1 << 18 } else { 1 << 20 };
     let mut grown: Vec<Vec<u8>> = vec![largest.iter().copied().cycle().take(most).collect()];
     for piece in ["{\"a\":[", "<gv>{", "a: &a [*a]\n", "x\n"] {
         grown.push(piece.bytes().cycle().take(most).collect());
     }
     for input in grown {
         let head = String::from_utf8_lossy(&input[..20]).into_owned();
-        assert_eq!(trial(target, &input), Ok(()), "{} a megabyte of {head:?}", target.name);
+        assert_eq!(trial(target, &input), Ok(()), "{} much of {head:?}", target.name);
     }
 }
