@@ -13,11 +13,13 @@ use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
 use enki_core::memory::MemoryStore;
 use enki_core::recall::{Entry, Found, Hit, Kind, Note, Query, Recall, RecallError, Recorded, is_relevant, words};
 use enki_core::record;
-use enki_core::store::{Append, Format, Holder, LogId, TaskStore, Version};
+use enki_core::store::{Append, Format, Holder, LogId, StoreErrorKind, TaskStore, Version};
 use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_core::workspace::{Start, WorkspaceProvider, WorkspaceSpec};
-use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
+use enki_testkit::fakes::{
+    FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Fault, FaultClass, Faulty, Script, When,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -419,6 +421,28 @@ async fn a_log_of_a_newer_minor_format_is_not_written() {
     world.store.release(lease).await.unwrap();
     let error = world.try_start().await.unwrap_err();
     assert!(matches!(error, DriverError::Record { version: v, .. } if v == version + 1), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_execution_learns_that_the_store_stopped_the_driver() {
+    let world = World::new();
+    let store = Arc::new(Faulty::new(MemoryStore::default()));
+    let mut backends = Backends::new(
+        store.clone(),
+        Arc::new(world.workspaces.clone()),
+        Arc::new(FakeRefinery::new(world.repository.clone())),
+        Arc::new(world.agents.clone()),
+    );
+    backends.reviewer = None;
+    let holder = Holder { id: "test".into(), pid: 1, host: "localhost".into(), since: Timestamp(0) };
+    let (enki, task) = driver::start(backends, Settings::new(holder, "logs".into())).await.unwrap();
+    let id = submit(&enki, DIAMOND).await;
+    let full = FaultClass::Store(StoreErrorKind::Full);
+    store.inject(Fault::at(1, When::Before, full).of("append").times(u64::MAX));
+    let waited = tokio::time::timeout(Duration::from_secs(3600), enki.rest(id)).await;
+    assert!(matches!(waited.expect("it does not wait for ever"), Err(DriverError::Stopped)));
+    assert_eq!(task.await.unwrap().unwrap_err().store_kind(), Some(&StoreErrorKind::Full));
+    assert!(enki.watch().recv().await.is_err(), "nothing is told by a driver that has stopped");
 }
 
 /// Keeps notes in memory, and finds the entries among them.

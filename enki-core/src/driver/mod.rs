@@ -183,7 +183,7 @@ pub async fn start(
         backends,
         lease,
         messages,
-        notices: notices.clone(),
+        notices,
         running: HashMap::new(),
         recovered: HashSet::new(),
         replies: Vec::new(),
@@ -193,8 +193,8 @@ pub async fn start(
         moved: true,
     };
     driver.recover().await?;
-    let task = tokio::spawn(driver.run());
-    Ok((Orchestrator::new(inbox, notices), task))
+    let enki = Orchestrator::new(inbox, driver.notices.downgrade());
+    Ok((enki, tokio::spawn(driver.run())))
 }
 
 type Reply = oneshot::Sender<Result<(), DriverError>>;

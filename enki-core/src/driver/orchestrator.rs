@@ -13,7 +13,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 #[derive(Clone, Debug)]
 pub struct Orchestrator {
     inbox: mpsc::UnboundedSender<Message>,
-    notices: broadcast::Sender<Notice>,
+    // Weak: who waits for notices learns from their end that the driver has stopped.
+    notices: broadcast::WeakSender<Notice>,
 }
 
 /// Something a watcher may want to show. At-least-once, numbered.
@@ -88,7 +89,7 @@ pub(super) enum Message {
 }
 
 impl Orchestrator {
-    pub(super) const fn new(inbox: mpsc::UnboundedSender<Message>, notices: broadcast::Sender<Notice>) -> Self {
+    pub(super) const fn new(inbox: mpsc::UnboundedSender<Message>, notices: broadcast::WeakSender<Notice>) -> Self {
         Self { inbox, notices }
     }
 
@@ -164,10 +165,12 @@ impl Orchestrator {
         self.send(Message::Activity(place, attempt, text))
     }
 
-    /// Everything that happens from now on. A watcher that falls 4,096 notices behind loses the oldest, and is told.
+    /// Everything that happens from now on. A watcher that falls 4,096 notices behind loses the oldest, and is told. They
+    /// end when the driver stops.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Notice> {
-        self.notices.subscribe()
+        // Of one that has stopped there are none any more.
+        self.notices.upgrade().map_or_else(|| broadcast::channel(1).1, |notices| notices.subscribe())
     }
 
     /// Waits until nothing more happens to an execution by itself: see [`Engine::at_rest`].
