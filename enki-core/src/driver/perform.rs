@@ -170,15 +170,16 @@ impl Context {
                 Err(error) => return AttemptEnd::new(self.not_made(&error)),
             };
             crash_point!("workspace.create.after");
-            if *stop.borrow() != Stop::No {
-                return AttemptEnd::new(Outcome::Killed);
-            }
             prompt::add_conflicts(&mut job.agent.prompt, &workspace.conflicts);
             if let Some(memory) = &self.memory {
                 let about = Query { now: self.backends.clock.now(), ..job.about.clone() };
                 memory.tell(about, &mut job.agent).await;
             }
             job.agent.workspace = workspace.path;
+            // The last moment: what was given up while all that was made ready costs no agent.
+            if *stop.borrow() != Stop::No {
+                return AttemptEnd::new(Outcome::Killed);
+            }
             tools = self.backends.tools.as_ref().map(|tools| Opened::new(tools, &mut job.agent));
             let started = tokio::select! {
                 started = runner.start(job.agent.clone()) => started.map_err(|error| error.to_string()),
