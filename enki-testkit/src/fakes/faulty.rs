@@ -4,6 +4,7 @@ use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::async_trait;
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, EffectId, TaskId};
+use enki_core::recall::{self, Note, Query, Recall, RecallError};
 use enki_core::refinery::{
     Build, Candidate, Change, Check, Gate, Import, Publish, Refinery, RefineryError, TargetState,
 };
@@ -266,6 +267,9 @@ impl<T: Refinery> Refinery for Faulty<T> {
     async fn build(&self, base: CommitId, changes: &[Change], id: EffectId) -> Result<Build, RefineryError> {
         faulty!(self, "build", refinery_error, self.inner.build(base, changes, id))
     }
+    async fn predict(&self, pairs: &[(CommitId, CommitId)]) -> Result<Vec<bool>, RefineryError> {
+        faulty!(self, "predict", refinery_error, self.inner.predict(pairs))
+    }
     async fn check(&self, candidate: &Candidate, gate: &Gate, id: EffectId) -> Result<Check, RefineryError> {
         faulty!(self, "check", refinery_error, self.inner.check(candidate, gate, id))
     }
@@ -279,6 +283,29 @@ impl<T: Refinery> Refinery for Faulty<T> {
     }
     async fn inspect(&self, target: &Branch, candidate: Option<CommitId>) -> Result<TargetState, RefineryError> {
         faulty!(self, "inspect", refinery_error, self.inner.inspect(target, candidate))
+    }
+}
+
+impl<T: Recall> Recall for Faulty<T> {
+    fn record(&self, notes: &[Note]) -> Result<recall::Recorded, RecallError> {
+        self.remembered("record", || self.inner.record(notes))
+    }
+    fn search(&self, query: &Query) -> Result<recall::Found, RecallError> {
+        self.remembered("search", || self.inner.search(query))
+    }
+}
+
+impl<T: Recall> Faulty<T> {
+    fn remembered<A>(
+        &self,
+        method: &'static str,
+        call: impl FnOnce() -> Result<A, RecallError>,
+    ) -> Result<A, RecallError> {
+        let Some((when, _)) = self.called(method) else { return call() };
+        if when == When::After {
+            let _lost = call();
+        }
+        Err(RecallError::new(method, INJECTED))
     }
 }
 

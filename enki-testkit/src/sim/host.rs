@@ -1,6 +1,7 @@
 //! An orchestrator: it drives an engine as the production driver does, and may crash at any point of it.
 
 use super::disk::Refused;
+use super::oracle::Facts;
 use super::perform::{Attempt, Stage};
 use super::{Simulation, Task, name};
 use enki_core::branch::Branch;
@@ -178,7 +179,8 @@ impl Simulation {
                     }
                 }
             }
-            self.oracle.appended(&turn.appends, &self.repository, now)?;
+            let facts: Vec<Facts<'_>> = turn.appends.iter().map(Facts::from).collect();
+            self.oracle.appended(&facts, &self.repository, now)?;
             if self.rng.chance(self.faults.crash_after_append) {
                 self.crash(id);
                 return Ok(());

@@ -21,6 +21,7 @@ mod rng;
 
 pub use faults::Faults;
 pub use history::{Failure, History, simulate, simulate_aloud};
+pub use oracle::{Facts, Oracle};
 pub use rng::Rng;
 
 use crate::fakes::{FakeRefinery, FakeRepository, FakeWorkspaces};
@@ -35,7 +36,6 @@ use enki_core::merge_queue::{self, MergeQueue};
 use enki_core::store::LogId;
 use enki_core::time::Timestamp;
 use host::{Host, HostId};
-use oracle::Oracle;
 use perform::Attempt;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -14,7 +14,7 @@ use enki_core::refinery::{Build, Candidate, Change, Check, Gate, Import, Publish
 use enki_core::tier::Purpose;
 use enki_core::workspace::{ArtifactRef, Expect, Workspace, WorkspaceProvider};
 use futures::FutureExt;
-use merge_queue::{LineNo, Report as Answer};
+use merge_queue::Report as Answer;
 use std::future::Future;
 
 /// Why a target is left alone.
@@ -329,8 +329,8 @@ impl Simulation {
                 };
                 merge_queue::Input::Report(effect, Answer::OldBaseChecked(check))
             }
-            QueueJob::Publish(line, target, expected, candidate) => {
-                let answer = self.publish(queue, *line, target, *expected, candidate)?;
+            QueueJob::Publish(_, target, expected, candidate) => {
+                let answer = self.publish(target, *expected, candidate)?;
                 merge_queue::Input::Report(effect, answer)
             }
             other => return Err(format!("{other:?} is not known here")),
@@ -371,14 +371,7 @@ impl Simulation {
         }
     }
 
-    fn publish(
-        &mut self,
-        queue: QueueId,
-        line: LineNo,
-        target: &Branch,
-        expected: CommitId,
-        candidate: &Candidate,
-    ) -> Result<Answer, String> {
+    fn publish(&mut self, target: &Branch, expected: CommitId, candidate: &Candidate) -> Result<Answer, String> {
         if *target == super::target() && self.rng.chance(self.faults.target_checked_out) {
             let (reason, command) = (CHECKED_OUT.to_owned(), "git merge".to_owned());
             return Ok(Answer::Blocked { reason, command });
@@ -387,7 +380,7 @@ impl Simulation {
         let published = ready(self.refinery.publish(target, expected, candidate)).map_err(|e| e.to_string())?;
         if self.repository.head(target) != before {
             self.report.merges += 1;
-            self.oracle.moved(target, before, (queue.log(), line), candidate)?;
+            self.oracle.moved(target, before, candidate)?;
         }
         Ok(match published {
             Publish::Published => Answer::Published,

@@ -22,8 +22,10 @@ use enki_core::workspace::Start;
 use service::Service;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Judges a history from outside: it is told what became durable and what was really done, and says which promise is
+/// broken. Also for whoever drives the machines otherwise than the simulator does.
 #[derive(Debug, Default)]
-pub(super) struct Oracle {
+pub struct Oracle {
     executions: BTreeMap<ExecutionId, Known>,
     queues: BTreeMap<LogId, Queue>,
     /// Runs of the gate that really took place, by tree: failures and passes.
@@ -40,7 +42,22 @@ pub(super) struct Oracle {
     /// The service that all agents share.
     service: Service,
     /// Branches that a person took back or away: what was merged there may be gone, by that person's wish.
-    pub(super) tampered: BTreeSet<Branch>,
+    pub tampered: BTreeSet<Branch>,
+}
+
+/// What one log got in an append.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Which log.
+    pub log: LogId,
+    /// The facts, in order.
+    pub events: &'a [Event],
+}
+
+impl<'a> From<&'a LogAppend> for Facts<'a> {
+    fn from(append: &'a LogAppend) -> Self {
+        Self { log: append.log, events: &append.events }
+    }
 }
 
 /// An execution as its log tells it.
@@ -116,12 +133,11 @@ struct Queue {
 
 impl Oracle {
     /// Looks at what just became durable, as one batch.
-    pub(super) fn appended(
-        &mut self,
-        batch: &[LogAppend],
-        repository: &FakeRepository,
-        now: Timestamp,
-    ) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// Which promise is broken, and how.
+    pub fn appended(&mut self, batch: &[Facts<'_>], repository: &FakeRepository, now: Timestamp) -> Result<(), String> {
         let executions = &self.executions;
         let tested = |id: ExecutionId, ix: StepIx| {
             executions.get(&id).and_then(|known| known.steps.get(ix.index())).is_some_and(|step| step.tested)
@@ -130,7 +146,7 @@ impl Oracle {
         let mut merges: BTreeSet<CommitId> = BTreeSet::new();
         for append in batch {
             let mut prepared = self.queues.get(&append.log).map(|queue| queue.commits.clone()).unwrap_or_default();
-            for event in &append.events {
+            for event in append.events {
                 match event {
                     Event::Queue(merge_queue::Event::Prepared { line, commits, .. }) => {
                         prepared.insert(*line, commits.clone());
@@ -142,13 +158,13 @@ impl Oracle {
                 }
             }
         }
-        let starts = |append: &&LogAppend| {
+        let starts = |append: &&Facts<'_>| {
             append.events.iter().any(|e| matches!(e, Event::Execution(execution::Event::AttemptStarted { .. })))
         };
         self.alone = batch.iter().filter(starts).count() == 1;
         for append in batch {
             let mut due: BTreeSet<StepIx> = BTreeSet::new();
-            for event in &append.events {
+            for event in append.events {
                 match event {
                     Event::Execution(event) => {
                         let id = ExecutionId::new(append.log.id);
@@ -173,17 +189,17 @@ impl Oracle {
     }
 
     /// Another process takes up what the logs say.
-    pub(super) fn restarted(&mut self) {
+    pub fn restarted(&mut self) {
         self.service.restarted();
     }
 
     /// The clock was set.
-    pub(super) const fn clock_jumped(&mut self) {
+    pub const fn clock_jumped(&mut self) {
         self.service.clock_jumped();
     }
 
     /// The service answered an attempt that lives.
-    pub(super) fn answered(&mut self, now: Timestamp) {
+    pub fn answered(&mut self, now: Timestamp) {
         self.service.answered(now);
     }
 
@@ -552,21 +568,19 @@ impl Oracle {
     }
 
     /// The gate really ran on a tree.
-    pub(super) fn gate_ran(&mut self, tree: TreeId, passed: bool) {
+    pub fn gate_ran(&mut self, tree: TreeId, passed: bool) {
         let runs = self.gate_runs.entry(tree).or_default();
         *(if passed { &mut runs.1 } else { &mut runs.0 }) += 1;
     }
 
     /// The refinery really moved a branch.
-    pub(super) fn moved(
-        &mut self,
-        target: &Branch,
-        from: Option<CommitId>,
-        line: (LogId, LineNo),
-        candidate: &Candidate,
-    ) -> Result<(), String> {
-        let queue = self.queues.get(&line.0).ok_or("R3: moved for a queue nobody recorded")?;
-        if !queue.committing.contains(&line.1) {
+    ///
+    /// # Errors
+    ///
+    /// Which promise is broken, and how.
+    pub fn moved(&mut self, target: &Branch, from: Option<CommitId>, candidate: &Candidate) -> Result<(), String> {
+        let queue = self.queues.get(&QueueId::of(target).log()).ok_or("R3: moved for a queue nobody recorded")?;
+        if !queue.committing.iter().any(|line| queue.candidates.get(line) == Some(candidate)) {
             return Err(format!("R3: {target} moved before the point of no return was durable"));
         }
         if from != Some(candidate.base) {
@@ -577,7 +591,7 @@ impl Oracle {
     }
 
     /// Whether the start of that attempt is durable and it has not ended.
-    pub(super) fn is_live(&self, id: ExecutionId, step: StepIx, attempt: AttemptNo) -> bool {
+    pub fn is_live(&self, id: ExecutionId, step: StepIx, attempt: AttemptNo) -> bool {
         let step = self.executions.get(&id).and_then(|known| known.steps.get(step.index()));
         step.is_some_and(|step| step.live == Some(attempt))
     }
@@ -597,9 +611,12 @@ impl Oracle {
         }
     }
 
-    /// What must be true when all is over.
-    /// The last look. `lost` are the branches of which a disk lost a move that nobody has made again.
-    pub(super) fn at_the_end(&self, repository: &FakeRepository, lost: &BTreeSet<Branch>) -> Result<(), String> {
+    /// What must be true when all is over: the last look. `lost` are the branches of which a disk lost a move that nobody has made again.
+    ///
+    /// # Errors
+    ///
+    /// Which promise is broken, and how.
+    pub fn at_the_end(&self, repository: &FakeRepository, lost: &BTreeSet<Branch>) -> Result<(), String> {
         if let Some(lost) = self.captured.iter().find(|commit| !repository.reachable(**commit)) {
             return Err(format!("R1: captured commit {lost} is lost"));
         }
@@ -736,6 +753,7 @@ impl Known {
             execution::Event::NeedChanged { .. }
                 | execution::Event::PredecessorChanged { .. }
                 | execution::Event::HoldClosed { .. }
+                | execution::Event::BudgetSet { .. }
         )
     }
 }

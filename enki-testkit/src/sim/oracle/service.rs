@@ -1,7 +1,8 @@
 //! The service that all agents share: while it has to be waited for nothing starts, and then one attempt, until it was
 //! answered or ended well.
 
-use enki_core::engine::{Event, LogAppend};
+use super::Facts;
+use enki_core::engine::Event;
 use enki_core::execution::{Event as E, Outcome as O};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::tier::{Pool, Purpose};
@@ -37,7 +38,7 @@ impl Service {
     /// that step, which needs no service.
     pub(super) fn appended(
         &mut self,
-        batch: &[LogAppend],
+        batch: &[Facts<'_>],
         now: Timestamp,
         tested: impl Fn(ExecutionId, StepIx) -> bool,
     ) -> Result<(), String> {
