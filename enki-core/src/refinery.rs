@@ -262,12 +262,21 @@ pub struct RefineryError {
     pub reason: String,
     /// Whether another try may help without anybody's doing.
     pub transient: bool,
+    /// Whether the candidate itself is not there any more, all of it: then it is to be built again.
+    pub lost: bool,
 }
 
 impl RefineryError {
     /// An error in that attempt.
     #[must_use]
     pub fn new(attempted: impl Into<String>, reason: impl Into<String>, transient: bool) -> Self {
-        Self { attempted: attempted.into(), reason: reason.into(), transient }
+        Self { attempted: attempted.into(), reason: reason.into(), transient, lost: false }
+    }
+
+    /// The same, because the candidate is not there any more.
+    #[must_use]
+    pub fn of_lost_candidate(mut self) -> Self {
+        self.lost = true;
+        self
     }
 }

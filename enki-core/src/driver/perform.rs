@@ -11,7 +11,7 @@ use crate::branch::Branch;
 use crate::crash_point;
 use crate::engine::{AttemptJob, CommandReview, Effect, Engine, Input, Prediction, QueueId, QueueJob};
 use crate::execution::{self, AttemptEnd, Outcome};
-use crate::id::ExecutionId;
+use crate::id::{CommitId, ExecutionId};
 use crate::merge_queue;
 use crate::prompt;
 use crate::recall::Query;
@@ -346,11 +346,26 @@ impl Context {
                 },
             );
         }
+        let published = match &job {
+            QueueJob::Publish(_, target, _, candidate) => Some((target.clone(), candidate.commit)),
+            _ => None,
+        };
         let report = match self.mechanism(job).await {
             Ok(report) => report,
+            Err(error) if error.lost => self.lost(published, error).await,
             Err(error) => merge_queue::Report::Failed(self.clean(&error.to_string())),
         };
         Input::Queue(id, merge_queue::Input::Report(effect, report))
+    }
+
+    /// A candidate that is gone may be on its target all the same.
+    async fn lost(&self, published: Option<(Branch, CommitId)>, error: RefineryError) -> merge_queue::Report {
+        let Some((target, commit)) = published else { return merge_queue::Report::Lost(error.to_string()) };
+        match self.backends.refinery.inspect(&target, Some(commit)).await {
+            Ok(state) if state.contains || state.was_there => merge_queue::Report::Moved(state),
+            Ok(_) => merge_queue::Report::Lost(error.to_string()),
+            Err(error) => merge_queue::Report::Failed(error.to_string()),
+        }
     }
 
     /// What was merged last, looked at again at a start.

@@ -135,7 +135,12 @@ impl MergeQueue {
             (Stage::Publishing, Report::Blocked { reason, command }) => {
                 eject_all(line, &Eject::Blocked { reason: reason.clone(), command: command.clone() })
             }
-            (_, Report::Failed(reason)) => vec![defer(line, reason, now, limits)],
+            // What nobody asked to merge is only put back: without it nothing can be.
+            (Stage::Checking | Stage::Publishing, Report::Lost(_)) if line.members.is_empty() => {
+                rewound(line.candidate?)
+            }
+            (Stage::Checking | Stage::Publishing, Report::Lost(_)) => stale(line, line.base, limits),
+            (_, Report::Failed(reason) | Report::Lost(reason)) => vec![defer(line, reason, now, limits)],
             _ => return None,
         })
     }
@@ -212,13 +217,16 @@ fn moved(line: &Line, state: &TargetState, now: Timestamp, limits: &Limits) -> O
         }
         Some(_) if line.members.is_empty() => rewound(candidate),
         Some(_) if state.was_there => eject_all(line, &Eject::Rewound),
-        Some(head) => {
-            let tired = |member: &&Member| member.entry.rebuilds >= limits.rebuilds;
-            let tired: Vec<Event> =
-                line.members.iter().filter(tired).map(|member| eject(member.request(), Eject::Moved)).collect();
-            if tired.is_empty() { vec![Event::Stale { line: line.no, head }] } else { tired }
-        }
+        Some(head) => stale(line, head, limits),
     })
+}
+
+/// The candidate is of no use any more: another one is built there, unless that was done too often.
+fn stale(line: &Line, head: CommitId, limits: &Limits) -> Vec<Event> {
+    let tired = |member: &&Member| member.entry.rebuilds >= limits.rebuilds;
+    let tired: Vec<Event> =
+        line.members.iter().filter(tired).map(|member| eject(member.request(), Eject::Moved)).collect();
+    if tired.is_empty() { vec![Event::Stale { line: line.no, head }] } else { tired }
 }
 
 fn rewound(candidate: Candidate) -> Vec<Event> {

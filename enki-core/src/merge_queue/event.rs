@@ -123,6 +123,8 @@ pub enum Report {
     },
     /// A mechanism could not be tried, or its answer got lost.
     Failed(String),
+    /// The candidate is not there any more, and not on the target: a loss of power took it, or a person's `git clean`.
+    Lost(String),
 }
 
 /// Why a queue publishes nothing.

@@ -58,6 +58,8 @@ pub enum FaultClass {
     Permanent,
     /// This, of a store; of others as [`Permanent`](Self::Permanent).
     Store(StoreErrorKind),
+    /// Of a refinery: the candidate is not there any more. Of others as [`Permanent`](Self::Permanent).
+    Lost,
     /// This, of a workspace provider; of others as [`Permanent`](Self::Permanent).
     Workspace(WorkspaceErrorKind),
 }
@@ -175,7 +177,7 @@ fn store_error(method: &str, class: FaultClass) -> StoreError {
     let kind = match class {
         FaultClass::Transient => StoreErrorKind::Busy,
         FaultClass::Store(kind) => kind,
-        FaultClass::Permanent | FaultClass::Workspace(_) => StoreErrorKind::Io(INJECTED.to_owned()),
+        FaultClass::Permanent | FaultClass::Lost | FaultClass::Workspace(_) => StoreErrorKind::Io(INJECTED.to_owned()),
     };
     StoreError::new(method, kind)
 }
@@ -183,13 +185,14 @@ fn store_error(method: &str, class: FaultClass) -> StoreError {
 fn workspace_error(method: &str, class: FaultClass) -> WorkspaceError {
     let kind = match class {
         FaultClass::Workspace(kind) => kind,
-        FaultClass::Transient | FaultClass::Permanent | FaultClass::Store(_) => WorkspaceErrorKind::Environment,
+        _ => WorkspaceErrorKind::Environment,
     };
     WorkspaceError::new(kind, method, INJECTED)
 }
 
 fn refinery_error(method: &str, class: FaultClass) -> RefineryError {
-    RefineryError::new(method, INJECTED, class == FaultClass::Transient)
+    let error = RefineryError::new(method, INJECTED, class == FaultClass::Transient);
+    if class == FaultClass::Lost { error.of_lost_candidate() } else { error }
 }
 
 fn agent_error(method: &str, class: FaultClass) -> AgentError {

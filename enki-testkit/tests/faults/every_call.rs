@@ -38,7 +38,8 @@ impl Of {
         match self {
             Self::Store => &["busy", "full", "io", "readonly", "replaced", "leaselost"],
             Self::Workspaces => &["environment", "lost", "unmerged", "disklow"],
-            Self::Refinery | Self::Agents => &["transient", "permanent"],
+            Self::Refinery => &["transient", "permanent", "gone"],
+            Self::Agents => &["transient", "permanent"],
             Self::Memory => &["permanent"],
         }
     }
@@ -66,6 +67,7 @@ fn class(name: &str) -> FaultClass {
         "unmerged" => FaultClass::Workspace(WorkspaceErrorKind::Unmerged),
         "disklow" => FaultClass::Workspace(WorkspaceErrorKind::DiskLow),
         "transient" => FaultClass::Transient,
+        "gone" => FaultClass::Lost,
         _ => FaultClass::Permanent,
     }
 }

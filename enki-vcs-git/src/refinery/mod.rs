@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod checkout;
 pub(crate) mod hunks;
+pub(crate) mod lost;
 pub(crate) mod predict;
 pub(crate) mod publish;
 
@@ -59,6 +60,23 @@ impl GitRefinery {
     }
 }
 
+impl GitRefinery {
+    /// An error may be there because the candidate is not: then it says so.
+    async fn or_lost<T: Send>(
+        &self,
+        candidate: &Candidate,
+        result: Result<T, RefineryError>,
+    ) -> Result<T, RefineryError> {
+        let error = match result {
+            Err(error) if !error.transient => error,
+            result => return result,
+        };
+        let candidate = *candidate;
+        let looked = self.on_thread(String::new(), move |project| lost::put_aside(project, candidate)).await;
+        Err(if looked.unwrap_or(false) { error.of_lost_candidate() } else { error })
+    }
+}
+
 /// Every method runs on a thread for blocking work, to its end: a caller that stops waiting interrupts nothing.
 #[async_trait]
 impl Refinery for GitRefinery {
@@ -87,7 +105,8 @@ impl Refinery for GitRefinery {
     }
 
     async fn check(&self, candidate: &Candidate, gate: &Gate, id: EffectId) -> Result<Check, RefineryError> {
-        check::check(&self.project, *candidate, gate, id).await
+        let checked = check::check(&self.project, *candidate, gate, id).await;
+        self.or_lost(candidate, checked).await
     }
 
     async fn publish(
@@ -98,7 +117,9 @@ impl Refinery for GitRefinery {
     ) -> Result<Publish, RefineryError> {
         let (target, candidate) = (target.clone(), *candidate);
         let attempted = format!("move {target} from {expected} to {}", candidate.commit);
-        self.on_thread(attempted, move |project| publish::publish(project, &target, expected, candidate)).await
+        let published =
+            self.on_thread(attempted, move |project| publish::publish(project, &target, expected, candidate)).await;
+        self.or_lost(&candidate, published).await
     }
 
     async fn inspect(&self, target: &Branch, candidate: Option<CommitId>) -> Result<TargetState, RefineryError> {

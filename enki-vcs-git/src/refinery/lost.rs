@@ -1,0 +1,29 @@
+//! Candidates that a loss of power took, or a `git clean -fdx`: what is in `.enki/` is made for speed, and not durable.
+
+use crate::error::GitError;
+use crate::project::GitProject;
+use enki_core::refinery::Candidate;
+use std::fs;
+use std::path::Path;
+
+/// Whether the refinery has not all of a candidate any more. What it still has is put aside then, so that all is made
+/// anew: git does not write an object again that is there by name, though it be empty.
+pub(crate) fn put_aside(project: &GitProject, candidate: Candidate) -> Result<bool, GitError> {
+    let dir = project.refinery_dir()?;
+    let range = [candidate.commit.to_string(), format!("^{}", candidate.base)];
+    let walk = project.git().at(&dir).args(["rev-list", "--objects", "--quiet"]).args(range).run()?;
+    if walk.code == Some(0) && !has_empty_object(&dir.join("objects")) {
+        return Ok(false);
+    }
+    let aside = project.enki_dir().join("aside").join(format!("refinery-{}.git", candidate.commit.short()));
+    if fs::symlink_metadata(&aside).is_err() {
+        fs::rename(&dir, &aside).map_err(|e| GitError::io("put aside", &dir, e))?;
+    }
+    Ok(true)
+}
+
+fn has_empty_object(objects: &Path) -> bool {
+    let folders = fs::read_dir(objects).into_iter().flatten().flatten().filter(|folder| folder.file_name().len() == 2);
+    let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    files.any(|file| file.metadata().is_ok_and(|meta| meta.len() == 0))
+}
