@@ -47,6 +47,7 @@ impl ProjectLock {
             waits += 1;
             wait();
         };
+        let known = before.is_some();
         let holder = Holder {
             id: before.map_or_else(fresh_id, |before| before.id),
             pid: host.pid,
@@ -59,6 +60,11 @@ impl ProjectLock {
         file.rewind().and_then(|()| file.write_all(line.as_bytes())).map_err(cannot)?;
         crash_point!("lock.acquire");
         file.set_len(line.len() as u64).map_err(cannot)?;
+        if !known {
+            // The store will name this id as the holder of its lease: if a loss of power took it from here, the next
+            // process would have to wait for that lease as if somebody else had it.
+            file.sync_all().and_then(|()| File::open(enki_dir)?.sync_all()).map_err(cannot)?;
+        }
         Ok(Ok(Self { _file: file, holder }))
     }
 

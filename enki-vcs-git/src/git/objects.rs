@@ -94,7 +94,7 @@ impl GitProject {
         if self.plainly_at(full_ref) == Some(commit) {
             return Ok(true);
         }
-        let made = match self.make_plainly(full_ref, commit, true)? {
+        let made = match self.make_plainly(full_ref, commit)? {
             Some(made) => made,
             None => self.swap(lock, full_ref, commit, Old::Absent)?,
         };

@@ -22,12 +22,7 @@ const OURS: &str = "refs/enki/";
 
 impl GitProject {
     /// Makes a ref of Enki's that is not there, at a commit that is.
-    pub(crate) fn make_plainly(
-        &self,
-        full_ref: &str,
-        commit: CommitId,
-        durable: bool,
-    ) -> Result<Option<Swap>, GitError> {
+    pub(crate) fn make_plainly(&self, full_ref: &str, commit: CommitId) -> Result<Option<Swap>, GitError> {
         let Some(file) = self.plain_file(full_ref) else { return Ok(None) };
         // Else git has to say that it is not there.
         if !self.has_file_of(commit) || self.may_be_packed(full_ref) {
@@ -38,9 +33,8 @@ impl GitProject {
         let mut made = tempfile::NamedTempFile::new_in(&tmp).map_err(io)?;
         writeln!(made, "{commit}").map_err(io)?;
         made.as_file().set_permissions(self.rights_of_refs()?).map_err(io)?;
-        if durable {
-            made.as_file().sync_all().map_err(io)?;
-        }
+        // Always: of a ref that a loss of power left empty git says that the person's repository is broken.
+        made.as_file().sync_all().map_err(io)?;
         crash_point!("git.ref-prepared");
         let linked = match fs::hard_link(made.path(), &file) {
             Err(e) if e.kind() == ErrorKind::NotFound => {

@@ -447,8 +447,9 @@ impl GitProject {
             Err(_) => private_dir(&enki)?,
         }
         let ignore = enki.join(".gitignore");
-        if !ignore.exists() {
-            fs::write(&ignore, "*\n").map_err(|e| GitError::io("write", &ignore, e))?;
+        // Empty is what a loss of power may leave of it.
+        if !fs::metadata(&ignore).is_ok_and(|meta| meta.len() > 0) {
+            put_durably(&ignore, b"*\n")?;
             self.exclude_enki()?;
         }
         for name in ["tmp", "capture", "aside", "checks", "logs", "pool", "lower"] {
@@ -465,7 +466,7 @@ impl GitProject {
         let info = self.inner.common_dir.join("info");
         fs::create_dir_all(&info).map_err(|e| GitError::io("make", &info, e))?;
         let file = info.join("exclude");
-        let mut text = match fs::read(&file) {
+        let text = match fs::read(&file) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(GitError::io("read", &file, e)),
@@ -473,11 +474,13 @@ impl GitProject {
         if text.split(|b| *b == b'\n').any(|line| line == b"/.enki/") {
             return Ok(());
         }
-        if !text.is_empty() && !text.ends_with(b"\n") {
-            text.push(b'\n');
-        }
-        text.extend_from_slice(b"/.enki/\n");
-        fs::write(&file, text).map_err(|e| GitError::io("write", &file, e))
+        let line: &[u8] = if text.is_empty() || text.ends_with(b"\n") { b"/.enki/\n" } else { b"\n/.enki/\n" };
+        // Added to what a person wrote, which a loss of power must not take with it.
+        let added = fs::OpenOptions::new().append(true).create(true).open(&file).and_then(|mut file| {
+            std::io::Write::write_all(&mut file, line)?;
+            file.sync_all()
+        });
+        added.map_err(|e| GitError::io("write", &file, e))
     }
 
     fn candidates(&self, name: &str) -> Result<Vec<String>, GitError> {
@@ -594,19 +597,16 @@ impl GitProject {
 
     /// Makes a git directory of ours that borrows objects, unless it is there; brings up to date what it borrows.
     pub(crate) fn private_git_dir(&self, dir: &Path, borrow: &[&Path]) -> Result<(), GitError> {
-        if !dir.join("HEAD").exists() {
-            for sub in ["objects/info", "objects/pack", "refs/heads", "info"] {
-                let sub = dir.join(sub);
-                fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(&sub)
-                    .map_err(|e| GitError::io("make", &sub, e))?;
+        // Each by itself: after a loss of power any of them may be missing, or be there without its content.
+        for sub in ["objects/info", "objects/pack", "refs/heads", "info"] {
+            let sub = dir.join(sub);
+            if !sub.is_dir() {
+                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&sub);
+                made.map_err(|e| GitError::io("make", &sub, e))?;
             }
-            put(&dir.join("info/exclude"), b"/.enki/\n")?;
-            // Last: it says that the rest is there.
-            put(&dir.join("HEAD"), b"ref: refs/heads/enki-none\n")?;
         }
+        put_if_other(&dir.join("info/exclude"), b"/.enki/\n")?;
+        put_if_other(&dir.join("HEAD"), b"ref: refs/heads/enki-none\n")?;
         // An agent without a sandbox can write here too; git would run what this file or these say.
         put_if_other(&dir.join("config"), self.private_config(true).as_bytes())?;
         for name in ["commondir", "config.worktree", "info/attributes"] {

@@ -400,12 +400,13 @@ fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> 
     let full_ref = base_ref(task);
     let lock = project.write_lock()?;
     if project.plainly_at(&full_ref) == Some(plan.parent)
-        || project.make_plainly(&full_ref, plan.parent, false)? == Some(Swap::Done)
+        || project.make_plainly(&full_ref, plan.parent)? == Some(Swap::Done)
     {
         return Ok(());
     }
     let id = plan.parent.to_string();
-    let output = project.move_ref(&lock, &full_ref, &id, project.at_person().args(["update-ref", &full_ref, &id]))?;
+    let update = project.at_person_durably().args(["update-ref", &full_ref, &id]);
+    let output = project.move_ref(&lock, &full_ref, &id, update)?;
     if output.code != Some(0) && output.stderr.contains("nonexistent object") {
         return Err(GitError::Gone(format!("commit {id} is not in the repository {}", project.common_dir().display())));
     }

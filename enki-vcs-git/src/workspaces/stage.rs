@@ -56,6 +56,11 @@ pub(crate) fn stage(project: &GitProject, place: &Place) -> Result<Staged, GitEr
             odd.extend(remove_odd(&place.work, true)?);
             stage_within(project, Files::of(place), place)?
         }
+        // What a loss of power left of the index is none. Without one git looks at all files.
+        Err(error) if error.to_string().contains("index file") => {
+            agent_git::remove(&place.capture.join("index"))?;
+            stage_within(project, Files::of(place), place)?
+        }
         staged => staged?,
     };
     staged.left_out.retain(|left| !odd.iter().any(|known| known.path == left.path));
