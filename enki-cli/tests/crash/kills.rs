@@ -7,7 +7,7 @@ use std::time::Duration;
 #[test]
 fn killed_at_random_moments_nothing_is_lost_or_doubled() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (wanted, seed) = (number("ENKI_KILLS", 25), number("ENKI_SEED", 1));
+    let (wanted, seed) = (number("ENKI_KILLS", 100), number("ENKI_SEED", 1));
     let mut random = Random(seed);
     let (mut kills, mut with_gits, mut plans) = (0, 0, 0);
     while kills < wanted {

@@ -86,7 +86,7 @@ fn git_locks(folder: &Path, found: &mut Vec<String>) {
 }
 
 /// Everything a run starts has the place's folder in its environment.
-fn processes(place: &Place) -> Vec<String> {
+pub(crate) fn processes(place: &Place) -> Vec<String> {
     let mark = place.dir.as_os_str().as_encoded_bytes();
     let of_place = |entry: &fs::DirEntry| {
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();

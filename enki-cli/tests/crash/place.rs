@@ -41,6 +41,9 @@ pub(crate) struct Place {
     pub(crate) root: PathBuf,
     pub(crate) steps: Vec<String>,
     runs: std::cell::Cell<u32>,
+    /// Where each run's calls to the system are written, if they are.
+    pub(crate) recorded: std::cell::RefCell<Vec<PathBuf>>,
+    pub(crate) records: std::cell::Cell<bool>,
 }
 
 /// A run that ended, or was ended.
@@ -59,9 +62,17 @@ impl Run {
     }
 
     /// How it ended, and what it said last.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let last = self.stdout.lines().last().unwrap_or_default();
         format!("a run ended with {}: {last}\n{}", self.status, self.stderr)
+    }
+
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    pub(crate) fn stdout(&self) -> &str {
+        &self.stdout
     }
 
     pub(crate) fn hits(&self, point: &str) -> usize {
@@ -86,7 +97,12 @@ echo "[OUTPUT]made $ENKI_STEP_ID.txt[/OUTPUT]"
 
 impl Place {
     pub(crate) fn new(kind: Kind) -> Self {
-        let temp = tempfile::Builder::new().prefix("enki-crash-").tempdir().unwrap();
+        Self::below(kind, &std::env::temp_dir())
+    }
+
+    /// The same below another folder.
+    pub(crate) fn below(kind: Kind, folder: &Path) -> Self {
+        let temp = tempfile::Builder::new().prefix("enki-crash-").tempdir_in(folder).unwrap();
         let dir = temp.path().canonicalize().unwrap();
         let root = dir.join("project");
         fs::create_dir_all(dir.join("home")).unwrap();
@@ -109,6 +125,8 @@ impl Place {
             dir,
             root,
             runs: std::cell::Cell::new(0),
+            recorded: std::cell::RefCell::default(),
+            records: std::cell::Cell::new(false),
         };
         place.git(&["init", "-q", "-b", "main"]);
         fs::write(place.root.join("shared.txt"), "before\n").unwrap();
@@ -150,17 +168,28 @@ impl Place {
         text(&output.stdout) + &text(&output.stderr)
     }
 
-    /// One call of the binary. `crash_at` is the crash point at which it dies; `kill` ends it from outside.
-    pub(crate) fn run(&self, args: &[&str], crash_at: Option<&str>, kill: Option<&Kill>) -> Run {
-        let number = self.runs.replace(self.runs.get() + 1);
-        let file = |what: &str| self.dir.join(format!("{number}.{what}"));
-        let (out, err, log) = (file("out"), file("err"), file("points"));
+    /// A call of the binary in this project, to be made.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let other = std::env::var_os("ENKI_BINARY");
         let mut command = Command::new(other.unwrap_or_else(|| assert_cmd::cargo::cargo_bin!("enki").into()));
         command.current_dir(&self.root).args(args).env_clear();
         command.env("HOME", self.dir.join("home")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
         // Agents that are held back die with whoever drives; here they have to be left sometimes.
         command.env("ENKI_SANDBOX_LEVEL", "0");
+        command
+    }
+
+    /// One call of the binary. `crash_at` is the crash point at which it dies; `kill` ends it from outside.
+    pub(crate) fn run(&self, args: &[&str], crash_at: Option<&str>, kill: Option<&Kill>) -> Run {
+        let number = self.runs.replace(self.runs.get() + 1);
+        let file = |what: &str| self.dir.join(format!("{number}.{what}"));
+        let (out, err, log) = (file("out"), file("err"), file("points"));
+        let mut command = self.command(args);
+        if self.records.get() {
+            let trace = file("trace");
+            self.recorded.borrow_mut().push(trace.clone());
+            command = crate::images::record(&trace, &command);
+        }
         command.env("ENKI_CRASH_LOG", &log).envs(crash_at.map(|at| ("ENKI_CRASH_AT", at)));
         let create = |path: &Path| Stdio::from(fs::File::create(path).unwrap());
         let mut child = command.stdin(Stdio::null()).stdout(create(&out)).stderr(create(&err)).spawn().unwrap();
