@@ -107,6 +107,11 @@ impl Memo {
         built.is_some_and(|commit| self.line(commit, tip).is_some())
     }
 
+    /// Nothing is known any more: what was seen is gone.
+    pub(crate) fn forget(&self) {
+        *self.table() = Table::default();
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,10 +15,12 @@ pub(crate) fn put_aside(project: &GitProject, candidate: Candidate) -> Result<bo
     if walk.code == Some(0) && !has_empty_object(&dir.join("objects")) {
         return Ok(false);
     }
-    let aside = project.enki_dir().join("aside").join(format!("refinery-{}.git", candidate.commit.short()));
-    if fs::symlink_metadata(&aside).is_err() {
-        fs::rename(&dir, &aside).map_err(|e| GitError::io("put aside", &dir, e))?;
-    }
+    let folder = project.enki_dir().join("aside");
+    let mut names = (1_u32..).map(|n| folder.join(format!("refinery-{}.{n}.git", candidate.commit.short())));
+    let aside = names.find(|aside| fs::symlink_metadata(aside).is_err());
+    let aside = aside.expect("numbers do not end");
+    fs::rename(&dir, &aside).map_err(|e| GitError::io("put aside", &dir, e))?;
+    project.memo().forget();
     Ok(true)
 }
 

@@ -125,7 +125,35 @@ async fn a_tree_that_is_not_the_commits_is_never_checked() {
     let mut one = candidate(&repo, "one", &[("one.txt", "1\n")]).await;
     one.tree = repo.git(&["rev-parse", "main^{tree}"]).parse().unwrap();
     let gate = Gate::new("true", Duration::from_secs(9));
-    assert!(repo.refinery().check(&one, &gate, EffectId::of("x", &[])).await.is_err());
+    let error = repo.refinery().check(&one, &gate, EffectId::of("x", &[])).await.unwrap_err();
+    assert!(!error.lost, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_a_clean_or_a_loss_of_power_took_is_said_to_be_lost_and_can_be_built_again() {
+    let repo = Repo::new();
+    let (gate, id) = (Gate::new("test -e b.txt", Duration::from_secs(60)), EffectId::of("x", &[]));
+    let change = repo.change("a", repo.head("main"), &[("b.txt", "b\n")]).await;
+    let first = repo.candidate(repo.head("main"), std::slice::from_ref(&change)).await;
+    let refinery = repo.root.join(".enki/refinery.git");
+    for empties in [false, true] {
+        if empties {
+            for folder in std::fs::read_dir(refinery.join("objects")).unwrap().flatten() {
+                let objects = folder.path().read_dir().unwrap().flatten().map(|object| object.path());
+                for object in objects.filter(|object| object.file_name().unwrap().len() == 38) {
+                    std::fs::remove_file(&object).unwrap();
+                    std::fs::write(object, "").unwrap();
+                }
+            }
+        } else {
+            std::fs::remove_dir_all(&refinery).unwrap();
+        }
+        let error = repo.refinery().check(&first, &gate, id).await.unwrap_err();
+        assert!(error.lost, "empties {empties}: {error}");
+        let again = repo.candidate(repo.head("main"), std::slice::from_ref(&change)).await;
+        assert_eq!(again, first);
+        assert_eq!(repo.refinery().check(&first, &gate, id).await.unwrap(), Check::Passed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
