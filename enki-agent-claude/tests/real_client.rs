@@ -234,8 +234,9 @@ async fn a_silent_client_is_stuck_and_leaves_nothing() {
     assert_eq!(end.exit, AgentExit::Stuck);
     assert_eq!(alive(&spec), [0u32; 0]);
     let log = std::fs::read_to_string(world.log()).unwrap();
-    // The client, asked politely, writes down what it had; without that its pieces would be kept.
-    assert!(log.contains(r#""text":"a long"#) && !log.contains("stream_event"), "{log}");
+    // The client, asked politely, mostly writes down what it had; where it does not, the pieces are kept.
+    assert!(log.contains(r#""text":"a long"#), "{log}");
+    assert_ne!(log.contains(r#""type":"assistant""#), log.contains("stream_event"), "once: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,8 +130,8 @@ impl Redactor {
     }
 }
 
-/// Fields by which things are found again: a changed one would mean another thing.
-const IDS: &[&str] = &["id", "step", "needs", "request_id", "target", "session"];
+/// Fields by which things are found again, and commands: a changed one would mean another thing.
+const IDS: &[&str] = &["id", "step", "needs", "request_id", "target", "session", "command"];
 
 /// Blocks of keys as programs write them, also one whose end was cut off.
 fn keys(text: &str) -> String {

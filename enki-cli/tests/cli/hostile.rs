@@ -249,6 +249,17 @@ fn every_attack_has_the_outcome_that_is_promised_at_each_level() {
             .collect();
         println!("| {} | {} |", attack.name, cells.join(" | "));
     }
+    let sum = |(level, column): (usize, &Option<Vec<Cell>>)| {
+        let Some(column) = column else { return format!("level {level} skipped") };
+        let number = |cell: Cell| column.iter().filter(|c| **c == cell).count();
+        format!(
+            "level {level} {} blocked, {} detected, {} not covered",
+            number(Cell::Blocked),
+            number(Cell::Detected),
+            number(Cell::Open)
+        )
+    };
+    println!("{} attacks: {}", tried.len(), columns.iter().enumerate().map(sum).collect::<Vec<_>>().join("; "));
     assert!(ATTACKS.len() >= 40, "{}", ATTACKS.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -7,6 +7,7 @@ mod service;
 use super::Report;
 use crate::fakes::FakeRepository;
 use enki_core::branch::Branch;
+use enki_core::chain::Course;
 use enki_core::engine::{Event, LogAppend, QueueId};
 use enki_core::execution::{self, DoneKind, EndStatus, HoldNo, HoldReason, Next, Submitted};
 use enki_core::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
@@ -105,6 +106,7 @@ struct KnownStep {
     merged: Option<CommitId>,
     /// Its request, while it merges.
     request: Option<RequestId>,
+    /// That of its first attempt.
     tier: Tier,
     gated: bool,
     /// Whether it has reviews that a command does, which needs no service.
@@ -328,7 +330,11 @@ impl Oracle {
             }
             E::Paused { step: None } => known.paused = true,
             E::Resumed { step: None } => known.paused = false,
-            E::Paused { step: Some(step) } => known.step(*step).paused = true,
+            E::Paused { step: Some(step) } => {
+                // Another conflict may be resolved meanwhile.
+                known.resolving = known.resolving.filter(|of| of != step);
+                known.step(*step).paused = true;
+            }
             E::Resumed { step: Some(step) } => known.step(*step).paused = false,
             E::StepsAdded { steps } => known.steps.extend(steps.iter().map(KnownStep::new)),
             E::StepCancelled { step } => {
@@ -768,7 +774,7 @@ impl KnownStep {
         Self {
             needs: step.needs.clone(),
             checkpoint: step.checkpoint,
-            tier: step.tier,
+            tier: step.tier_of(Course::first(step.review.as_deref())),
             gated: step.review.is_some(),
             tested: step.review.as_ref().is_some_and(|review| review.states().iter().any(is_test)),
             priority: step.priority,
