@@ -96,14 +96,12 @@ pub fn find(text: &str) -> Vec<Map<String, Value>> {
     let mut found = Vec::new();
     let fences = fences(text);
     let mut from = 0;
-    while let Some(open) = text[from..].find(OPEN).map(|at| from + at) {
-        let Some(close) = closing(text, open + OPEN.len()) else {
-            from = open + OPEN.len();
-            continue;
-        };
+    for (open, close) in tags(text) {
+        let Some(close) = close.filter(|_| open >= from) else { continue };
         from = close + CLOSE.len();
         let content = &text[open + OPEN.len()..close];
-        let fenced = fences.iter().any(|(start, end)| (*start..*end).contains(&open));
+        let after = fences.partition_point(|(start, _)| *start <= open);
+        let fenced = after.checked_sub(1).is_some_and(|before| open < fences[before].1);
         if fenced || content.len() > TAG_LIMIT {
             continue;
         }
@@ -114,23 +112,20 @@ pub fn find(text: &str) -> Vec<Map<String, Value>> {
     found
 }
 
-/// Where the tag ends whose content begins at `from`: tags in it are its own.
-fn closing(text: &str, from: usize) -> Option<usize> {
-    let (mut depth, mut at) = (0u32, from);
-    loop {
-        let close = at + text[at..].find(CLOSE)?;
-        match text[at..close].find(OPEN) {
-            Some(open) => {
-                depth += 1;
-                at += open + OPEN.len();
-            }
-            None if depth == 0 => return Some(close),
-            None => {
-                depth -= 1;
-                at = close + CLOSE.len();
-            }
+/// Where tags open, in order, and where each ends if it does: tags in it are its own. One pass, whatever the text is.
+fn tags(text: &str) -> Vec<(usize, Option<usize>)> {
+    let (mut found, mut open) = (Vec::new(), Vec::new());
+    for (at, _) in text.match_indices('<') {
+        if text[at..].starts_with(OPEN) {
+            open.push(found.len());
+            found.push((at, None));
+        } else if text[at..].starts_with(CLOSE)
+            && let Some(last) = open.pop()
+        {
+            found[last].1 = Some(at);
         }
     }
+    found
 }
 
 /// The ranges of fenced code, by the rule of Markdown: closed by a fence at least as long of the same kind, or never.
@@ -192,6 +187,14 @@ mod tests {
         assert_eq!(scores("<gv> never closed <gv>{\"score\":4}</gv>"), [4]);
         let large = format!("<gv>{{\"score\":1,\"x\":\"{}\"}}</gv>", "y".repeat(TAG_LIMIT));
         assert_eq!(scores(&large), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn a_megabyte_of_tags_that_never_end_is_read_at_once() {
+        // Quadratic, this would take minutes.
+        assert!(find(&"<gv>{".repeat(200_000)).is_empty());
+        assert!(find(&"```\n<gv>{}</gv>\n```\n".repeat(50_000)).is_empty());
+        assert_eq!(find(&("<gv>".repeat(100_000) + "{}" + &"</gv>".repeat(100_000))).len(), 0);
     }
 
     proptest! {

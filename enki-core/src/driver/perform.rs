@@ -290,6 +290,8 @@ impl Context {
                     let _ = self.inbox.send(Message::Progress(Input::Report(job.place.execution, report)));
                 }
                 AgentEvent::Ended(mut end) => {
+                    let rest = pieces.cut(&self.settings.redactor);
+                    saying.add(&rest).into_iter().for_each(|told| self.say(job, told));
                     saying.cut().into_iter().for_each(|told| self.say(job, told));
                     match *stop.borrow() {
                         // Of one that was done just then everything is there.

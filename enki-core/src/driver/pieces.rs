@@ -33,6 +33,14 @@ impl Pieces {
         }
         news
     }
+
+    /// The agent ended: what of a word was held.
+    pub(super) fn cut(&mut self, redactor: &Redactor) -> String {
+        let clean = redactor.clean(&self.line);
+        let news = clean.get(self.given..).unwrap_or_default().to_owned();
+        *self = Self::default();
+        news
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +59,11 @@ mod tests {
             let said: String =
                 letters.chunks(size).map(|c| pieces.add(&c.iter().collect::<String>(), &redactor)).collect();
             assert_eq!(said, clean, "pieces of {size}");
+        }
+        // One that ends in the middle of a word says it then, and one that is a secret by then does not.
+        for (text, clean) in [("never who", "never who"), ("see hunter2hunter2", "see [redacted]")] {
+            let mut pieces = Pieces::default();
+            assert_eq!(pieces.add(text, &redactor) + &pieces.cut(&redactor), clean);
         }
     }
 
