@@ -37,7 +37,7 @@ fn hundreds_of_histories_keep_every_promise() {
         ("landings that conflicted", total.landing_conflicts),
         ("landings that an agent resolved", total.resolved_landings),
     ] {
-        assert!(number > 100, "only {number} {what} in {HISTORIES} histories");
+        assert!(number > 20, "only {number} {what} in {HISTORIES} histories");
     }
     assert!(total.merges > HISTORIES && total.attempts > HISTORIES, "{total:#?}");
 }
