@@ -21,7 +21,7 @@ struct Sample {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "it runs for as long as it is told")]
 fn what_executions_take_and_leave_stays_flat() {
-    let seconds = std::env::var("ENKI_SOAK_SECONDS").map_or(25, |text| text.parse().unwrap());
+    let seconds = std::env::var("ENKI_SOAK_SECONDS").map_or(5, |text| text.parse().unwrap());
     let (place, began) = (Place::new(Kind::AWAY), std::time::Instant::now());
     let mut samples = Vec::new();
     // The first ones make what all others use.

@@ -179,7 +179,7 @@ impl GitProject {
     }
 
     /// Whether the person's repository has all of a commit; if so, the objects that are new in it.
-    fn complete(&self, commit: CommitId, new: &New<'_>) -> Result<Option<Vec<String>>, GitError> {
+    pub(crate) fn complete(&self, commit: CommitId, new: &New<'_>) -> Result<Option<Vec<String>>, GitError> {
         let mut cmd = self.at_person().args(["rev-list", "--objects", "--no-object-names"]).arg(commit.to_string());
         match new {
             // Their inspection saw to it that whatever else they need is there.

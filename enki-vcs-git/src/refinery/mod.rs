@@ -95,7 +95,11 @@ impl Refinery for GitRefinery {
     async fn build(&self, base: CommitId, changes: &[Change], id: EffectId) -> Result<Build, RefineryError> {
         let (changes, suffix) = (changes.to_vec(), Arc::clone(&self.commit_suffix));
         let attempted = format!("build {} changes on {base} ({id})", changes.len());
-        self.on_thread(attempted, move |project| build::build(project, base, &changes, &suffix)).await
+        self.on_thread(attempted, move |project| match build::build(project, base, &changes, &suffix) {
+            Err(_) if mend(project, &changes)? => build::build(project, base, &changes, &suffix),
+            built => built,
+        })
+        .await
     }
 
     async fn predict(&self, pairs: &[(CommitId, CommitId)]) -> Result<Vec<bool>, RefineryError> {
@@ -199,6 +203,26 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
     } else {
         Err(GitError::Gone(format!("{full_ref} keeps another commit than {commit}: this request was another's before")))
     }
+}
+
+/// Brings in again what the person's repository lost of changes that were kept there, from where they were captured: a
+/// `gc --prune=now` that began before their refs were made may take objects away afterwards. Says whether it did.
+fn mend(project: &GitProject, changes: &[Change]) -> Result<bool, GitError> {
+    let mut mended = false;
+    for change in changes {
+        let ChangeKind::Step { task, .. } = &change.kind else { continue };
+        let capture = project.enki_dir().join("capture").join(format!("{task}.git"));
+        if !capture.is_dir() {
+            continue;
+        }
+        let parent = project.git().look_up(&capture, &[format!("{}^1", change.commit)])?[0].commit();
+        let new = parent.map_or(New::All, New::Since);
+        if project.complete(change.commit, &new)?.is_none() {
+            let full_ref = format!("refs/enki/kept/{}", change.request.hex());
+            mended |= matches!(project.keep(&capture, change.commit, &new, &full_ref)?, Kept::Yes);
+        }
+    }
+    Ok(mended)
 }
 
 /// The tree of a commit and that of its first parent.
