@@ -31,7 +31,8 @@ pub(super) const VECTORS: &[Vector] = &[
             b.git(&["init", "-q"]);
             fs::remove_dir(b.work.join("filler")).unwrap();
         },
-        "refused: .git of the workspace was replaced by another one",
+        // Where the new one was given the number of the old one, what is in it tells.
+        "refused: .git",
     ),
     vector(".git is gone", |b| fs::remove_dir_all(b.work.join(".git")).unwrap(), "merged"),
     vector(
