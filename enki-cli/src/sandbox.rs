@@ -141,8 +141,8 @@ impl Sandboxed {
         }
     }
 
-    /// That of checks. They have no credential, and no network where that can be had.
-    pub(crate) fn of_checks(&self) -> Option<Confined> {
+    /// That of checks, set-ups and tear-downs. They have no credential; checks have no network where that can be had.
+    pub(crate) fn of_commands(&self) -> Option<Confined> {
         let supervisor = self.supervisor.clone().filter(|_| self.level != SandboxLevel::Open)?;
         let network = if self.check_network { Network::Shared } else { Network::Loopback };
         Some(Confined { supervisor, limits: self.limits(), sandbox: self.base.clone().network(network) })

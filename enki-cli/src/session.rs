@@ -54,6 +54,7 @@ pub(crate) struct Session {
     ended: Result<(), CliError>,
     keeper: Keeper,
     server: rpc::Server,
+    git: GitProject,
     _lock: ProjectLock,
 }
 
@@ -81,7 +82,7 @@ impl Session {
         let store: Arc<dyn TaskStore> =
             Arc::new(SqliteStore::open(store_path(&enki_dir), &wire::store_options(config))?);
         agents.sandbox.tidy();
-        git.confine_checks(agents.sandbox.of_checks());
+        git.confine_commands(agents.sandbox.of_commands());
         git.set_policy(policy(config, git, store.as_ref()).await?);
         let workspaces = Arc::new(agents.workspaces.clone());
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
@@ -130,7 +131,8 @@ impl Session {
         let person = git.clone();
         let keeper =
             Keeper::start(Arc::clone(&store), orchestrator.watch(), move || notes::signed_log(&person, person.root()));
-        Ok(Self { store, orchestrator, office, driver: Some(driver), ended: Ok(()), keeper, server, _lock: lock })
+        let (driver, ended, git) = (Some(driver), Ok(()), git.clone());
+        Ok(Self { store, orchestrator, office, driver, ended, keeper, server, git, _lock: lock })
     }
 
     /// Waits until the driver has ended by itself, and notes say so. May be dropped and asked again.
@@ -141,6 +143,11 @@ impl Session {
                 Err(error) => Err(CliError::new(crate::Exit::Internal, format!("the orchestrator ended: {error}"))),
             };
             self.driver = None;
+            let git = self.git.clone();
+            let looked = tokio::task::spawn_blocking(move || git.look_again()).await;
+            if let Ok(Err(error)) = looked {
+                tracing::warn!(%error, "it is not sure that git kept all that was published");
+            }
         }
         self.keeper.finish().await;
         std::mem::replace(&mut self.ended, Ok(()))

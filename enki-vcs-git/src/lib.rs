@@ -12,6 +12,7 @@
 //! .enki/lower/<n>/            trees that overlays are mounted over                only Enki
 //! .enki/aside/<task>-<n>      workspaces of earlier attempts                      kept
 //! .enki/refinery.git          merges are built here                               only Enki
+//! .enki/spare/<commit>/       other names of objects that came in within an hour  only Enki
 //! .enki/checks/<n>/           where checks run; ignored files stay                the check writes
 //! .enki/logs/check-<id>.log   their output, capped
 //! .enki/project.git           versions of a folder that is not a git repository   only Enki

@@ -8,7 +8,7 @@ use crate::look;
 use crate::project::Project;
 use crate::render::keep as shown;
 use crate::session::open_to_read;
-use crate::wire;
+use crate::{sandbox, wire};
 use enki_core::branch::Branch;
 use enki_core::execution::EndStatus;
 use enki_core::id::{ExecutionId, StepId, TaskId};
@@ -152,6 +152,10 @@ impl Kept {
         let git = wire::git(&cx.start_dir()?, &cx.host)?;
         let config = cx.config(Some(&Project { root: git.root().to_owned() }))?;
         let workspaces = wire::workspaces(&config, &cx.host, &git)?;
+        if !config.text("workspace.teardown").trim().is_empty() {
+            // It runs what agents left.
+            git.confine_commands(sandbox::find(&config, &cx.host, &git)?.of_commands());
+        }
         let store = open_to_read(&git.enki_dir())?;
         let (mut known, mut names) = (Known::default(), Names::new());
         if let Some(store) = &store {

@@ -1,5 +1,5 @@
 //! What a hostile agent tries, at each level of the sandbox that this machine gives: whole runs with the binary, a real
-//! shell as agent and as check, and every outcome asserted cell by cell. `--nocapture` prints the table, which
+//! shell as agent, check, set-up and tear-down, and every outcome asserted cell by cell. `--nocapture` prints the table, which
 //! docs/isolation.md has too.
 //!
 //! An attack has come through if its own last command says so, or if the host sees its mark. At level 0 those that touch
@@ -86,9 +86,11 @@ impl Bed {
             }
             script
         };
-        put(&root.join("check.sh"), &script(By::Check));
+        for (file, by) in [("check.sh", By::Check), ("setup.sh", By::SetUp), ("teardown.sh", By::TearDown)] {
+            put(&root.join(file), &script(by));
+        }
         put(&root.join(".gitignore"), ".env\n");
-        git(&root, &["add", "check.sh", ".gitignore"]);
+        git(&root, &["add", "check.sh", "setup.sh", "teardown.sh", ".gitignore"]);
         git(&root, &["commit", "-q", "-m", "a check"]);
         git(&root, &["checkout", "-q", "-b", "only"]);
         put(&root.join("only.txt"), "only");
@@ -100,7 +102,8 @@ impl Bed {
         put(
             &root.join(".enki/enki.toml"),
             &format!(
-                "[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\n[refinery]\ncheck = \"sh ./check.sh\"\n[workers]\nretries = 0\n"
+                "[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\n[refinery]\ncheck = \"sh ./check.sh\"\n[workers]\nretries = 0\n\
+                 [workspace]\nsetup = \"sh ./setup.sh\"\nteardown = \"sh ./teardown.sh\"\n"
             ),
         );
         Self { dir, root, victim, shared, _listening: (local, abstracted, tcp) }

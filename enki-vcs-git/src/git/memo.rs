@@ -6,6 +6,7 @@
 
 use crate::error::GitError;
 use crate::git::index::Trees;
+use crate::keep::spare::Spares;
 use crate::project::GitProject;
 use enki_core::id::{AttemptNo, CommitId, TaskId, TreeId};
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +35,8 @@ pub(crate) struct Known {
 pub(crate) struct Memo {
     commits: Mutex<Table>,
     pub(crate) trees: Trees,
+    /// Spare copies of what came into the person's repository lately.
+    pub(crate) spares: Spares,
 }
 
 #[derive(Debug, Default)]

@@ -29,6 +29,14 @@ pub(crate) enum Kept {
     Taken,
 }
 
+/// What became of objects on their way.
+enum Came {
+    /// They are there, in the pack of that name if git made one.
+    In(Option<String>),
+    /// Git's inspection refused one, in its words.
+    Refused(String),
+}
+
 /// What of a commit the person's repository may lack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum New<'a> {
@@ -64,13 +72,13 @@ impl GitProject {
     pub(crate) fn keep(&self, from: &Path, commit: CommitId, new: &New<'_>, full_ref: &str) -> Result<Kept, GitError> {
         // A `gc --prune=now` of the person may take new objects away until a ref names them: look again afterwards.
         for _ in 0..RACES {
-            match self.transfer(from, commit, new) {
-                Ok(None) => {}
-                Ok(Some(refusal)) => return Ok(Kept::Refused(refusal)),
+            let pack = match self.transfer(from, commit, new) {
+                Ok(Came::In(pack)) => pack,
+                Ok(Came::Refused(words)) => return Ok(Kept::Refused(words)),
                 // It takes empty folders away too, from under a git that is about to write there.
                 Err(GitError::Failed { stderr, .. }) if stderr.contains("No such file or directory") => continue,
                 Err(e) => return Err(e),
-            }
+            };
             crash_point!("git.fetch");
             match self.write_lock().and_then(|lock| self.create_ref(&lock, full_ref, commit)) {
                 Ok(true) => {}
@@ -80,6 +88,7 @@ impl GitProject {
             }
             if let Some(there) = self.complete(commit, new)? {
                 self.sync(full_ref, &there)?;
+                self.spare(commit, &there, pack.as_deref());
                 return Ok(Kept::Yes);
             }
         }
@@ -143,8 +152,8 @@ impl GitProject {
         Ok(())
     }
 
-    /// Copies what the person's repository lacks of a commit. Gives git's words if its inspection refuses.
-    fn transfer(&self, from: &Path, commit: CommitId, new: &New<'_>) -> Result<Option<String>, GitError> {
+    /// Copies what the person's repository lacks of a commit.
+    fn transfer(&self, from: &Path, commit: CommitId, new: &New<'_>) -> Result<Came, GitError> {
         let tmp = self.enki_dir().join("tmp");
         let mut pack = tempfile::tempfile_in(&tmp).map_err(|e| GitError::io("make a file in", &tmp, e))?;
         let again = |file: &File| file.try_clone().map_err(|e| GitError::io("use a file in", &tmp, e));
@@ -158,7 +167,7 @@ impl GitProject {
         call.stdout_file(again(&pack)?).long().ok()?;
         let count = objects_in(&mut pack).map_err(|e| GitError::io("read a file in", &tmp, e))?;
         if count == 0 {
-            return Ok(None);
+            return Ok(Came::In(None));
         }
         crash_point!("git.fsck");
         let git = self.at_person_durably().long().let_finish();
@@ -169,11 +178,12 @@ impl GitProject {
         };
         let output = unpack.stdin_file(again(&pack)?).run()?;
         if output.code == Some(0) {
-            return Ok(None);
+            let said = String::from_utf8_lossy(&output.stdout);
+            return Ok(Came::In(said.trim_end().strip_prefix("pack\t").map(str::to_owned)));
         }
         let fsck = output.stderr.lines().find(|line| line.starts_with("error: object ") || line.contains("fsck error"));
         match fsck {
-            Some(line) => Ok(Some(line.trim_start_matches("error: ").to_owned())),
+            Some(line) => Ok(Came::Refused(line.trim_start_matches("error: ").to_owned())),
             None => Err(output.into_error()),
         }
     }
@@ -197,12 +207,17 @@ impl GitProject {
 
     /// Syncs the folders that gained the ref and the objects: git syncs files, never folders (F7).
     pub(crate) fn sync(&self, full_ref: &str, objects: &[String]) -> Result<(), GitError> {
+        self.sync_objects(objects)?;
+        self.sync_ref(full_ref)
+    }
+
+    /// Syncs the folders that gained the objects, or a pack.
+    pub(crate) fn sync_objects(&self, objects: &[String]) -> Result<(), GitError> {
         let store = self.common_dir().join("objects");
         let mut folders: BTreeSet<PathBuf> = objects.iter().filter_map(|id| Some(store.join(id.get(..2)?))).collect();
         folders.insert(store.join("pack"));
         folders.insert(store);
-        folders.iter().try_for_each(|folder| sync_folder(folder))?;
-        self.sync_ref(full_ref)
+        folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
     /// Syncs the folders above a ref.

@@ -163,6 +163,7 @@ impl GitKeep {
     /// [`GitError`] if something cannot be read.
     pub fn survey(&self) -> Result<Vec<Item>, GitError> {
         self.project.ensure_enki_dir()?;
+        self.project.look_again()?;
         let held = self.project.held()?;
         let seen = self.targets()?;
         let tips: Vec<CommitId> = seen.iter().map(|(_, tip)| *tip).collect();

@@ -3,3 +3,4 @@
 pub(crate) mod gc;
 pub(crate) mod landed;
 pub(crate) mod recover;
+pub(crate) mod spare;

@@ -105,7 +105,8 @@ pub enum DriftRule {
     Fail,
 }
 
-/// How checks are held back: the program that supervises them, and what they may reach beside the tree they check.
+/// How checks, set-ups and tear-downs are held back: the program that supervises them, and what they may reach beside the
+/// files they work on. Set-ups and tear-downs always have the network.
 #[derive(Clone, Debug)]
 pub struct Confined {
     /// See [`enki_process::Spawn::supervisor`].
@@ -355,8 +356,8 @@ impl GitProject {
         *self.inner.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
-    /// Says what checks may reach, from now on and for every clone of this value. `None`, as at first: everything.
-    pub fn confine_checks(&self, confined: Option<Confined>) {
+    /// Says what checks, set-ups and tear-downs may reach, from now on and for every clone of this value. `None`, as at first: everything.
+    pub fn confine_commands(&self, confined: Option<Confined>) {
         *self.inner.confined.write().unwrap_or_else(PoisonError::into_inner) = confined;
     }
 

@@ -23,6 +23,7 @@ const TAKEN: &[&str] = &[
     "refinery.git",
     "project.git",
     "private",
+    "spare",
 ];
 
 /// The usual folder of workspaces.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 const SUBMODULE: &str = "160000";
 /// The files of a pack, in the order in which they may come: once the last is there, git reads the others.
-const ENDINGS: [&str; 3] = ["pack", "rev", "idx"];
+pub(crate) const ENDINGS: [&str; 3] = ["pack", "rev", "idx"];
 
 impl GitProject {
     /// Brings a candidate that this process built on `base`, directly or over others, into the person's repository and
@@ -51,16 +51,13 @@ impl GitProject {
         }
         let files: Vec<String> = objects.iter().filter(|id| loose(self.common_dir(), id).exists()).cloned().collect();
         self.sync(full_ref, &files)?;
-        // From here on the person's repository has them, and the refinery borrows them. What stays is only litter.
-        for id in &objects {
-            fs::remove_file(loose(refinery, id)).ok();
-        }
-        // A pack with more in it than is kept by now stays.
-        for (pack, _) in packs.iter().filter(|(_, last)| *last == commit) {
-            // The index first: without it a pack is not looked at.
-            for ending in ENDINGS.iter().rev() {
-                fs::remove_file(pack.with_extension(ending)).ok();
-            }
+        // From here on the person's repository has them, and the refinery borrows them. A pack with more in it than is kept
+        // by now stays.
+        let packs: Vec<PathBuf> = packs.into_iter().filter(|(_, last)| *last == commit).map(|(pack, _)| pack).collect();
+        self.spare_of(refinery, commit, &objects, &packs);
+        if let Err(error) = self.look_at_last() {
+            // A later look may do it.
+            tracing::warn!(%error, "it is not sure that git kept what was published before");
         }
         self.memo().kept(commit, full_ref);
         Ok(Some(Kept::Yes))
@@ -181,14 +178,28 @@ impl GitProject {
 
     /// Whether the person's repository has these objects, as files or in a pack.
     pub(crate) fn has_all(&self, objects: &[String]) -> Result<bool, GitError> {
-        let store = self.common_dir();
-        let others: Vec<String> = objects.iter().filter(|id| !loose(store, id).exists()).cloned().collect();
-        self.are_in(store, &others)
+        Ok(self.lacks(objects)?.is_empty())
     }
 
     /// Whether git finds these objects, in a pack say.
     fn are_in(&self, git_dir: &Path, ids: &[String]) -> Result<bool, GitError> {
         Ok(ids.is_empty() || self.git().look_up(git_dir, ids)?.iter().all(|found| found.id::<String>().is_some()))
+    }
+
+    /// Which of these objects the person's repository lacks, as files and in packs.
+    pub(crate) fn lacks(&self, objects: &[String]) -> Result<Vec<String>, GitError> {
+        let store = self.common_dir();
+        let others: Vec<String> = objects.iter().filter(|id| !loose(store, id).exists()).cloned().collect();
+        if others.is_empty() {
+            return Ok(others);
+        }
+        let found = self.git().look_up(store, &others)?;
+        Ok(others
+            .into_iter()
+            .zip(found)
+            .filter(|(_, found)| found.id::<String>().is_none())
+            .map(|(id, _)| id)
+            .collect())
     }
 }
 
@@ -208,7 +219,7 @@ fn files_below(refinery: &Path, folder: String, objects: &mut Vec<String>) {
 }
 
 /// Makes the folder of an object, with the rights of the folder above: others of a group may write there too.
-fn fan_out(store: &Path, file: &Path) -> Result<(), GitError> {
+pub(crate) fn fan_out(store: &Path, file: &Path) -> Result<(), GitError> {
     let Some(folder) = file.parent() else { return Ok(()) };
     let io = |e| GitError::io("make", folder, e);
     match fs::create_dir(folder) {

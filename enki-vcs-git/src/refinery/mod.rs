@@ -135,6 +135,9 @@ impl Refinery for GitRefinery {
 
 fn open(project: &GitProject, target: &Branch, integration: &Branch) -> Result<CommitId, GitError> {
     let full_ref = integration.full_ref();
+    if project.memo().spares.first_time() {
+        project.look_again()?;
+    }
     if project.commit_at(&full_ref)?.is_none() {
         // The work begins with what the person sees.
         project.record_folder()?;
@@ -208,7 +211,8 @@ fn import(project: &GitProject, change: &Change) -> Result<Import, GitError> {
 /// Brings in again what the person's repository lost of changes that were kept there, from where they were captured: a
 /// `gc --prune=now` that began before their refs were made may take objects away afterwards. Says whether it did.
 fn mend(project: &GitProject, changes: &[Change]) -> Result<bool, GitError> {
-    let mut mended = false;
+    // What was published lately, and is built on, may be gone in the same way.
+    let mut mended = project.look_again()? > 0;
     for change in changes {
         let ChangeKind::Step { task, .. } = &change.kind else { continue };
         let capture = project.enki_dir().join("capture").join(format!("{task}.git"));

@@ -102,7 +102,11 @@ impl WorkspaceProvider for GitWorkspaces {
         let pool = Arc::clone(&self.pool);
         on_thread(attempted, move || {
             let busy = pool.busy();
-            let made = create(&project, &root, &spec);
+            let made = match create(&project, &root, &spec) {
+                // A prune took what it begins with.
+                Err(_) if project.look_again().is_ok_and(|again| again > 0) => create(&project, &root, &spec),
+                made => made,
+            };
             drop(busy);
             pool.refill(&project);
             made

@@ -2,12 +2,13 @@
 
 use crate::error::GitError;
 use crate::isolation::scan::show_all;
-use crate::project::GitProject;
+use crate::project::{Confined, GitProject, private_dir};
+use crate::workspaces::agent_git;
 use crate::workspaces::share::share;
 use crate::workspaces::stage::Files;
 use enki_core::id::EffectId;
-use enki_process::{BaseEnv, Cause, ChildLimits, LogLimits, Marker, Spawn, Status, kill_marked};
-use std::path::Path;
+use enki_process::{BaseEnv, Cause, ChildLimits, LogLimits, Marker, Network, Spawn, Status, kill_marked};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long either command may take.
@@ -86,11 +87,23 @@ fn run(project: &GitProject, what: &str, command: &str, work: &Path, label: &str
         .timeout(TIMEOUT)
         .redactor(project.options().redactor.clone())
         .log(&log, LogLimits::default());
-    if let Some(supervisor) = &project.options().supervisor {
+    // What agents made is run by it: a script of a package at the set-up for the next step, all of it at a tear-down.
+    let confined = project.confined();
+    let scratch = Scratch::new(project, id, confined.is_some())?;
+    if let (Some(Confined { supervisor, limits, sandbox }), Some(Scratch(tmp))) = (&confined, &scratch) {
+        let sandbox = sandbox.clone().network(Network::Shared).writable([work]).tmp(tmp);
+        spawn = spawn.supervisor(supervisor, *limits).sandbox(sandbox);
+    } else if let Some(supervisor) = &project.options().supervisor {
         spawn = spawn.supervisor(supervisor, ChildLimits::default());
     }
     let failed = |why: String| {
-        GitError::Setup(format!("the {what} command of the workspace {why}; its log is {}", log.display()))
+        let held = if confined.is_some() {
+            "; it ran in the sandbox: what else it is to read or change, name in sandbox.readable and sandbox.writable \
+             of your own configuration"
+        } else {
+            ""
+        };
+        GitError::Setup(format!("the {what} command of the workspace {why}; its log is {}{held}", log.display()))
     };
     let io = |e| GitError::io("wait for the command in", work, e);
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(io)?;
@@ -102,6 +115,31 @@ fn run(project: &GitProject, what: &str, command: &str, work: &Path, label: &str
             Err(failed(format!("took longer than {} s: {}", TIMEOUT.as_secs(), last_lines(&ended))))
         }
         (_, status) => Err(failed(format!("ended with {status}: {}", last_lines(&ended)))),
+    }
+}
+
+/// A confined command's own folder for temporary files and caches, which goes with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(project: &GitProject, id: EffectId, wanted: bool) -> Result<Option<Self>, GitError> {
+        if !wanted {
+            return Ok(None);
+        }
+        let all = project.ensure_enki_dir()?.join("private");
+        // Short, for the paths of sockets.
+        let folder = all.join(&id.hex()[..12]);
+        private_dir(&all)?;
+        agent_git::remove(&folder)?;
+        private_dir(&folder)?;
+        Ok(Some(Self(folder)))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays goes when the next process drives the project.
+        drop(agent_git::remove(&self.0));
     }
 }
 

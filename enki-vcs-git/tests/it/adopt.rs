@@ -6,6 +6,7 @@ use enki_core::refinery::{Build, Candidate, Publish, Refinery};
 use enki_core::workspace::{Expect, Start, WorkspaceProvider};
 use enki_vcs_git::{GitOptions, GitProject};
 use std::fs;
+use std::path::PathBuf;
 
 fn away() -> Repo {
     away_from(Repo::new())
@@ -113,6 +114,63 @@ async fn a_gc_between_any_two_calls_takes_nothing_away_of_what_was_built_here() 
     assert_eq!(repo.git(&["ls-tree", "-r", "--name-only", "main", "deep"]).lines().count(), 4);
 }
 
+/// The objects of the commits after `base`, as files of the person's repository.
+fn files_of(repo: &Repo, base: CommitId, commit: CommitId) -> Vec<PathBuf> {
+    let new = repo.git(&["rev-list", "--objects", "--no-object-names", &commit.to_string(), &format!("^{base}")]);
+    assert!(new.lines().count() >= 4, "commit, two trees, a file: {new}");
+    new.lines().map(|id| repo.root.join(".git/objects").join(&id[..2]).join(&id[2..])).collect()
+}
+
+async fn landed(repo: &Repo, project: &GitProject, name: &str, head: CommitId) -> CommitId {
+    let workspaces = project.workspaces();
+    let spec = spec(name, 1, Start::Fresh { base: head });
+    let made = workspaces.create(&spec).await.unwrap();
+    write(&made.path, &format!("deep/{name}.txt"), name);
+    let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
+    let (change, refinery) = (step_change(name, 1, commit), project.refinery());
+    refinery.import(&change).await.unwrap();
+    let built = refinery.build(head, std::slice::from_ref(&change), EffectId::of("b", &[])).await.unwrap();
+    let Build::Candidate { candidate, .. } = built else { panic!("{built:?}") };
+    assert_eq!(refinery.publish(&main(), head, &candidate).await.unwrap(), Publish::Published);
+    assert!(files_of(repo, head, candidate.commit).iter().all(|file| file.exists()));
+    candidate.commit
+}
+
+/// A `git prune --expire=now` that began before a commit was published takes it away when all of it was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_late_prune_takes_of_a_published_commit_is_brought_in_again() {
+    let repo = away();
+    let project = repo.project();
+    let base = repo.head("main");
+    let take = |from, to| files_of(&repo, from, to).iter().for_each(|file| fs::remove_file(file).unwrap());
+    let first = landed(&repo, &project, "first", base).await;
+    let second = landed(&repo, &project, "second", first).await;
+    // In the commit that is built on too.
+    take(base, second);
+    assert!(!repo.try_git_in(&repo.root, &["fsck", "--strict"]).status.success(), "nothing was taken");
+    let third = landed(&repo, &project, "third", second).await;
+    repo.git(&["fsck", "--strict"]);
+    // By the next process, when an execution begins.
+    take(second, third);
+    let next = repo.project();
+    next.refinery().open(&main(), &integration()).await.unwrap();
+    repo.git(&["fsck", "--strict"]);
+    assert_eq!(next.look_again().unwrap(), 0, "all of it is there");
+    // What was packed into another pack is there too.
+    repo.git(&["repack", "-a", "-d", "-q"]);
+    repo.git(&["prune-packed"]);
+    assert_eq!(next.look_again().unwrap(), 0, "all of it is packed");
+    // An hour later they go.
+    let copies = repo.root.join(".enki/spare");
+    let folders = || fs::read_dir(&copies).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(folders().len(), 6, "of each capture and each candidate");
+    let earlier = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    folders().iter().for_each(|folder| fs::File::open(folder).unwrap().set_modified(earlier).unwrap());
+    assert_eq!(next.look_again().unwrap(), 0);
+    assert_eq!(folders(), Vec::<PathBuf>::new());
+    repo.git(&["fsck", "--strict"]);
+}
+
 /// A `gc --prune=now` that began before a change was kept takes it away when that was done and looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_late_gc_takes_of_a_change_is_brought_in_again() {
@@ -126,11 +184,7 @@ async fn what_a_late_gc_takes_of_a_change_is_brought_in_again() {
     let commit = committed(workspaces.capture(&capture(&spec, Expect::Change)).await.unwrap());
     let change = step_change("late", 1, commit);
     refinery.import(&change).await.unwrap();
-    let new = repo.git(&["rev-list", "--objects", "--no-object-names", &commit.to_string(), &format!("^{base}")]);
-    assert!(new.lines().count() >= 4, "commit, two trees, a file: {new}");
-    for id in new.lines() {
-        fs::remove_file(repo.root.join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
-    }
+    files_of(&repo, base, commit).iter().for_each(|file| fs::remove_file(file).unwrap());
     // As the queue does: what is lost of a candidate is said, and it is built again.
     let (mut published, mut tries) = (None, 0);
     while published.is_none() {

@@ -29,6 +29,10 @@ pub(super) enum By {
     Agent,
     /// What it had merged, as the check runs it.
     Check,
+    /// The same, as a later step's set-up runs it.
+    SetUp,
+    /// What it left in its workspace, as the tear-down runs it.
+    TearDown,
 }
 
 /// What it takes to try it at all.
@@ -63,8 +67,8 @@ const fn attack(name: &'static str, script: &'static str, cells: [Cell; 3]) -> A
     Attack { name, by: By::Agent, script, needs: Needs::Nothing, alone: false, kills: false, cells }
 }
 
-const fn of_check(name: &'static str, script: &'static str, cells: [Cell; 3]) -> Attack {
-    Attack { by: By::Check, ..attack(name, script, cells) }
+const fn of(by: By, name: &'static str, script: &'static str, cells: [Cell; 3]) -> Attack {
+    Attack { by, ..attack(name, script, cells) }
 }
 
 /// Of the person's repository, where it is looked for.
@@ -160,11 +164,17 @@ pub(super) const ATTACKS: &[Attack] = &[
     with(Needs::PerlAsRoot, attack("send packets of its own make", call!("41, 2, 3, 1"), [O, B, B])),
     with(Needs::PerlAsRoot, attack("read all packets of an interface", call!("41, 17, 3, 0"), [O, B, B])),
     with(Needs::PerlAsRoot, attack("change the firewall", call!("41, 16, 3, 12"), [O, B, B])),
-    // The check, which runs what was merged.
-    of_check("check: read a private key in `~/.ssh`", "grep -q @SECRET '@HOME/.ssh/id_ed25519'", [O, B, B]),
-    of_check("check: read files of your checkout that are not in git", "grep -q @SECRET '@MAIN/.env'", [O, B, B]),
-    of_check("check: configure the private git directory of merges", "echo '# @MARK' >>'@MAIN/.enki/refinery.git/config'", [B, B, B]),
-    of_check("check: change its own private git directory", "echo '# @MARK' >>../git/config", [O, B, B]),
-    of_check("check: change what your shell runs", "echo '# @MARK' >>'@HOME/.bashrc'", [O, B, B]),
-    with(Needs::Perl, of_check("check: use the network", "/usr/bin/perl -MSocket -e 'socket(S, AF_INET, SOCK_STREAM, 0); exit(connect(S, sockaddr_in(@PORT, INADDR_LOOPBACK)) ? 0 : 1)'", [O, O, B])),
+    // Commands of the project, which run what was merged or left in a workspace.
+    of(By::Check, "check: read a private key in `~/.ssh`", "grep -q @SECRET '@HOME/.ssh/id_ed25519'", [O, B, B]),
+    of(By::Check, "check: read files of your checkout that are not in git", "grep -q @SECRET '@MAIN/.env'", [O, B, B]),
+    of(By::Check, "check: configure the private git directory of merges", "echo '# @MARK' >>'@MAIN/.enki/refinery.git/config'", [B, B, B]),
+    of(By::Check, "check: change its own private git directory", "echo '# @MARK' >>../git/config", [O, B, B]),
+    of(By::Check, "check: change what your shell runs", "echo '# @MARK' >>'@HOME/.bashrc'", [O, B, B]),
+    with(Needs::Perl, of(By::Check, "check: use the network", "/usr/bin/perl -MSocket -e 'socket(S, AF_INET, SOCK_STREAM, 0); exit(connect(S, sockaddr_in(@PORT, INADDR_LOOPBACK)) ? 0 : 1)'", [O, O, B])),
+    of(By::SetUp, "set-up: read a private key in `~/.ssh`", "grep -q @SECRET '@HOME/.ssh/id_ed25519'", [O, B, B]),
+    of(By::SetUp, "set-up: change what your shell runs", "echo '# @MARK' >>'@HOME/.bashrc'", [O, B, B]),
+    of(By::SetUp, "set-up: write to another workspace", "echo '@MARK' >'@MAIN/.enki/copies/other/planted-early'", [O, B, B]),
+    of(By::TearDown, "tear-down: read the store", "test -n \"$(head -c 9 '@MAIN/.enki/enki.db' | tr -d '\\0')\"", [O, B, B]),
+    of(By::TearDown, "tear-down: change what your shell runs", "echo '# @MARK' >>'@HOME/.bashrc'", [O, B, B]),
+    of(By::TearDown, "tear-down: write into your git directory", "echo '@MARK' >'@MAIN/.git/info/planted'", [O, B, B]),
 ];
