@@ -164,6 +164,7 @@ impl Conversation {
         wire::record_folder(&git, &mut cx.out)?;
         let clients: Vec<_> = agents.clients.iter().chain(&coordinator.client).cloned().collect();
         clients::check(cx, &clients, &git.ensure_enki_dir()?).await?;
+        cx.out.note(&agents.sandbox.line());
         let mut book = open_book(&git.ensure_enki_dir()?, which).await?;
         if matches!(begin, Begin::GoOn) && book.next() == 1 {
             return Err(CliError::usage("there is no conversation yet").hint("say what you want: enki ask \"...\""));

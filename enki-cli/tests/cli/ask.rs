@@ -70,6 +70,7 @@ fn a_sentence_becomes_commits_with_a_review_a_fix_and_a_checkpoint_that_the_coor
     let asked = ask(&scene, &["Greet everybody.", "--yes"]);
     let said = both(&asked);
     assert_eq!(code(&asked), 0, "{said}");
+    assert!(said.contains("sandbox level"), "{said}");
     for part in ["I made a plan of three steps.", "wave 2  greet, bye", "Thanks are said too.", "Everybody is greeted."]
     {
         assert!(said.contains(part), "{part}: {said}");
