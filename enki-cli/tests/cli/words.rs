@@ -77,7 +77,7 @@ fn roles_overlay_by_name_and_as_a_whole() {
     let roles = place.roles();
     let guard = of(&roles, "guard");
     assert_eq!((guard["timeout"].as_u64(), guard["origin"].as_str()), (Some(60), ours.to_str()));
-    assert_eq!((of(&roles, "scout")["can_edit"].as_bool(), roles.len()), (Some(false), 16));
+    assert_eq!((of(&roles, "scout")["can_edit"].as_bool(), roles.len()), (Some(false), 17));
 
     let plan = write(place.dir.path().join("p.json"), PLAN);
     let plan = plan.to_str().unwrap();

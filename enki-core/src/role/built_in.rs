@@ -8,6 +8,7 @@ pub(super) struct BuiltIn {
     label: &'static str,
     description: &'static str,
     output: RoleOutput,
+    edits: bool,
     system_prompt: &'static str,
 }
 
@@ -15,7 +16,7 @@ impl BuiltIn {
     pub(super) fn to_role(&self) -> Role {
         Role {
             label: self.label.to_owned(),
-            can_edit: self.output == RoleOutput::Branch,
+            can_edit: self.edits,
             output: self.output,
             ..Role::new(self.name, self.description, self.system_prompt)
         }
@@ -23,18 +24,28 @@ impl BuiltIn {
 }
 
 macro_rules! role {
-    ($name:literal, $label:literal, $output:ident, $description:literal) => {
+    ($name:literal, $label:literal, Artifact, $description:literal) => {
+        role!($name, $label, Artifact, false, $description)
+    };
+    ($name:literal, $label:literal, Branch, $description:literal) => {
+        role!($name, $label, Branch, true, $description)
+    };
+    ($name:literal, $label:literal, Answer, $description:literal) => {
+        role!($name, $label, Branch, false, $description)
+    };
+    ($name:literal, $label:literal, $output:ident, $edits:literal, $description:literal) => {
         BuiltIn {
             name: $name,
             label: $label,
             description: $description,
             output: RoleOutput::$output,
+            edits: $edits,
             system_prompt: include_str!(concat!("built_in/", $name, ".md")),
         }
     };
 }
 
-/// In the order in which they are listed. Those that put out an artifact may not edit. None has a tier, a timeout or
+/// In the order in which they are listed. Those that put out an artifact or an answer may not edit. None has a tier, a timeout or
 /// tools: these are the plan's and the person's to give.
 pub(super) const BUILT_IN: &[BuiltIn] = &[
     role!("feature_developer", "Feature developer", Branch, "explores, designs, implements, reviews its own work"),
@@ -50,5 +61,6 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     role!("planner", "Planner", Artifact, "splits a goal into steps that can run side by side"),
     role!("plan_reviewer", "Plan reviewer", Artifact, "judges a plan before anybody works on it"),
     role!("coordinator", "Coordinator", Artifact, "turns what a person wants into plans, and steers them"),
+    role!("answerer", "Answerer", Answer, "answers one question in its report, and writes no file"),
     role!("architect", "Architect", Artifact, "compares designs and decides for one"),
 ];
