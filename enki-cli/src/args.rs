@@ -212,32 +212,11 @@ pub(crate) enum Command {
         command: MemoryCommand,
     },
     /// Write down an idea, an issue or an observation, as a file in docs/log
-    Note {
-        /// What you observed, in your own words; `-` for stdin
-        text: String,
-        /// What it is; by its words if left out
-        #[arg(long, value_enum, value_name = "KIND")]
-        kind: Option<NoteKind>,
-    },
+    Note(NoteArgs),
     /// List notes, the newest first: what is open, unless a status or a kind is named
     Notes(NotesArgs),
     /// Make a task of a note: another file, with a prompt that you can edit. Twice gives the same task
-    Promote {
-        /// The note: its path, its file's name or its id, or the beginning of one
-        note: String,
-        /// When it is done, in a line
-        #[arg(long, value_name = "TEXT")]
-        goal: Option<String>,
-        /// The model that shall do it
-        #[arg(long, value_name = "NAME")]
-        model: Option<String>,
-        /// The tier of the work
-        #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
-        tier: Option<String>,
-        /// Make another task although there is one
-        #[arg(long)]
-        again: bool,
-    },
+    Promote(PromoteArgs),
     /// Run task notes: now, at a time, or after others
     Queue {
         /// What to do with it.
@@ -407,6 +386,64 @@ pub(crate) enum LandWhen {
     End,
 }
 
+/// What to write down.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NoteArgs {
+    /// What you observed, in your own words; `-` for stdin
+    pub(crate) text: String,
+    /// What it is; by its words if left out
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) kind: Option<NoteKind>,
+    /// Make a task of it and start that at once
+    #[command(flatten)]
+    pub(crate) now: RunNow,
+    /// The model that shall do it
+    #[arg(long, value_name = "NAME", requires = "run")]
+    pub(crate) model: Option<String>,
+    /// The tier of the work; heavy if neither is said
+    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"], requires = "run")]
+    pub(crate) tier: Option<String>,
+}
+
+/// Which note becomes a task.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PromoteArgs {
+    /// The note: its path, its file's name or its id, or the beginning of one
+    pub(crate) note: String,
+    /// When it is done, in a line
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) goal: Option<String>,
+    /// The model that shall do it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// The tier of the work
+    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
+    pub(crate) tier: Option<String>,
+    /// Make another task although there is one
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Start it at once
+    #[command(flatten)]
+    pub(crate) now: RunNow,
+}
+
+/// A start at once.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunNow {
+    /// Start its task at once; with nobody driving, drive until that has ended
+    #[arg(long)]
+    pub(crate) run: bool,
+    /// Is for the queue; known here to say so.
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub(crate) at: Option<String>,
+    /// The same.
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) after: Option<String>,
+    /// The same.
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) after_any: Option<String>,
+}
+
 /// Which notes to list.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NotesArgs {
@@ -478,11 +515,17 @@ pub(crate) enum QueueCommand {
         /// Also what is finished
         #[arg(long)]
         all: bool,
+        /// Only those that are so, such as `waiting` or `failed`
+        #[arg(long, value_name = "WORD", conflicts_with = "all")]
+        status: Option<String>,
+        /// Only those put in since that time, as in 2026-01-31T18:00:00Z, or in so many days, as in `7d`
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
         /// Only those with this in their title or their notes' paths
         #[arg(long, value_name = "TEXT")]
         query: Option<String>,
         /// What runs left to a person instead: proposals in result notes that nobody has ticked or removed
-        #[arg(long, conflicts_with_all = ["all", "query"])]
+        #[arg(long, conflicts_with_all = ["all", "status", "since", "query"])]
         proposals: bool,
     },
     /// Show the events of an entry; of a task note, those of its entry
@@ -497,6 +540,22 @@ pub(crate) enum QueueCommand {
     Cancel {
         /// The entry, or its task's note
         id: String,
+    },
+    /// Do a task note now, wait until it has ended, and print its output; Ctrl-C gives it up
+    Execute {
+        /// The task's note: path, file's name, or the beginning of one
+        task: String,
+    },
+    /// Run one prompt, wait until it has ended, and print its output; Ctrl-C gives it up. It changes no file
+    Prompt {
+        /// What you want; `-` for stdin
+        text: String,
+        /// The model that shall do it; sonnet if left out
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+        /// Let it change files: what it changes lands like any other work
+        #[arg(long)]
+        write: bool,
     },
     /// Drive what is in the queue, until nothing is left or all that is left waits for a person
     Run {

@@ -19,13 +19,15 @@ pub struct CliError {
     pub problems: Option<Box<Problems>>,
     /// Problems with steps whose text somebody else has. The message tells them too.
     pub faults: Vec<Fault>,
+    /// What a tool of the server calls it, where a tool said it.
+    pub code: Option<enki_mcp::Code>,
 }
 
 impl CliError {
     /// An error of that kind.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, problems: None, faults: Vec::new() }
+        Self { exit, message: message.into(), hint: None, problems: None, faults: Vec::new(), code: None }
     }
 
     /// Wrong arguments, configuration or plan.

@@ -74,7 +74,7 @@ pub(crate) async fn find(store: &dyn TaskStore, id: Option<&str>) -> Result<Name
     }
 }
 
-fn not_found(id: &str) -> CliError {
+pub(crate) fn not_found(id: &str) -> CliError {
     let shown: String = id.chars().take(60).collect();
     CliError::new(Exit::NotFound, format!("no execution or task {shown:?}"))
         .hint("`enki status` lists them; a prefix needs at least 4 hex digits")

@@ -1,12 +1,14 @@
 //! The notes of a project, as this program's user writes them.
 
+use crate::commands::Context;
 use crate::config::Config;
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::host::Host;
+use crate::project::Project;
 use crate::wire;
 use enki_core::redact::Redactor;
-use enki_notes::{Log, NewCapture, NoteError, Owner, Source};
+use enki_notes::{Kind, Log, NewCapture, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Source};
 use enki_vcs_git::GitProject;
 use std::path::Path;
 
@@ -53,6 +55,54 @@ impl Notes {
         new.context = (!lines.is_empty()).then(|| lines.join("\n"));
         new
     }
+}
+
+/// A note that is to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct NewNote {
+    pub(crate) text: String,
+    /// By its words if left out.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) source: Source,
+    pub(crate) stream: Option<String>,
+    /// The task at which it was noticed.
+    pub(crate) task_id: Option<String>,
+    /// Of a task: who shall do it.
+    pub(crate) model: Option<String>,
+    pub(crate) tier: Option<String>,
+}
+
+/// Writes a note in the project of `cx`; a capture has an id.
+pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option<String>), CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
+    let config = cx.config(Some(&project))?;
+    let notes = Notes::signed(&cx.host, &config, &project.root);
+    let now = cx.host.now();
+    match note.kind {
+        Some(Kind::Task) => {
+            let mut task = NewTask::new(notes.clean(&note.text));
+            (task.model, task.tier) = (note.model, note.tier);
+            Ok((notes.log.task(&task, now)?, None))
+        }
+        Some(Kind::Result) => Err(CliError::usage("a result is written when a task's run has ended")
+            .hint("leave --kind out, or give idea, issue, observation or task")),
+        kind => {
+            let mut new = notes.capture(&note.text, note.source);
+            (new.kind, new.stream, new.task_id) = (kind, note.stream, note.task_id);
+            let filed = notes.log.capture(&new, now)?;
+            Ok((filed.path, Some(filed.capture_id)))
+        }
+    }
+}
+
+/// Makes a task of a note of the project of `cx`. Gives the note's path with it.
+pub(crate) fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<(NotePath, Promoted), CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
+    let config = cx.config(Some(&project))?;
+    let notes = Notes::signed(&cx.host, &config, &project.root);
+    let source = notes.log.find(note)?;
+    let promoted = notes.log.promote(&source, how, cx.host.now())?;
+    Ok((source, promoted))
 }
 
 /// The notes of a project, in the name of whoever its git signs with. Asks git.

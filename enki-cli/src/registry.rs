@@ -27,6 +27,12 @@ pub(crate) struct Registry {
 pub(crate) struct Registered {
     /// Its root.
     pub(crate) root: PathBuf,
+    /// The stream of its notes.
+    #[serde(default)]
+    pub(crate) stream: Option<String>,
+    /// The model of its tasks, where neither they nor whoever starts them says one.
+    #[serde(default)]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -105,6 +111,17 @@ impl Registry {
         Ok(&one.root)
     }
 
+    /// The name of the project at that root: its own, or the one that it would be added by.
+    pub(crate) fn name_of(&self, root: &Path) -> String {
+        let own = self.projects.iter().find(|(_, one)| one.root == root).map(|(id, _)| id.clone());
+        own.unwrap_or_else(|| folder_name(root))
+    }
+
+    /// The model of the tasks of the project at that root.
+    pub(crate) fn model_of(&self, root: &Path) -> Option<&str> {
+        self.projects.values().find(|one| one.root == root)?.model.as_deref()
+    }
+
     /// Adds a project, under that name or its folder's. The same root again has the name that it had.
     pub(crate) fn add(&mut self, root: &Path, name: Option<&str>) -> Result<String, CliError> {
         if let Some((id, _)) = self.projects.iter().find(|(_, one)| one.root == root)
@@ -112,7 +129,6 @@ impl Registry {
         {
             return Ok(id.clone());
         }
-        let folder = root.file_name().map(|name| slug(&name.to_string_lossy())).filter(|name| !name.is_empty());
         let id = match name {
             Some(name) if slug(name) != name || name.is_empty() => {
                 return Err(CliError::usage(format!("{name:?} is no name of a project"))
@@ -125,7 +141,7 @@ impl Registry {
             }
             Some(name) => name.to_owned(),
             None => {
-                let folder = folder.unwrap_or_else(|| "project".to_owned());
+                let folder = folder_name(root);
                 let numbered = (2..).map(|n| format!("{folder}-{n}"));
                 let free = |id: &String| !self.projects.contains_key(id);
                 std::iter::once(folder.clone()).chain(numbered).find(free).unwrap_or(folder)
@@ -142,7 +158,7 @@ impl Registry {
         let gap = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{gap}[projects.{id}]\nroot = {}\n", toml::Value::String(shown.to_owned()));
         self.write(text)?;
-        self.projects.insert(id.clone(), Registered { root: root.to_owned() });
+        self.projects.insert(id.clone(), Registered { root: root.to_owned(), stream: None, model: None });
         Ok(id)
     }
 
@@ -189,6 +205,12 @@ impl Registry {
         self.text = text;
         Ok(())
     }
+}
+
+/// The name of a project by its folder's.
+fn folder_name(root: &Path) -> String {
+    let folder = root.file_name().map(|name| slug(&name.to_string_lossy())).filter(|name| !name.is_empty());
+    folder.unwrap_or_else(|| "project".to_owned())
 }
 
 /// A name as an id of a project.

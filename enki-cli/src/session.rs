@@ -114,7 +114,7 @@ impl Session {
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let mail = wire::mail(config, &cx.host, &store, &lock.holder).await?;
         let (orchestrator, driver) = driver::start(driven, settings).await?;
-        let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), &cx.host);
+        let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), cx);
         let activity = Activity::default();
         let office = Office::new(Arc::new(orchestrator.clone()), Arc::new(project), activity.clone(), passes);
         let office = mail.into_iter().fold(office, Office::with_mail);

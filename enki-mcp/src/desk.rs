@@ -4,6 +4,7 @@ use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::office::Office;
 use crate::passes::Token;
+use crate::told::Told;
 use crate::tool::Tool;
 use enki_core::async_trait;
 use serde_json::{Map, Value};
@@ -19,8 +20,9 @@ pub trait Desk: fmt::Debug + Send + Sync {
     /// If nobody can be asked.
     async fn tools(&self) -> Result<Vec<Tool>, Failure>;
 
-    /// Does a call.
-    async fn call(&self, tool: &str, arguments: Map<String, Value>) -> Answer;
+    /// Does a call, and tells what there is to tell before the answer. One that [waits](Tool::waits) is given up if the future
+    /// is dropped.
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, told: &Told) -> Answer;
 }
 
 /// A client's place in an office of this process: its token.
@@ -44,7 +46,7 @@ impl Desk for Seat {
         self.office.tools(&self.token).await
     }
 
-    async fn call(&self, tool: &str, arguments: Map<String, Value>) -> Answer {
-        self.office.call(&self.token, tool, arguments).await
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, told: &Told) -> Answer {
+        self.office.call_telling(&self.token, tool, arguments, told).await
     }
 }

@@ -6,7 +6,7 @@ use enki_core::engine::Rejected as EngineRejected;
 use enki_core::execution::Rejected;
 use enki_core::store::StoreErrorKind;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a call could not be done. Nothing changed.
@@ -23,7 +23,7 @@ pub struct Failure {
 }
 
 /// What kind of failure it is, as other programs see it. The names are stable.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are the codes of that name, documented in docs/mcp.md")]

@@ -3,13 +3,16 @@
 use crate::answer::Answer;
 use crate::desk::Desk;
 use crate::lines::{TOO_MANY, too_many};
+use crate::text::visible;
+use crate::told::Told;
 use crate::tool::Tool;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool as Definition,
+    PaginatedRequestParams, ProgressNotificationParam, ServerCapabilities, ServerConfig, Tool as Definition,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::{ErrorData, ServerHandler};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Answers the calls of one client.
@@ -21,6 +24,37 @@ pub(crate) struct Handler {
 impl Handler {
     pub(crate) const fn new(desk: Arc<dyn Desk>) -> Self {
         Self { desk }
+    }
+
+    /// The answer of a call. One that waits tells its progress, and is given up when the client does not want it any more;
+    /// any other is done as a whole once it is begun.
+    async fn answer(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Answer, ErrorData> {
+        if !Tool::named(tool).is_some_and(Tool::waits) {
+            return Ok(self.desk.call(tool, arguments, &Told::default()).await);
+        }
+        let token = context.meta.get_progress_token();
+        let (told, mut heard) = Told::channel();
+        let mut call = self.desk.call(tool, arguments, &told);
+        let mut progress = 0.0;
+        loop {
+            let line = tokio::select! {
+                answer = &mut call => return Ok(answer),
+                () = context.ct.cancelled() => {
+                    return Err(ErrorData::internal_error("given up, as the client asked", None));
+                }
+                Some(line) = heard.recv() => line,
+            };
+            let Some(token) = token.clone() else { continue };
+            progress += 1.0;
+            let param = ProgressNotificationParam::new(token, progress).with_message(visible(&line));
+            // A client that has gone hears nothing.
+            drop(context.peer.notify_progress(param).await);
+        }
     }
 }
 
@@ -52,9 +86,9 @@ impl ServerHandler for Handler {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let answer = self.desk.call(&request.name, request.arguments.unwrap_or_default()).await;
+        let answer = self.answer(&request.name, request.arguments.unwrap_or_default(), &context).await?;
         let (mut result, text) = match answer {
             Answer::Done { text, value } => (CallToolResult::structured(value), text),
             Answer::Failed { text, value } => (CallToolResult::structured_error(value), text),

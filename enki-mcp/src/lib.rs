@@ -18,9 +18,14 @@
 //! says is done is durable. What could not be done is a result with `isError` that says what to do; arguments that do not
 //! fit a tool's schema are an error of the protocol.
 //!
+//! # Calls that wait
+//!
+//! Some [wait for agents](Tool::waits). Other calls go on beside them, what happens is told as progress to a client that gave
+//! a token for that, and `notifications/cancelled` gives them up: with them what they waited for.
+//!
 //! # Not here yet
 //!
-//! The capture tools, and the commands of `enki_call` that need streams.
+//! The commands of `enki_call` that need streams.
 
 mod activity;
 mod answer;
@@ -46,8 +51,10 @@ mod steer;
 mod stop;
 mod task_list;
 mod text;
+mod told;
 mod tool;
 mod words;
+mod worklog;
 
 pub use activity::Activity;
 pub use answer::Answer;
@@ -62,7 +69,12 @@ pub use office::Office;
 pub use passes::{Passes, Token, origin_of};
 pub use project::{OneTarget, Project, Site};
 pub use role::Role;
+pub use told::Told;
 pub use tool::{Does, Tool};
+pub use worklog::{
+    Asker, Chain, Entries, Entry, Errand, FoundNote, GivenUp, KnownProject, KnownProjects, NewNote, NoteKind,
+    NoteSource, Noted, PromotedNote, Queued, Ran, Schedule, Tail, Wanted, Worklog,
+};
 
 use handler::Handler;
 use lines::Gate;

@@ -19,7 +19,9 @@ use crate::status::{Status, StatusInput};
 use crate::steer;
 use crate::stop;
 use crate::task_list::{self, TaskList, TaskListInput};
+use crate::told::Told;
 use crate::tool::Tool;
+use crate::worklog::{self, Asker};
 use enki_core::advice::approval::Author;
 use enki_core::mail::Address;
 use enki_core::spec::PlanSpec;
@@ -74,6 +76,14 @@ impl Caller {
         Who { role: Some(self.role()), attempt }
     }
 
+    /// Who it is to whoever keeps notes.
+    const fn asker(&self) -> Asker {
+        match self {
+            Self::Coordinator(_) => Asker::Coordinator,
+            Self::Attempt(attempt, _) => Asker::Agent(attempt.task),
+        }
+    }
+
     /// Where mail reaches it; `None` if it gets none, whatever its role.
     fn address(&self) -> Option<Address> {
         match self {
@@ -111,10 +121,10 @@ impl Office {
         Self { calls: Some(calls), ..self }
     }
 
-    /// Submits a person's own plan, as `enki_execution_create` does a coordinator's: checked, completed by what the project is
+    /// Submits a plan of that author, as `enki_execution_create` does a coordinator's: checked, completed by what the project is
     /// configured to, with a text for them. `origin` says where it comes from. Durable when it is answered.
-    pub async fn submit(&self, spec: PlanSpec, origin: &str) -> Answer {
-        Answer::of(create::execution(self, spec, origin, Author::Person).await, create::Created::text)
+    pub async fn submit(&self, spec: PlanSpec, origin: &str, author: Author) -> Answer {
+        Answer::of(create::execution(self, spec, origin, author).await, create::Created::text)
     }
 
     /// Who may call.
@@ -147,6 +157,11 @@ impl Office {
     /// Does a call, if whoever holds that token may. The answer is true when it is given: what it says is done is
     /// durable.
     pub async fn call(&self, token: &Token, name: &str, arguments: Map<String, Value>) -> Answer {
+        self.call_telling(token, name, arguments, &Told::default()).await
+    }
+
+    /// The same, with what is told before the answer. A call that [waits](Tool::waits) is given up if the future is dropped.
+    pub async fn call_telling(&self, token: &Token, name: &str, arguments: Map<String, Value>, told: &Told) -> Answer {
         if let Err(wait) = self.passes.take(token) {
             return Answer::too_many(wait);
         }
@@ -181,7 +196,7 @@ impl Office {
             self.refused(&caller.who(), name, &failure, arguments).await;
             return failure.into();
         }
-        self.perform(caller, tool, arguments).await.unwrap_or_else(|text| Answer::Invalid { text })
+        self.perform(caller, tool, arguments, told).await.unwrap_or_else(|text| Answer::Invalid { text })
     }
 
     /// Keeps that a call was refused, where people find it.
@@ -214,7 +229,16 @@ impl Office {
         }
     }
 
-    async fn perform(&self, caller: Caller, tool: Tool, arguments: Map<String, Value>) -> Result<Answer, String> {
+    async fn perform(
+        &self,
+        caller: Caller,
+        tool: Tool,
+        arguments: Map<String, Value>,
+        told: &Told,
+    ) -> Result<Answer, String> {
+        if tool.is_worklog() {
+            return self.worklog(caller.asker(), tool, arguments, told).await;
+        }
         let machines = self.machines.as_ref();
         let origin = caller.conversation().unwrap_or(Role::Coordinator.as_str());
         Ok(match tool {
@@ -325,6 +349,71 @@ impl Office {
                 let input = parse(tool, arguments)?;
                 Answer::of(Ok(call::list(caller.role(), &input)), Listed::text)
             }
+            Tool::Note
+            | Tool::Promote
+            | Tool::Schedule
+            | Tool::Enqueue
+            | Tool::Execute
+            | Tool::RunPrompt
+            | Tool::QueueList
+            | Tool::Tail
+            | Tool::QueueCancel
+            | Tool::Projects
+            | Tool::NoteResolve
+            | Tool::Trace => not_listed(tool),
+        })
+    }
+
+    /// Notes and their queue.
+    async fn worklog(
+        &self,
+        asker: Asker,
+        tool: Tool,
+        arguments: Map<String, Value>,
+        told: &Told,
+    ) -> Result<Answer, String> {
+        Ok(match tool {
+            Tool::Note => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::note(self, asker, input).await, worklog::Noted::text)
+            }
+            Tool::Promote => {
+                Answer::of(worklog::promote(self, parse(tool, arguments)?).await, worklog::PromotedNote::text)
+            }
+            Tool::Schedule => Answer::of(worklog::schedule(self, parse(tool, arguments)?).await, worklog::Queued::text),
+            Tool::Enqueue => Answer::of(worklog::enqueue(self, parse(tool, arguments)?).await, worklog::Queued::text),
+            Tool::Execute => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::execute(self, input, told).await, worklog::Ran::text)
+            }
+            Tool::RunPrompt => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::prompt(self, input, told).await, worklog::Ran::text)
+            }
+            Tool::QueueList => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::list(self, asker, input).await, worklog::Entries::text)
+            }
+            Tool::Tail => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::tail(self, input, told).await, worklog::Tail::text)
+            }
+            Tool::QueueCancel => {
+                Answer::of(worklog::cancel(self, parse(tool, arguments)?).await, worklog::GivenUp::text)
+            }
+            Tool::Projects => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::projects(self, input).await, worklog::KnownProjects::text)
+            }
+            Tool::NoteResolve => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::resolve(self, asker, input).await, worklog::FoundNote::text)
+            }
+            Tool::Trace => {
+                let input = parse(tool, arguments)?;
+                Answer::of(worklog::trace(self, asker, input).await, worklog::Chain::text)
+            }
+            _ => not_listed(tool),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::backlog::Backlog;
 use crate::failure::Failure;
+use crate::worklog::Worklog;
 use enki_core::advice::approval::{Decomposition, Preset};
 use enki_core::advice::lint::LintOptions;
 use enki_core::async_trait;
@@ -49,6 +50,11 @@ pub trait Project: fmt::Debug + Send + Sync {
 
     /// The ideas that wait, if they are kept somewhere.
     fn backlog(&self) -> Option<&dyn Backlog> {
+        None
+    }
+
+    /// The notes and their queue, if they are kept somewhere.
+    fn worklog(&self) -> Option<&dyn Worklog> {
         None
     }
 

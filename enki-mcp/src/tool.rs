@@ -1,7 +1,7 @@
 //! The tools: names, words, schemas, and who may call which. One table.
 
 use crate::role::Role;
-use crate::{backlog, call, create, dag, edit, mail, report, status, steer, stop, task_list};
+use crate::{backlog, call, create, dag, edit, mail, report, status, steer, stop, task_list, worklog};
 use rmcp::model::{JsonObject, Tool as Definition, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,30 @@ pub enum Tool {
     BacklogRemove,
     #[serde(rename = "enki_backlog_pick")]
     BacklogPick,
+    #[serde(rename = "enki_note")]
+    Note,
+    #[serde(rename = "enki_promote")]
+    Promote,
+    #[serde(rename = "enki_schedule")]
+    Schedule,
+    #[serde(rename = "enki_enqueue")]
+    Enqueue,
+    #[serde(rename = "enki_execute")]
+    Execute,
+    #[serde(rename = "enki_run_prompt")]
+    RunPrompt,
+    #[serde(rename = "enki_queue_list")]
+    QueueList,
+    #[serde(rename = "enki_tail")]
+    Tail,
+    #[serde(rename = "enki_queue_cancel")]
+    QueueCancel,
+    #[serde(rename = "enki_projects")]
+    Projects,
+    #[serde(rename = "enki_note_resolve")]
+    NoteResolve,
+    #[serde(rename = "enki_trace")]
+    Trace,
     #[serde(rename = "enki_worker_report")]
     Report,
     #[serde(rename = "enki_edit_file")]
@@ -73,6 +97,8 @@ pub enum Tool {
 pub enum Does {
     /// It only looks.
     Reads,
+    /// It writes for itself: whoever drives is not asked, and need not be there.
+    Writes,
     /// It changes something, without starting agents.
     Changes,
     /// What it does may call for agents, so somebody has to drive.
@@ -81,7 +107,7 @@ pub enum Does {
 
 impl Tool {
     /// All, in the order they are listed.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 39] = [
         Self::Status,
         Self::TaskList,
         Self::Dag,
@@ -99,6 +125,18 @@ impl Tool {
         Self::BacklogUpdate,
         Self::BacklogRemove,
         Self::BacklogPick,
+        Self::Note,
+        Self::Promote,
+        Self::Schedule,
+        Self::Enqueue,
+        Self::Execute,
+        Self::RunPrompt,
+        Self::QueueList,
+        Self::Tail,
+        Self::QueueCancel,
+        Self::Projects,
+        Self::NoteResolve,
+        Self::Trace,
         Self::Report,
         Self::Edit,
         Self::MailSend,
@@ -132,6 +170,18 @@ impl Tool {
             Self::BacklogUpdate => "enki_backlog_update",
             Self::BacklogRemove => "enki_backlog_remove",
             Self::BacklogPick => "enki_backlog_pick",
+            Self::Note => "enki_note",
+            Self::Promote => "enki_promote",
+            Self::Schedule => "enki_schedule",
+            Self::Enqueue => "enki_enqueue",
+            Self::Execute => "enki_execute",
+            Self::RunPrompt => "enki_run_prompt",
+            Self::QueueList => "enki_queue_list",
+            Self::Tail => "enki_tail",
+            Self::QueueCancel => "enki_queue_cancel",
+            Self::Projects => "enki_projects",
+            Self::NoteResolve => "enki_note_resolve",
+            Self::Trace => "enki_trace",
             Self::Report => "enki_worker_report",
             Self::Edit => "enki_edit_file",
             Self::MailSend => "enki_mail_send",
@@ -145,10 +195,54 @@ impl Tool {
         }
     }
 
-    /// The tool of that name.
+    /// Another name by which it is called. It is not listed.
+    const fn alias(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Note => "worklog_note",
+            Self::Promote => "promote_to_task",
+            Self::Schedule => "schedule_queue",
+            Self::Enqueue => "enqueue_task",
+            Self::Execute => "execute_task",
+            Self::RunPrompt => "run_prompt",
+            Self::QueueList => "list_queue",
+            Self::Tail => "tail_task",
+            Self::QueueCancel => "queue_cancel",
+            Self::Projects => "list_projects",
+            Self::NoteResolve => "note_resolve",
+            _ => return None,
+        })
+    }
+
+    /// The tool of that name, or of that other name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name)
+        Self::ALL.into_iter().find(|tool| tool.name() == name || tool.alias() == Some(name))
+    }
+
+    /// Whether it is one of notes and their queue. Those act by themselves, also in other projects than the server's.
+    #[must_use]
+    pub const fn is_worklog(self) -> bool {
+        matches!(
+            self,
+            Self::Note
+                | Self::Promote
+                | Self::Schedule
+                | Self::Enqueue
+                | Self::Execute
+                | Self::RunPrompt
+                | Self::QueueList
+                | Self::Tail
+                | Self::QueueCancel
+                | Self::Projects
+                | Self::NoteResolve
+                | Self::Trace
+        )
+    }
+
+    /// Whether its answer may wait for agents. Whoever hears it no more has given it up.
+    #[must_use]
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Execute | Self::RunPrompt | Self::Tail)
     }
 
     /// Whether it is one of mail: those are there only where a project has mail, and for no agent of a step that is
@@ -182,7 +276,18 @@ impl Tool {
             | Self::BacklogList
             | Self::BacklogUpdate
             | Self::BacklogRemove
-            | Self::BacklogPick => matches!(role, Coordinator),
+            | Self::BacklogPick
+            | Self::Promote
+            | Self::Schedule
+            | Self::Enqueue
+            | Self::Execute
+            | Self::RunPrompt
+            | Self::Tail
+            | Self::QueueCancel
+            | Self::Projects => matches!(role, Coordinator),
+            Self::Note | Self::QueueList | Self::NoteResolve | Self::Trace => {
+                matches!(role, Coordinator | Worker | Reader)
+            }
             Self::Report => matches!(role, Worker | Reader | Reviewer | Resolver),
             Self::Edit => matches!(role, Worker),
             Self::MailSend
@@ -203,11 +308,17 @@ impl Tool {
             | Self::TaskList
             | Self::Dag
             | Self::BacklogList
+            | Self::QueueList
+            | Self::Tail
+            | Self::Projects
+            | Self::NoteResolve
+            | Self::Trace
             | Self::MailCheck
             | Self::MailInbox
             | Self::MailThread
             | Self::Call
             | Self::Tools => Does::Reads,
+            Self::Note | Self::Promote | Self::QueueCancel => Does::Writes,
             Self::Pause
             | Self::Cancel
             | Self::StopAll
@@ -225,6 +336,10 @@ impl Tool {
             | Self::QuickTask
             | Self::Resume
             | Self::BacklogPick
+            | Self::Schedule
+            | Self::Enqueue
+            | Self::Execute
+            | Self::RunPrompt
             | Self::Retry => Does::Starts,
         }
     }
@@ -281,6 +396,40 @@ impl Tool {
                 "Makes work of an idea: its note is promoted to a task note, and that is given to an agent as an \
                  execution of one step, which starts by itself. Picked twice, it is the same task."
             }
+            Self::Note => {
+                "Writes down what was observed, as a note in the log of the project that it is about: an issue, an idea \
+                 or an observation. Nothing is started, unless auto_dispatch asks for that: then it is promoted, and its \
+                 task starts at once."
+            }
+            Self::Promote => {
+                "Makes a task note of a note: its text becomes a prompt, quoted as data. Twice is the same task. Nothing \
+                 is started."
+            }
+            Self::Schedule => {
+                "Puts a task note into the queue, or several that are done one after another: now, at a time, or after \
+                 other entries. The same again is the same entry until that has ended."
+            }
+            Self::Enqueue => "Puts a task note into the queue now.",
+            Self::Execute => {
+                "Does a task note now and waits until it has ended or needs a person; gives its output and result note. \
+                 To give the call up cancels the task. For work that outlives this session use enki_schedule."
+            }
+            Self::RunPrompt => {
+                "Has an agent do one prompt and waits for its output. It may change no file, unless write is set: then \
+                 what it changes lands like other work. To give the call up cancels it."
+            }
+            Self::QueueList => "Lists the entries of the queue that are not finished, or all, the newest first.",
+            Self::Tail => {
+                "The last lines of an entry: what happened, and what its agents said. With follow it waits until the entry \
+                 has ended or needs a person."
+            }
+            Self::QueueCancel => "Gives an entry of the queue up; one that is finished stays as it is.",
+            Self::Projects => "Lists the person's projects by id; notes and entries name them.",
+            Self::NoteResolve => "Which note an id, a file name or a path means: path, project, kind, status.",
+            Self::Trace => {
+                "All that belongs together, from whichever of it: the note, its task, every entry with attempts and \
+                 commits, results and issues."
+            }
             Self::Report => "Says in one line what you do now, for the people who watch.",
             Self::Edit => {
                 "Replaces a part of a file of your workspace. `content` has lines of the file that stay, as anchors \
@@ -328,6 +477,18 @@ impl Tool {
             Self::BacklogUpdate => self.of::<backlog::UpdateInput, backlog::Kept>(),
             Self::BacklogRemove => self.of::<backlog::ItemInput, backlog::Kept>(),
             Self::BacklogPick => self.of::<backlog::ItemInput, backlog::Picked>(),
+            Self::Note => self.of::<worklog::NoteInput, worklog::Noted>(),
+            Self::Promote => self.of::<worklog::PromoteInput, worklog::PromotedNote>(),
+            Self::Schedule => self.of::<worklog::ScheduleInput, worklog::Queued>(),
+            Self::Enqueue => self.of::<worklog::EnqueueInput, worklog::Queued>(),
+            Self::Execute => self.of::<worklog::ExecuteInput, worklog::Ran>(),
+            Self::RunPrompt => self.of::<worklog::PromptInput, worklog::Ran>(),
+            Self::QueueList => self.of::<worklog::QueueInput, worklog::Entries>(),
+            Self::Tail => self.of::<worklog::TailInput, worklog::Tail>(),
+            Self::QueueCancel => self.of::<worklog::CancelInput, worklog::GivenUp>(),
+            Self::Projects => self.of::<worklog::ProjectsInput, worklog::KnownProjects>(),
+            Self::NoteResolve => self.of::<worklog::ResolveInput, worklog::FoundNote>(),
+            Self::Trace => self.of::<worklog::TraceInput, worklog::Chain>(),
             Self::Report => self.of::<report::ReportInput, report::Reported>(),
             Self::Edit => self.of::<edit::EditInput, edit::Edited>(),
             Self::MailSend => self.of::<mail::SendInput, mail::Sent>(),
@@ -343,10 +504,17 @@ impl Tool {
 
     fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Definition {
         let reads = self.does() == Does::Reads;
-        let gives_up = matches!(self, Self::Cancel | Self::StopAll);
+        let gives_up = matches!(self, Self::Cancel | Self::StopAll | Self::QueueCancel);
         let again = !matches!(
             self,
-            Self::Retry | Self::Edit | Self::AddSteps | Self::BacklogAdd | Self::MailSend | Self::MailReply
+            Self::Retry
+                | Self::Edit
+                | Self::AddSteps
+                | Self::BacklogAdd
+                | Self::MailSend
+                | Self::MailReply
+                | Self::Note
+                | Self::RunPrompt
         );
         let annotations =
             ToolAnnotations::new().read_only(reads).destructive(gives_up).idempotent(again).open_world(false);

@@ -15,11 +15,11 @@ pub(crate) mod memory;
 mod notes;
 mod plan;
 mod projects;
-mod queue;
+pub(crate) mod queue;
 mod roles;
 pub(crate) mod run;
-mod see;
-mod steer;
+pub(crate) mod see;
+pub(crate) mod steer;
 mod up;
 
 use crate::args::{Cli, Command, Global};
@@ -128,14 +128,8 @@ pub(crate) fn run(cli: Cli, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Plan { command } => plan::run(cx, command),
         Command::Roles { name } => roles::run(cx, name.as_deref()),
         Command::Memory { command } => memory::run(cx, command),
-        Command::Note { text, kind } => notes::note(cx, &text, kind),
         Command::Projects { command } => projects::run(cx, command),
         Command::Notes(args) => notes::list(cx, &args),
-        Command::Promote { note, goal, model, tier, again } => {
-            let mut how = enki_notes::Promotion::default();
-            (how.goal, how.model, how.tier, how.again) = (goal, model, tier, again);
-            notes::promote(cx, &note, &how)
-        }
         Command::Completions { shell } => help::completions(cx, shell),
         Command::Man { command } => help::man(cx, &command),
         Command::Help { topic } => help::help(cx, &topic),
@@ -202,6 +196,8 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Stop => steer::run(cx, Action::Stop).await,
         Command::Mcp { command } => Box::pin(mcp::run(cx, command)).await,
         Command::Mail { thread } => mail::run(cx, thread.as_deref()).await,
+        Command::Note(args) => notes::note(cx, args).await,
+        Command::Promote(args) => notes::promote(cx, args).await,
         Command::Trace { what } => queue::trace(cx, &what).await,
         Command::Up { projects } => Box::pin(up::run(cx, &projects)).await,
         Command::Queue { command } => Box::pin(queue::run(cx, command)).await,
@@ -212,9 +208,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         | Command::Plan { .. }
         | Command::Roles { .. }
         | Command::Memory { .. }
-        | Command::Note { .. }
         | Command::Notes(_)
-        | Command::Promote { .. }
         | Command::Projects { .. }
         | Command::Completions { .. }
         | Command::Man { .. }

@@ -1,36 +1,32 @@
 //! `enki note`, `enki notes`, `enki promote`.
 
 use super::Context;
-use crate::args::{NoteKind, NotesArgs};
+use crate::args::{NoteArgs, NotesArgs, PromoteArgs, RunNow};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::notes::Notes;
+use crate::notes::{self, NewNote, Notes};
 use crate::project::Project;
+use crate::queue::add;
+use crate::queue::wait::Leaving;
 use crate::source::{MAX_BYTES, visible};
-use enki_notes::{Broken, CaptureStatus, Head, Kind, NewTask, Promotion, Source, TaskStatus};
+use enki_core::advice::approval::Author;
+use enki_notes::{Broken, CaptureStatus, Head, Kind, NotePath, Promotion, Source, TaskStatus};
 use serde_json::{Value, json};
 use std::io::Read as _;
 
 /// Writes one down.
-pub(super) fn note(cx: &mut Context, text: &str, kind: Option<NoteKind>) -> Result<Exit, CliError> {
-    let text = if text == "-" { from_stdin(cx)? } else { text.to_owned() };
-    let project = Project::require(&cx.start_dir()?)?;
-    let config = cx.config(Some(&project))?;
-    let notes = Notes::signed(&cx.host, &config, &project.root);
-    let now = cx.host.now();
-    let (path, id) = match kind.map(Kind::from) {
-        Some(Kind::Task) => (notes.log.task(&NewTask::new(notes.clean(&text)), now)?, None),
-        Some(Kind::Result) => {
-            return Err(CliError::usage("a result is written when a task's run has ended")
-                .hint("leave --kind out, or give idea, issue, observation or task"));
-        }
-        kind => {
-            let mut new = notes.capture(&text, Source::Conversation);
-            new.kind = kind;
-            let filed = notes.log.capture(&new, now)?;
-            (filed.path, Some(filed.capture_id))
-        }
-    };
+pub(super) async fn note(cx: &mut Context, args: NoteArgs) -> Result<Exit, CliError> {
+    at_once(&args.now)?;
+    let text = if args.text == "-" { from_stdin(cx)? } else { args.text };
+    let kind = args.kind.map(Kind::from);
+    let (source, stream, task_id) = (Source::Conversation, None, None);
+    let (model, tier) = (args.model.clone(), args.tier.clone());
+    let (path, id) = notes::write(cx, NewNote { text, kind, source, stream, task_id, model, tier })?;
+    if args.now.run {
+        let mut promotion = Promotion::default();
+        (promotion.model, promotion.tier) = (args.model, args.tier);
+        return start(cx, &path, id, &promotion).await;
+    }
     if cx.out.json {
         let kind = path.kind().as_str();
         cx.out.object(&json!({"schema": "enki.note.v1", "path": path.as_str(), "kind": kind, "capture_id": id}))?;
@@ -40,16 +36,46 @@ pub(super) fn note(cx: &mut Context, text: &str, kind: Option<NoteKind>) -> Resu
     Ok(Exit::Ok)
 }
 
-fn from_stdin(cx: &mut Context) -> Result<String, CliError> {
+/// What starts at once starts not later.
+fn at_once(now: &RunNow) -> Result<(), CliError> {
+    let later = [&now.at, &now.after, &now.after_any].into_iter().flatten().any(|time| time != "now");
+    if later {
+        return Err(CliError::usage("a note starts nothing later, or after something else")
+            .hint("promote it, then put its task in with `enki queue add` (enki_schedule); nothing was written"));
+    }
+    Ok(())
+}
+
+/// Starts the task of a note. Where nobody drives this does, until it has ended.
+async fn start(cx: &mut Context, note: &NotePath, id: Option<String>, how: &Promotion) -> Result<Exit, CliError> {
+    let added = add::dispatch(cx, note, how, Author::Person).await?;
+    added.notes.iter().for_each(|line| cx.out.note(&visible(line)));
+    if cx.out.json {
+        let (kind, task) = (note.kind().as_str(), added.tasks.first());
+        cx.out.object(&json!({"schema": "enki.note.v1", "path": note.as_str(), "kind": kind, "capture_id": id,
+            "task": task, "queue_id": added.id.short(), "execution_id": added.id.to_string(), "status": added.status,
+            "known": added.known}))?;
+    } else {
+        cx.out.line(&visible(note.as_str()))?;
+        added.tasks.iter().filter(|task| *task != note.as_str()).try_for_each(|task| cx.out.line(&visible(task)))?;
+        cx.out.line(&added.id.to_string())?;
+    }
+    if added.driven {
+        return Ok(Exit::Ok);
+    }
+    super::queue::wait_for(cx, added.id, Leaving::Leaves).await.map(|(_, exit)| exit)
+}
+
+pub(super) fn from_stdin(cx: &mut Context) -> Result<String, CliError> {
     let mut bytes = Vec::new();
     let read = cx.host.stdin.as_mut().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| CliError::environment(format!("cannot read the note from standard input: {error}")))?;
+    read.map_err(|error| CliError::environment(format!("cannot read the text from standard input: {error}")))?;
     if bytes.len() > MAX_BYTES {
         return Err(
-            CliError::usage(format!("the note is larger than {MAX_BYTES} bytes")).hint("write a file of its own")
+            CliError::usage(format!("the text is larger than {MAX_BYTES} bytes")).hint("write a file of its own")
         );
     }
-    String::from_utf8(bytes).map_err(|_| CliError::usage("the note is not UTF-8").hint("convert it first"))
+    String::from_utf8(bytes).map_err(|_| CliError::usage("the text is not UTF-8").hint("convert it first"))
 }
 
 /// Lists them.
@@ -91,19 +117,21 @@ pub(super) fn list(cx: &mut Context, args: &NotesArgs) -> Result<Exit, CliError>
 }
 
 /// Makes a task of one.
-pub(super) fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<Exit, CliError> {
-    let project = Project::require(&cx.start_dir()?)?;
-    let config = cx.config(Some(&project))?;
-    let notes = Notes::signed(&cx.host, &config, &project.root);
-    let source = notes.log.find(note)?;
-    let promoted = notes.log.promote(&source, how, cx.host.now())?;
+pub(super) async fn promote(cx: &mut Context, args: PromoteArgs) -> Result<Exit, CliError> {
+    at_once(&args.now)?;
+    let mut how = Promotion::default();
+    (how.goal, how.model, how.tier, how.again) = (args.goal, args.model, args.tier, args.again);
+    let (source, promoted) = notes::promote(cx, &args.note, &how)?;
+    if promoted.known {
+        cx.out.note("it was promoted before; --again makes another task");
+    }
+    if args.now.run {
+        return start(cx, &promoted.task, None, &how).await;
+    }
     if cx.out.json {
         let (task, source) = (promoted.task.as_str(), source.as_str());
         cx.out.object(&json!({"schema": "enki.promoted.v1", "task": task, "note": source, "known": promoted.known}))?;
         return Ok(Exit::Ok);
-    }
-    if promoted.known {
-        cx.out.note("it was promoted before; --again makes another task");
     }
     cx.out.line(&visible(promoted.task.as_str()))?;
     Ok(Exit::Ok)

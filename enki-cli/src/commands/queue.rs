@@ -1,6 +1,7 @@
 //! `enki queue`: task notes become executions, and are driven.
 
 use super::Context;
+use super::notes::from_stdin;
 use super::run::configured;
 use super::{see, steer};
 use crate::args::{Overrides, QueueAddArgs, QueueCommand};
@@ -12,27 +13,41 @@ use crate::notes::Notes;
 use crate::project::Project;
 use crate::queue::driven::{Driven, News};
 use crate::queue::keeper::Books;
-use crate::queue::{self, How, notes_of, origin, plan, word};
-use crate::render::{Paint, time};
-use crate::rpc::Client;
-use crate::session::{Session, open_to_read};
+use crate::queue::list::{self, Entry, Filter, Status};
+use crate::queue::prompt::{self, Errand};
+use crate::queue::wait::{self, Idle, Leaving};
+use crate::queue::{self, How, add, model};
+use crate::render::Paint;
+use crate::session::open_to_read;
 use crate::source::visible;
-use crate::steer::Action;
+use crate::steer::{Action, Done};
+use crate::view::exit_of;
 use crate::wire;
+use enki_core::advice::approval::Author;
 use enki_core::driver::Shutdown;
-use enki_core::execution::{Execution, FailReason, StepState};
+use enki_core::execution::Execution;
 use enki_core::id::ExecutionId;
-use enki_core::spec::{AfterWhen, PlanSpec};
-use enki_mcp::Answer;
-use enki_notes::{Log, NotePath, Task, TaskStatus};
+use enki_core::spec::AfterWhen;
+use enki_notes::NotePath;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 pub(super) async fn run(cx: &mut Context, command: QueueCommand) -> Result<Exit, CliError> {
     match command {
         QueueCommand::Add(args) => add(cx, args).await,
         QueueCommand::List { proposals: true, .. } => proposals(cx),
-        QueueCommand::List { all, query, .. } => list(cx, all, query.as_deref()).await,
+        QueueCommand::List { all, status, since, query, .. } => {
+            let status = match (all, status) {
+                (true, _) => Status::All,
+                (false, Some(word)) => Status::named(&word),
+                (false, None) => Status::Active,
+            };
+            let since = since.map(|since| list::since(&since, cx.host.now())).transpose()?;
+            show(cx, &Filter { status, since, query }).await
+        }
+        QueueCommand::Execute { task } => execute(cx, task).await,
+        QueueCommand::Prompt { text, model, write } => prompt(cx, text, model, write).await,
         QueueCommand::Tail { id, follow } => {
             let id = entry(cx, id)?;
             see::log(cx, &id, follow).await
@@ -43,139 +58,99 @@ pub(super) async fn run(cx: &mut Context, command: QueueCommand) -> Result<Exit,
 }
 
 async fn add(cx: &mut Context, args: QueueAddArgs) -> Result<Exit, CliError> {
-    let git = wire::git(&cx.start_dir()?, &cx.host)?;
-    let config = configured(cx, &git, &Overrides::default())?;
-    let notes = Notes::unsigned(&cx.host, &config, git.root());
-    let tasks = args.tasks.iter().map(|text| task(&notes.log, text)).collect::<Result<Vec<Task>, CliError>>()?;
-    let known = standing(&git.enki_dir(), &tasks).await?;
     let when = if args.after_any.is_some() { AfterWhen::Any } else { AfterWhen::Success };
     let how = How {
         at: args.at.filter(|at| at != "now"),
         after: args.after.or(args.after_any).map(|id| (id, when)),
         timeout: args.timeout,
         model: args.model,
-        tier: args.tier.and_then(|word| serde_json::from_value(Value::String(word)).ok()),
+        tier: args.tier.as_deref().map(model::tier).transpose()?,
+        last: None,
         target: args.target,
     };
-    let (value, text) = match known {
-        Some(state) => {
-            let id = state.id();
-            (
-                json!({"execution_id": id.hex(), "status": word(&state, false), "known": true}),
-                format!("{id} is it already"),
-            )
-        }
-        None => {
-            let origin = origin(&tasks);
-            if notes_of(&notes.log, &origin).is_none_or(|paths| paths.len() != tasks.len()) {
-                return Err(
-                    CliError::usage("a note's name has a comma and a space in it").hint("rename it, or add it alone")
-                );
-            }
-            match submit(cx, &git, plan(&tasks, &how)?, &origin).await? {
-                Answer::Done { text, value } => (value, text),
-                Answer::Failed { text, value } => return Err(refused(&value, text)),
-                Answer::Invalid { text } => return Err(CliError::usage(text)),
-                Answer::TooMany { wait_ms } => {
-                    return Err(CliError::new(Exit::Locked, "too many calls; nothing was done")
-                        .hint(format!("try again in {wait_ms} ms")));
-                }
-            }
-        }
-    };
-    let id: ExecutionId = value["execution_id"]
-        .as_str()
-        .and_then(|id| id.parse().ok())
-        .ok_or_else(|| CliError::new(Exit::Internal, "the entry has no id"))?;
-    if let Some(store) = open_to_read(&git.enki_dir())? {
-        Books { store, log: Arc::new(notes.log) }.write(id).await?;
-    }
+    let added = add::add(cx, &args.tasks, &how, Author::Person).await?;
     if cx.out.json {
-        let paths: Vec<&str> = tasks.iter().map(|task| task.path.as_str()).collect();
-        cx.out.object(&json!({"schema": "enki.queued.v1", "queue_id": id.short(), "execution_id": id.to_string(),
-            "tasks": paths, "status": value["status"], "known": value["known"]}))?;
+        cx.out.object(&json!({"schema": "enki.queued.v1", "queue_id": added.id.short(),
+            "execution_id": added.id.to_string(), "tasks": added.tasks, "status": added.status, "known": added.known}))?;
         return Ok(Exit::Ok);
     }
-    text.lines().skip(1).filter(|line| !line.starts_with("  ")).for_each(|line| cx.out.note(&visible(line)));
-    cx.out.line(&id.to_string())?;
-    if Client::connect(&git.enki_dir()).await?.is_none() {
+    added.notes.iter().for_each(|line| cx.out.note(&visible(line)));
+    cx.out.line(&added.id.to_string())?;
+    if !added.driven {
         cx.out.note("nobody drives this project now; `enki queue run` does");
     }
     Ok(Exit::Ok)
 }
 
-/// A task, as its note says it.
-fn task(log: &Log, text: &str) -> Result<Task, CliError> {
-    let path = log.find(text)?;
-    if path.kind().is_capture() {
-        return Err(CliError::usage(format!("{path} is no task yet")).hint(format!("enki promote {path}")));
-    }
-    let task = log.read_task(&path)?;
-    if task.queue_id.is_none() && task.status == Some(TaskStatus::Cancelled) {
-        return Err(CliError::usage(format!("{path} was cancelled"))
-            .hint("set its status to scheduled, if it shall be done; nothing was started"));
-    }
-    Ok(task)
+/// Does a task, and waits for it.
+async fn execute(cx: &mut Context, task: String) -> Result<Exit, CliError> {
+    let added = add::add(cx, &[task], &How::default(), Author::Person).await?;
+    added.notes.iter().for_each(|line| cx.out.note(&visible(line)));
+    print(cx, added.id).await
 }
 
-/// The execution that these are already, if it is open.
-async fn standing(enki_dir: &std::path::Path, tasks: &[Task]) -> Result<Option<Execution>, CliError> {
-    let Some(store) = open_to_read(enki_dir)? else { return Ok(None) };
-    for task in tasks {
-        let Some(id) = &task.queue_id else { continue };
-        let state = match look::find(store.as_ref(), Some(id)).await {
-            Ok(named) => look::load(store.as_ref(), named.execution).await?,
-            // The note came from elsewhere, or a person changed it.
-            Err(error) if matches!(error.exit, Exit::NotFound | Exit::Usage) => continue,
-            Err(error) => return Err(error),
-        };
-        if state.ended().is_some() {
-            continue;
-        }
-        if tasks.len() > 1 {
-            return Err(CliError::usage(format!("{} is in the queue already, as {}", task.path, state.id()))
-                .hint("add the others without it; nothing was started"));
-        }
-        return Ok(Some(state));
-    }
-    Ok(None)
+/// Runs a prompt, and waits for it.
+async fn prompt(cx: &mut Context, text: String, model: Option<String>, write: bool) -> Result<Exit, CliError> {
+    let prompt = if text == "-" { from_stdin(cx)? } else { text };
+    // Each time it is asked it is another run, also of the same words.
+    let key = Some(format!("prompt:{}", crate::lock::random_hex()));
+    let (id, notes) = prompt::put_in(cx, Errand { prompt, model, write, key }, Author::Person).await?;
+    notes.iter().for_each(|line| cx.out.note(&visible(line)));
+    print(cx, id).await
 }
 
-/// Has whoever drives take a plan; while nobody does it is stored for whoever drives next, and no agent starts.
-async fn submit(
+/// Waits for an entry and prints its output. Ctrl-C gives it up.
+async fn print(cx: &mut Context, id: ExecutionId) -> Result<Exit, CliError> {
+    let (state, exit) = wait_for(cx, id, Leaving::Cancels).await?;
+    let came = wait::came(cx, &state).await?;
+    if cx.out.json {
+        cx.out.object(&json!({"schema": "enki.ran.v1", "queue_id": id.short(), "execution_id": id.to_string(),
+            "status": came.status, "output": came.output, "reasons": came.reasons, "results": came.results}))?;
+        return Ok(exit);
+    }
+    for line in came.output.lines() {
+        cx.out.line(&visible(line))?;
+    }
+    came.reasons.iter().for_each(|reason| cx.out.say(&format!("{id} is {}: {}", came.status, visible(reason))));
+    came.results.iter().for_each(|path| cx.out.note(&visible(path)));
+    Ok(exit)
+}
+
+/// Waits for an entry, shows what happens, and tells how the command ends. Where nobody drives this process does.
+pub(super) async fn wait_for(
     cx: &mut Context,
-    git: &enki_vcs_git::GitProject,
-    spec: PlanSpec,
-    origin: &str,
-) -> Result<Answer, CliError> {
-    if let Some(mut client) = Client::connect(&git.enki_dir()).await? {
-        let answer = client.call("submit", json!({"plan": spec, "origin": origin})).await?;
-        return serde_json::from_value(answer).map_err(|error| CliError::new(Exit::Internal, error.to_string()));
+    id: ExecutionId,
+    leaving: Leaving,
+) -> Result<(Execution, Exit), CliError> {
+    let mut signals = Signals::new()?;
+    let (leave, mut left) = mpsc::channel(1);
+    let (tells, mut told) = mpsc::channel(1);
+    let listener = tokio::spawn(async move {
+        loop {
+            let signal = signals.next().await;
+            // The first tells how the command ends; who does not wait any more needs no more.
+            let _ = tells.try_send(signal);
+            if leave.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    let how = wait::How { idle: Idle::Drive, leaving };
+    let waited = wait::wait(cx, id, how, &mut left, &mut |out, line| out.note(&visible(line))).await;
+    listener.abort();
+    let signal = told.try_recv().ok();
+    match (waited, signal) {
+        (Ok(state), signal) => {
+            let exit = signal.unwrap_or_else(|| exit_of(&state));
+            Ok((state, exit))
+        }
+        (Err(error), Some(exit)) => Err(CliError { exit, ..error }),
+        (Err(error), None) => Err(error),
     }
-    let config = configured(cx, git, &Overrides::default())?;
-    let mut agents = wire::agents(&cx.backends, &config, &cx.host, git)?;
-    agents.may_start = false;
-    wire::record_folder(git, &mut cx.out)?;
-    let mut session = Session::start(cx, git, &config, &agents).await?;
-    let answer = session.office.submit(spec, origin).await;
-    session.orchestrator.shut_down(Shutdown::Kill);
-    let ended = session.ended().await;
-    session.close();
-    ended.map(|()| answer)
-}
-
-fn refused(value: &Value, text: String) -> CliError {
-    let exit = match value["error"]["code"].as_str() {
-        Some("NOT_FOUND") => Exit::NotFound,
-        Some("LOCKED" | "UNAVAILABLE") => Exit::Locked,
-        Some("ENVIRONMENT") => Exit::Environment,
-        _ => Exit::Usage,
-    };
-    CliError::new(exit, text)
 }
 
 /// The execution of an entry that is named by itself or by its task's note.
-fn entry(cx: &mut Context, text: String) -> Result<String, CliError> {
+pub(crate) fn entry(cx: &Context, text: String) -> Result<String, CliError> {
     if !text.contains('/') && !text.ends_with(".md") {
         return Ok(text);
     }
@@ -190,8 +165,14 @@ fn entry(cx: &mut Context, text: String) -> Result<String, CliError> {
 }
 
 async fn cancel(cx: &mut Context, id: String) -> Result<Exit, CliError> {
+    let (done, driven) = give_up(cx, id).await?;
+    steer::say(cx, &done, driven)
+}
+
+/// Gives an entry up, and has its notes say so. Whether somebody drives comes with it.
+pub(crate) async fn give_up(cx: &mut Context, id: String) -> Result<(Done, bool), CliError> {
     let id = entry(cx, id)?;
-    let exit = steer::run(cx, Action::Cancel { id: id.clone() }).await?;
+    let done = steer::perform(cx, Action::Cancel { id: id.clone() }).await?;
     let project = Project::require(&cx.start_dir()?)?;
     if let Some(store) = open_to_read(&project.state_dir())? {
         let named = look::find(store.as_ref(), Some(&id)).await?;
@@ -200,7 +181,7 @@ async fn cancel(cx: &mut Context, id: String) -> Result<Exit, CliError> {
         // Where somebody drives they write it; it is the same that is written.
         Books { store, log: Arc::new(log) }.write(named.execution).await?;
     }
-    Ok(exit)
+    Ok(done)
 }
 
 fn proposals(cx: &mut Context) -> Result<Exit, CliError> {
@@ -221,33 +202,17 @@ fn proposals(cx: &mut Context) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-async fn list(cx: &mut Context, all: bool, query: Option<&str>) -> Result<Exit, CliError> {
+async fn show(cx: &mut Context, filter: &Filter) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
-    let store = open_to_read(&project.state_dir())?;
-    let log = Notes::read(&project.root);
-    let mut entries = Vec::new();
-    if let Some(store) = &store {
-        for summary in store.list(&look::listed(!all, u32::MAX)).await? {
-            let state = look::load(store.as_ref(), summary.execution).await?;
-            let entry = Entry::of(&state, &log);
-            let hit = |query: &str| {
-                let query = query.to_lowercase();
-                let texts = entry.notes.iter().map(NotePath::as_str).chain([entry.title.as_str()]);
-                texts.map(str::to_lowercase).any(|text| text.contains(&query))
-            };
-            if query.is_none_or(hit) {
-                entries.push(entry);
-            }
-        }
-    }
+    let entries = list::entries(&project, filter).await?;
     if cx.out.json {
-        let entries: Vec<Value> = entries.iter().map(Entry::object).collect();
+        let entries: Vec<Value> = entries.iter().map(object).collect();
         cx.out.object(&json!({"schema": "enki.queue.v1", "entries": entries}))?;
         return Ok(Exit::Ok);
     }
     let paint = Paint(cx.out.color_out);
     for entry in &entries {
-        cx.out.line(&entry.line(paint))?;
+        cx.out.line(&line(entry, paint))?;
     }
     if entries.is_empty() {
         cx.out.note("nothing is in the queue; `enki queue add TASK` puts a task note in");
@@ -270,60 +235,27 @@ pub(super) async fn trace(cx: &mut Context, what: &str) -> Result<Exit, CliError
     Ok(Exit::Ok)
 }
 
-/// What a list tells of an entry.
-struct Entry {
-    id: ExecutionId,
-    title: String,
-    status: &'static str,
-    notes: Vec<NotePath>,
-    created: String,
-    at: Option<String>,
-    after: Option<ExecutionId>,
-    timeout_s: Vec<Option<u64>>,
-    tiers: Vec<&'static str>,
-    models: Vec<Option<String>>,
+fn object(entry: &Entry) -> Value {
+    let paths: Vec<&str> = entry.notes.iter().map(NotePath::as_str).collect();
+    json!({"queue_id": entry.id.short(), "execution_id": entry.id.to_string(), "title": entry.title,
+        "status": entry.status, "task_paths": paths, "created_at": entry.created, "started_at": entry.started,
+        "finished_at": entry.finished, "scheduled_at": entry.at, "after": entry.after.map(|id| id.to_string()),
+        "timeout_s": entry.timeout_s, "tiers": entry.tiers, "models": entry.models, "session_ids": entry.sessions,
+        "log_path": entry.logs.display().to_string(), "result_notes": entry.results})
 }
 
-impl Entry {
-    fn of(state: &Execution, log: &Log) -> Self {
-        let timed_out =
-            |step: &enki_core::execution::StepRun| matches!(step.state, StepState::Failed(FailReason::Timeout));
-        let steps = state.plan().steps();
-        Self {
-            id: state.id(),
-            title: state.plan().title.clone(),
-            status: word(state, state.steps().iter().any(timed_out)),
-            notes: notes_of(log, state.origin()).unwrap_or_default(),
-            created: time(state.created()),
-            at: state.start_at().map(time),
-            after: state.after().map(|(id, _)| id),
-            timeout_s: steps.iter().map(|step| step.timeout.map(|timeout| timeout.as_secs())).collect(),
-            tiers: steps.iter().map(|step| step.tier.as_str()).collect(),
-            models: steps.iter().map(|step| step.model.as_deref().map(str::to_owned)).collect(),
-        }
+fn line(entry: &Entry, paint: Paint) -> String {
+    let mut line = format!("{}  {:<15}  {}", entry.id, paint.status(entry.status), visible(&entry.title));
+    if let Some(at) = &entry.at {
+        line.push_str(&paint.dim(&format!("  not before {at}")));
     }
-
-    fn object(&self) -> Value {
-        let paths: Vec<&str> = self.notes.iter().map(NotePath::as_str).collect();
-        json!({"queue_id": self.id.short(), "execution_id": self.id.to_string(), "title": self.title,
-            "status": self.status, "task_paths": paths, "created_at": self.created, "scheduled_at": self.at,
-            "after": self.after.map(|id| id.to_string()), "timeout_s": self.timeout_s, "tiers": self.tiers,
-            "models": self.models})
+    if let Some(after) = entry.after {
+        line.push_str(&paint.dim(&format!("  after {after}")));
     }
-
-    fn line(&self, paint: Paint) -> String {
-        let mut line = format!("{}  {:<15}  {}", self.id, paint.status(self.status), visible(&self.title));
-        if let Some(at) = &self.at {
-            line.push_str(&paint.dim(&format!("  not before {at}")));
-        }
-        if let Some(after) = self.after {
-            line.push_str(&paint.dim(&format!("  after {after}")));
-        }
-        for note in &self.notes {
-            line.push_str(&paint.dim(&format!("  {}", visible(note.as_str()))));
-        }
-        line
+    for note in &entry.notes {
+        line.push_str(&paint.dim(&format!("  {}", visible(note.as_str()))));
     }
+    line
 }
 
 /// Drives all that is open, and shows it.

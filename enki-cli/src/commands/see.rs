@@ -203,6 +203,45 @@ pub(super) async fn log(cx: &mut Context, id: &str, follow: bool) -> Result<Exit
     Ok(Exit::Ok)
 }
 
+/// What happened to an execution, and what its agents said, as lines: the last of them, and whether there are more.
+pub(crate) async fn last_lines(
+    project: &Project,
+    store: &Arc<dyn TaskStore>,
+    id: enki_core::id::ExecutionId,
+    most: usize,
+) -> Result<(Vec<String>, bool), CliError> {
+    let named = Named { execution: id, step: None };
+    let mut follower = Follower::new(Arc::clone(store), id);
+    let mut lines = Vec::new();
+    follower.advance(|state, one| lines.extend(said(state, one, named, false, Paint(false)))).await?;
+    for step in follower.state().map(|state| state.plan().steps()).unwrap_or_default() {
+        for path in logs(project, &id.to_string(), step.id.as_str()) {
+            lines.push(format!("-- {}", path.display()));
+            let (text, cut) = tail_of(&path).map_err(|error| {
+                CliError::environment(format!("cannot read {}: {error}", path.display())).hint("check its permissions")
+            })?;
+            lines.extend(cut.then(|| "...".to_owned()));
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    let cut = lines.len().saturating_sub(most);
+    Ok((lines.split_off(cut), cut > 0))
+}
+
+/// The end of a file, from a line's beginning, and whether there is more before it.
+fn tail_of(path: &Path) -> std::io::Result<(String, bool)> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    const MOST: u64 = 64 << 10;
+    let mut file = std::fs::File::open(path)?;
+    let before = file.metadata()?.len().saturating_sub(MOST);
+    file.seek(SeekFrom::Start(before))?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let whole = if before > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+    Ok((whole.to_owned(), before > 0))
+}
+
 fn said(state: &Execution, one: &look::Logged, named: Named, json: bool, paint: Paint) -> Option<String> {
     let event = render::to_json(state, &one.event, one.at);
     let step = named.step.map(|ix| state.plan().step(ix).id.to_string());

@@ -21,21 +21,26 @@ use std::sync::Arc;
 
 pub(super) async fn run(cx: &mut Context, action: Action) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
+    if matches!(action, Action::Stop) && !store_path(&project.state_dir()).exists() {
+        cx.out.note("nothing is open");
+        return Ok(Exit::Ok);
+    }
+    let (done, driven) = perform(cx, action).await?;
+    say(cx, &done, driven)
+}
+
+/// Has whoever drives do it, or does it to what is stored. Whether somebody drives comes with it.
+pub(crate) async fn perform(cx: &mut Context, action: Action) -> Result<(Done, bool), CliError> {
+    let project = Project::require(&cx.start_dir()?)?;
     let enki_dir = project.state_dir();
     if !store_path(&enki_dir).exists() {
-        return match action {
-            Action::Stop => {
-                cx.out.note("nothing is open");
-                Ok(Exit::Ok)
-            }
-            _ => Err(CliError::new(Exit::NotFound, "there is no execution yet").hint("start one with `enki run PLAN`")),
-        };
+        return Err(CliError::new(Exit::NotFound, "there is no execution yet").hint("start one with `enki run PLAN`"));
     }
     if let Some(mut client) = Client::connect(&enki_dir).await? {
         let params = serde_json::to_value(&action).map_err(|e| CliError::new(Exit::Internal, e.to_string()))?;
         let done = client.call("steer", params).await?;
         let done: Done = serde_json::from_value(done).map_err(|e| CliError::new(Exit::Internal, e.to_string()))?;
-        return say(cx, &done, true);
+        return Ok((done, true));
     }
     let config = cx.config(Some(&project))?;
     let lock = match ProjectLock::take(&enki_dir, &cx.host)? {
@@ -49,7 +54,7 @@ pub(super) async fn run(cx: &mut Context, action: Action) -> Result<Exit, CliErr
     let mut offline = Offline::open(Arc::clone(&store), &lock.holder, limits, cx.host.clock).await?;
     let done = steer::perform(&mut offline, store.as_ref(), action, plan_limits).await;
     offline.close().await?;
-    say(cx, &done?, false)
+    Ok((done?, false))
 }
 
 /// Says what became of it.

@@ -1,17 +1,22 @@
 //! The queue: executions that were made of task notes. There is no other queue and no other status: an entry is an
 //! execution whose origin names its notes, and what its notes say of it follows from its log.
 
+pub(crate) mod add;
 pub(crate) mod driven;
 pub(crate) mod keeper;
+pub(crate) mod list;
+pub(crate) mod model;
 mod outcome;
+pub(crate) mod prompt;
 pub(crate) mod trace;
+pub(crate) mod wait;
 
 use crate::error::CliError;
 use enki_core::execution::{Event, Execution};
 use enki_core::spec::{AfterSpec, AfterWhen, NeedSpec, PlanSpec, StepSpec};
 use enki_core::tier::Tier;
 use enki_notes::{Log, NotePath, Task};
-use serde_json::Value;
+use model::{Wish, choose};
 
 /// How a task is to be run, where its note does not say it.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +26,8 @@ pub(crate) struct How {
     pub(crate) timeout: Option<u64>,
     pub(crate) model: Option<String>,
     pub(crate) tier: Option<Tier>,
+    /// Where nobody says a tier.
+    pub(crate) last: Option<Tier>,
     pub(crate) target: Option<String>,
 }
 
@@ -39,26 +46,29 @@ pub(crate) fn notes_of(log: &Log, origin: &str) -> Option<Vec<NotePath>> {
 
 const BETWEEN: &str = ", ";
 
-/// The plan of tasks that are done one after another; a failure blocks the rest.
-pub(crate) fn plan(tasks: &[Task], how: &How) -> Result<PlanSpec, CliError> {
+/// The plan of tasks that are done one after another; a failure blocks the rest. `project` is the model of its tasks, if it has
+/// one. With it comes what whoever adds them should know.
+pub(crate) fn plan(tasks: &[Task], how: &How, project: Option<&str>) -> Result<(PlanSpec, Vec<String>), CliError> {
     let name = |n: usize| if tasks.len() == 1 { "task".to_owned() } else { format!("task-{}", n + 1) };
-    let mut steps = Vec::with_capacity(tasks.len());
+    let (mut steps, mut notes) = (Vec::with_capacity(tasks.len()), Vec::new());
     for (n, task) in tasks.iter().enumerate() {
-        let mut step = step(task, how)?;
+        let (mut step, raised) = step(task, how, project)?;
+        notes.extend(raised.map(|why| format!("{}: {why}", task.path)));
         step.id = name(n);
         if n > 0 {
             step.needs = vec![NeedSpec { step: Some(name(n - 1)), ..NeedSpec::default() }];
         }
         steps.push(step);
     }
-    Ok(PlanSpec {
+    let plan = PlanSpec {
         steps,
         target: how.target.clone(),
         at: how.at.clone(),
         after: how.after.clone().map(|(execution, when)| AfterSpec { execution, when }),
         request_id: Some(request_id(tasks)),
         ..PlanSpec::default()
-    })
+    };
+    Ok((plan, notes))
 }
 
 /// By this a task is submitted once, whatever cuts it short: again only after its execution has ended.
@@ -70,49 +80,46 @@ fn request_id(tasks: &[Task]) -> String {
     format!("note:{}", tasks.iter().map(one).collect::<Vec<_>>().join(BETWEEN))
 }
 
-fn step(task: &Task, how: &How) -> Result<StepSpec, CliError> {
-    let line: Vec<&str> = task.title.split_whitespace().collect();
-    let title: String = line.join(" ").chars().filter(|c| !c.is_control()).take(TITLE).collect();
+fn step(task: &Task, how: &How, project: Option<&str>) -> Result<(StepSpec, Option<String>), CliError> {
     let description = task.prompt.clone().ok_or_else(|| {
         CliError::usage(format!("{} says nothing of what is to be done", task.path))
             .hint("write it under ## Prompt, then add it again; nothing was started")
     })?;
-    let model = how.model.clone().or_else(|| task.model.clone());
     let written = task.tier.as_deref().map(|word| tier(word, &task.path)).transpose()?;
-    let of_model = model.as_deref().and_then(tier_of);
-    let tier = match (&how.model, how.tier) {
-        (_, Some(tier)) => Some(tier),
-        (Some(_), None) => of_model.or(written),
-        (None, None) => written.or(of_model),
-    };
-    Ok(StepSpec {
-        title: if title.is_empty() { "A task of a note".to_owned() } else { title },
+    let asked = Wish { model: how.model.as_deref(), tier: how.tier };
+    let noted = Wish { model: task.model.as_deref(), tier: written };
+    let chosen = choose(asked, noted, project, how.last, &format!("{} {}", task.title, wanted(&description)));
+    let step = StepSpec {
+        title: title(&task.title, "A task of a note"),
         description,
-        // A name of a tier's model is the tier: its own model, whatever that is called here.
-        model: model.filter(|name| tier_of(name).is_none()),
-        tier,
+        model: chosen.model,
+        tier: chosen.tier,
         timeout: how.timeout,
         acceptance: task.acceptance.clone(),
         done_when: task.goal.clone(),
         ..StepSpec::default()
-    })
+    };
+    Ok((step, chosen.raised))
+}
+
+/// What a prompt wants, without what Enki put after the text that it quotes: the last commits may be about anything.
+fn wanted(prompt: &str) -> &str {
+    let ends = ["\n> ## Source context\n", "\n> ## Related Notes\n"].iter().filter_map(|heading| prompt.find(heading));
+    &prompt[..ends.min().unwrap_or(prompt.len())]
+}
+
+/// A step's title of a text; the other one if it says nothing.
+fn title(text: &str, otherwise: &str) -> String {
+    let line: Vec<&str> = text.split_whitespace().collect();
+    let title: String = line.join(" ").chars().filter(|c| !c.is_control()).take(TITLE).collect();
+    if title.is_empty() { otherwise.to_owned() } else { title }
 }
 
 fn tier(word: &str, note: &NotePath) -> Result<Tier, CliError> {
-    serde_json::from_value(Value::String(word.to_ascii_lowercase())).map_err(|_| {
+    model::tier(word).map_err(|_| {
         CliError::usage(format!("{note}: {word:?} is no tier"))
             .hint("write light, standard or heavy there; nothing was started")
     })
-}
-
-/// The tier that a model's name stands for.
-fn tier_of(model: &str) -> Option<Tier> {
-    match model.to_ascii_lowercase().as_str() {
-        "haiku" => Some(Tier::Light),
-        "sonnet" => Some(Tier::Standard),
-        "opus" => Some(Tier::Heavy),
-        _ => None,
-    }
 }
 
 /// Longest title of a step, in characters.

@@ -4,7 +4,7 @@ use super::{Request, error_of, reachable, token};
 use crate::error::CliError;
 use crate::exit::Exit;
 use enki_core::id::ExecutionId;
-use enki_mcp::{Answer, Tool};
+use enki_mcp::{Answer, Told, Tool};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -78,10 +78,30 @@ impl Client {
         serde_json::from_value(tools).map_err(|error| gone(&error.to_string()))
     }
 
-    /// Calls a tool.
-    pub(crate) async fn do_call(&mut self, tool: &str, arguments: &Map<String, Value>) -> Result<Answer, CliError> {
-        let answer = self.call("call", json!({"tool": tool, "arguments": arguments})).await?;
-        serde_json::from_value(answer).map_err(|error| gone(&error.to_string()))
+    /// Calls a tool. One that waits for agents is waited for, and given up if the future is dropped: that ends the connection.
+    pub(crate) async fn do_call(
+        &mut self,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        told: &Told,
+    ) -> Result<Answer, CliError> {
+        let params = json!({"tool": tool, "arguments": arguments});
+        if !Tool::named(tool).is_some_and(Tool::waits) {
+            let answer = self.call("call", params).await?;
+            return serde_json::from_value(answer).map_err(|error| gone(&error.to_string()));
+        }
+        self.send("call", params).await?;
+        loop {
+            let mut message = self.next().await?;
+            if let Some(line) = message["params"]["told"].as_str() {
+                told.say(line);
+                continue;
+            }
+            return match message.get("error") {
+                Some(error) => Err(error_of(error)),
+                None => serde_json::from_value(message["result"].take()).map_err(|error| gone(&error.to_string())),
+            };
+        }
     }
 
     /// Asks for the events of an execution after that one.

@@ -7,17 +7,18 @@ use crate::exit::Exit;
 use crate::look;
 use crate::render;
 use crate::steer::{self, Action};
+use enki_core::advice::approval::Author;
 use enki_core::driver::{NoticeKind, Orchestrator};
 use enki_core::engine::Event;
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::{LogId, TaskStore};
-use enki_mcp::{Activity, Bucket, Line, Lines, Office, Token};
+use enki_mcp::{Activity, Bucket, Line, Lines, Office, Token, Told, Tool};
 use enki_process::{Descent, Marker, descent};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -86,10 +87,15 @@ impl Service {
         let (read, mut write) = stream.into_split();
         let (mut lines, mut bucket) = (Lines::new(read, MAX_MESSAGE), Bucket::default());
         let mut begun: Vec<Token> = Vec::new();
+        // What came while a call was waited for.
+        let mut early = None;
         loop {
-            let line = tokio::select! {
-                line = lines.next() => line,
-                _ = closes.wait_for(|closing| *closing) => break,
+            let line = match early.take() {
+                Some(line) => Ok(Some(line)),
+                None => tokio::select! {
+                    line = lines.next() => line,
+                    _ = closes.wait_for(|closing| *closing) => break,
+                },
             };
             let request = match line {
                 Ok(Some(Line::Whole(line))) => serde_json::from_slice::<Request>(&line).map_err(|_| "not a request"),
@@ -116,7 +122,17 @@ impl Service {
             }
             let result = match request.method.as_str() {
                 "tools" => self.tools(request.token).await,
-                "call" => self.call(request.token, request.params).await,
+                "call" if waits(&request.params) => {
+                    match self.wait(request.token, request.params, &mut lines, &mut write).await {
+                        Some((result, next)) => {
+                            early = next;
+                            result
+                        }
+                        // Whoever asked has gone.
+                        None => break,
+                    }
+                }
+                "call" => self.call(request.token, request.params, &Told::default()).await,
                 method => {
                     if let Err(refused) = self.is_person(&request.token, &owner, peer.as_ref(), method) {
                         drop(send(&mut write, &answer(id, Err(refused))).await);
@@ -179,19 +195,48 @@ impl Service {
         Ok(json!(tools))
     }
 
-    async fn call(&self, token: String, mut params: Value) -> Result<Value, CliError> {
+    /// A call that waits for agents: what it tells is sent on, and it is given up when the connection ends. `None` if it has;
+    /// else with the line that came next.
+    async fn wait<R: AsyncRead + Unpin>(
+        &self,
+        token: String,
+        params: Value,
+        lines: &mut Lines<R>,
+        write: &mut (impl AsyncWriteExt + Unpin),
+    ) -> Option<(Result<Value, CliError>, Option<Line>)> {
+        let (told, mut heard) = Told::channel();
+        let call = self.call(token, params, &told);
+        tokio::pin!(call);
+        let mut next = None;
+        loop {
+            tokio::select! {
+                result = &mut call => return Some((result, next)),
+                Some(line) = heard.recv() => {
+                    let message = json!({"jsonrpc": "2.0", "method": "told", "params": {"told": line}});
+                    send(write, &message).await.ok()?;
+                }
+                line = lines.next(), if next.is_none() => match line {
+                    Ok(Some(Line::Rest(_)) | None) | Err(_) => return None,
+                    Ok(line) => next = line,
+                },
+            }
+        }
+    }
+
+    async fn call(&self, token: String, mut params: Value, told: &Told) -> Result<Value, CliError> {
         let name = params["tool"].as_str().unwrap_or_default().to_owned();
         let Value::Object(arguments) = params["arguments"].take() else {
             return Err(CliError::usage("arguments are no object"));
         };
-        Ok(json!(self.office.call(&token.into(), &name, arguments).await))
+        Ok(json!(self.office.call_telling(&token.into(), &name, arguments, told).await))
     }
 
-    /// Takes a person's plan, from where they say.
+    /// Takes the plan of a person, or of a coordinator for them, from where they say.
     async fn submit(&self, mut params: Value) -> Result<Value, CliError> {
         let spec = serde_json::from_value(params["plan"].take())
             .map_err(|error| CliError::usage(format!("this orchestrator does not know that: {error}")))?;
-        Ok(json!(self.office.submit(spec, params["origin"].as_str().unwrap_or("cli")).await))
+        let author = if params["by"] == "coordinator" { Author::Coordinator } else { Author::Person };
+        Ok(json!(self.office.submit(spec, params["origin"].as_str().unwrap_or("cli"), author).await))
     }
 
     async fn steer(&self, params: Value) -> Result<Value, CliError> {
@@ -303,6 +348,10 @@ impl Service {
             }
         }
     }
+}
+
+fn waits(params: &Value) -> bool {
+    params["tool"].as_str().and_then(Tool::named).is_some_and(Tool::waits)
 }
 
 fn execution_of(params: &Value) -> Result<ExecutionId, CliError> {

@@ -36,3 +36,4 @@ mod runs;
 mod storm;
 mod trust;
 mod words;
+mod worklog;

@@ -2,7 +2,7 @@
 //! does it and says so. A scripted service says what a model would. Skipped, and said so, where the client is missing.
 
 use crate::claude::{Scene, call, output, scenario, shell, tools};
-use crate::common::{Place, both, git};
+use crate::common::{Place, both, git, repository};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -31,6 +31,7 @@ fn results(body: &Value) -> String {
 fn the_client_coordinates_and_its_worker_says_what_it_does() {
     let create = json!({"title": "Make it", "description": "Make made.txt with a word in it.", "review": "none"});
     let report = json!({"status": "writing made.txt"});
+    let observed = json!({"text": "The test of the till fails at midnight", "project_id": "shop"});
     let write = json!({"file_path": "{{cwd}}/made.txt", "content": "made\n"});
     let wait = "until git cat-file -e main:made.txt 2>/dev/null; do sleep 0.1; done; echo there";
     let scenarios = json!([
@@ -48,6 +49,7 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
             &[
                 call("mcp__enki__enki_worker_report", &report),
                 call("mcp__enki__enki_task_list", &json!({})),
+                call("mcp__enki__enki_note", &observed),
                 call("mcp__enki__enki_stop_all", &json!({})),
                 call("Write", &write),
                 output("made.txt is there"),
@@ -56,6 +58,11 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
     ]);
     let Some(scene) = Scene::new(&scenarios) else { return };
     let place = &scene.place;
+    // Another project of the person, which no agent of this one can reach by itself.
+    let shop = repository(&place.dir.path().join("shop"));
+    let list = place.dir.path().join("home/.config/enki");
+    fs::create_dir_all(&list).unwrap();
+    fs::write(list.join("projects.toml"), format!("[projects.shop]\nroot = {shop:?}\n")).unwrap();
     let config = config(place);
     let settings = fs::read_to_string(place.root.join(".enki/enki.toml")).unwrap();
     let url = settings.split('"').find(|word| word.starts_with("http://")).unwrap();
@@ -100,14 +107,29 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
         "enki_call",
         "enki_dag",
         "enki_edit_file",
+        "enki_note",
+        "enki_note_resolve",
+        "enki_queue_list",
         "enki_status",
         "enki_task_list",
         "enki_tools",
+        "enki_trace",
         "enki_worker_report",
     ]
     .map(|tool| format!("mcp__enki__{tool}"));
     assert_eq!(offered, own, "nothing of a coordinator's");
     let heard = results(last);
+    // What it observed is in the log of the project that it is about, and nowhere else.
+    let log = fs::read_dir(shop.join("docs/log/issue")).unwrap_or_else(|error| panic!("{error}: {heard}"));
+    let [note] = &log.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect::<Vec<_>>()[..] else {
+        panic!("{heard}")
+    };
+    assert!(note.contains("\nsource: agent-execution\n") && note.contains("\ntask_id: "), "{note}");
+    assert!(
+        note.contains("\nThe test of the till fails at midnight\n") && heard.contains(r#""kind":"issue""#),
+        "{heard}"
+    );
+    assert!(!place.root.join("docs").exists(), "nothing of it is here");
     assert!(heard.contains(r#""status":"writing made.txt""#), "{heard}");
     assert!(heard.contains(r#""activity":"writing made.txt""#), "it is shown at once: {heard}");
     assert!(heard.contains("No such tool") || heard.contains("not for a worker"), "{heard}");

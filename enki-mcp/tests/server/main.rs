@@ -11,4 +11,5 @@ mod protocol;
 mod reads;
 mod roles;
 mod steers;
+mod worklog;
 mod world;

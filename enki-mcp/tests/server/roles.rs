@@ -1,6 +1,7 @@
 //! Who may what: every tool, for every role, in every state of a session.
 
-use crate::world::{Client, World, office, token};
+use crate::worklog::Ledger;
+use crate::world::{Client, World, office_of, token};
 use enki_core::advice::approval::Preset;
 use enki_core::agent::AgentSpec;
 use enki_core::async_trait;
@@ -39,10 +40,11 @@ async fn what_agents_alone_have_is_public_interface() {
 }
 
 /// An attempt of each kind, alive, each with a token.
-struct Cast {
+pub(crate) struct Cast {
     world: World,
     enki: enki_core::driver::Orchestrator,
-    office: Office,
+    pub(crate) office: Office,
+    pub(crate) ledger: Ledger,
     passes: Passes,
     _dir: tempfile::TempDir,
 }
@@ -67,7 +69,7 @@ impl Bench for Bare {
 }
 
 impl Cast {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new();
         for step in ["work", "read", "task"] {
             world.agents.script(step, Purpose::Work, Script::forever());
@@ -81,11 +83,12 @@ impl Cast {
             world.agents.script(step, Purpose::Resolve, Script::forever());
         }
         let (enki, _driver) = world.start().await;
-        let (office, passes) = office(&enki, Preset::Autonomous);
+        let ledger = Ledger::default();
+        let (office, passes) = office_of(&enki, Preset::Autonomous, ledger.clone());
         let dir = tempfile::tempdir().unwrap();
         let calls = Calls::new(Arc::new(Bare), Traces::new(dir.path().into(), Redactor::default()), || Timestamp(0));
         let office = office.with_mail(world.mail().await).with_calls(calls);
-        let cast = Self { world, enki, office, passes, _dir: dir };
+        let cast = Self { world, enki, office, ledger, passes, _dir: dir };
         cast.passes.admit_coordinator(Self::token(Role::Coordinator));
         let step = |id: &str, more: Value| {
             let mut step = json!({"id": id, "title": "T", "description": "d"});
@@ -110,7 +113,7 @@ impl Cast {
         role as u8 + 1
     }
 
-    fn token(role: Role) -> Token {
+    pub(crate) fn token(role: Role) -> Token {
         token(Self::token_number(role))
     }
 
@@ -121,7 +124,7 @@ impl Cast {
     }
 
     /// The live attempt whose agent has that role, waited for.
-    async fn attempt(&self, role: Role) -> AgentSpec {
+    pub(crate) async fn attempt(&self, role: Role) -> AgentSpec {
         let plays = |spec: &AgentSpec| match role {
             Role::Worker => spec.step.as_str() == "work",
             Role::Reader => spec.step.as_str() == "read",
@@ -161,6 +164,14 @@ impl Cast {
                 Tool::BacklogList => json!({}),
                 Tool::BacklogUpdate => json!({"id": nobody, "body": ""}),
                 Tool::BacklogRemove | Tool::BacklogPick => json!({"id": nobody}),
+                Tool::Note => json!({"text": "", "project_id": "."}),
+                Tool::Promote => json!({"source": nobody}),
+                Tool::Schedule => json!({"task_path": nobody, "project": "."}),
+                Tool::Enqueue | Tool::Execute => json!({"task_path": nobody}),
+                Tool::RunPrompt => json!({"project": nobody, "prompt": "Count."}),
+                Tool::QueueList | Tool::Projects => json!({}),
+                Tool::Tail | Tool::QueueCancel => json!({"queue_id": nobody}),
+                Tool::NoteResolve | Tool::Trace => json!({"id": nobody}),
                 Tool::Report => json!({"status": ""}),
                 Tool::Edit => json!({"path": "../x", "content": ""}),
                 Tool::MailSend => json!({"to": "nobody", "subject": "", "body": ""}),

@@ -1,6 +1,7 @@
 //! What the tests share: a real driver over fakes, an office over it, and a client that speaks lines.
 
 use crate::backlog::Pad;
+use crate::worklog::Ledger;
 use enki_core::advice::approval::{Decomposition, Preset};
 use enki_core::async_trait;
 use enki_core::driver::{self, Backends, DriverError, Orchestrator, Settings, Submission};
@@ -17,6 +18,7 @@ use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_mcp::{
     Activity, Backlog, EnkiServer, Failure, Office, OneTarget, Passes, Post, Project, Seat, ServeError, Site, Token,
+    Worklog,
 };
 use enki_testkit::fakes::{FakeAgents, FakeRefinery, FakeRepository, FakeWorkspaces, Script};
 use serde_json::{Value, json};
@@ -123,9 +125,14 @@ pub(crate) fn token(n: u8) -> Token {
 
 /// An office over that driver, for a project that lands on `main`.
 pub(crate) fn office(enki: &Orchestrator, preset: Preset) -> (Office, Passes) {
+    office_of(enki, preset, Ledger::default())
+}
+
+/// The same with that keeper of notes.
+pub(crate) fn office_of(enki: &Orchestrator, preset: Preset, ledger: Ledger) -> (Office, Passes) {
     let (activity, passes) = (Activity::default(), Passes::default());
     tokio::spawn(activity.clone().follow(enki.clone()));
-    let project = Arc::new(Main(preset, Pad::default()));
+    let project = Arc::new(Main(preset, Pad::default(), ledger));
     (Office::new(Arc::new(enki.clone()), project, activity, passes.clone()), passes)
 }
 
@@ -139,7 +146,7 @@ impl World {
 
 /// A project that lands on `main`.
 #[derive(Debug)]
-struct Main(Preset, Pad);
+struct Main(Preset, Pad, Ledger);
 
 #[async_trait]
 impl Project for Main {
@@ -151,6 +158,9 @@ impl Project for Main {
     }
     fn backlog(&self) -> Option<&dyn Backlog> {
         Some(&self.1)
+    }
+    fn worklog(&self) -> Option<&dyn Worklog> {
+        Some(&self.2)
     }
     fn has_folder(&self, folder: &str) -> bool {
         folder == "src"
@@ -185,6 +195,14 @@ impl Client {
     /// A coordinator.
     pub(crate) async fn new(enki: &Orchestrator) -> Self {
         Self::silent(enki).initialized().await
+    }
+
+    /// The same over a keeper of notes that the test has too.
+    pub(crate) async fn with_ledger(enki: &Orchestrator) -> (Self, Ledger) {
+        let (token, ledger) = (token(1), Ledger::default());
+        let (office, passes) = office_of(enki, Preset::Interactive, ledger.clone());
+        passes.admit_coordinator(token.clone());
+        (Self::at(&office, token).initialized().await, ledger)
     }
 
     /// The same after the handshake.

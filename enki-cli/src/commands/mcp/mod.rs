@@ -9,6 +9,7 @@ pub(crate) mod project;
 mod shelved;
 mod streams;
 mod way;
+pub(crate) mod worklog;
 
 use super::Context;
 use crate::args::McpCommand;
@@ -20,12 +21,13 @@ use crate::project::Project;
 use crate::rpc::Client;
 use enki_core::async_trait;
 use enki_core::driver::Shutdown;
-use enki_mcp::{Answer, Desk, EnkiServer, Failure, Tool};
+use enki_mcp::{Answer, Desk, EnkiServer, Failure, Told, Tool};
 use project::failure;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 use way::Guide;
+use worklog::Worklog;
 
 pub(super) async fn run(cx: &mut Context, command: Option<McpCommand>) -> Result<Exit, CliError> {
     match command {
@@ -48,7 +50,8 @@ async fn serve(cx: &mut Context) -> Result<Exit, CliError> {
     }
     // What is wrong with the configuration is told by the calls that need it.
     let mail = Config::load(&cx.host, Some(&project)).is_ok_and(|config| config.on("mail.enabled"));
-    let (coordinator, mut guide) = Guide::new(project.root, enki_dir, mail);
+    let worklog = Worklog::new(project.root.clone(), cx);
+    let (coordinator, mut guide) = Guide::new(project.root, enki_dir, mail, worklog);
     let mut signals = Signals::new()?;
     let server = tokio::spawn(EnkiServer::new(Arc::new(coordinator)).serve(stdin, stdout));
     let signal = tokio::select! {
@@ -110,11 +113,11 @@ impl Desk for Agent {
         }
     }
 
-    async fn call(&self, tool: &str, arguments: Map<String, Value>) -> Answer {
+    async fn call(&self, tool: &str, arguments: Map<String, Value>, told: &Told) -> Answer {
         let mut driver = match self.driver().await {
             Ok(driver) => driver,
             Err(failure) => return failure.into(),
         };
-        driver.do_call(tool, &arguments).await.unwrap_or_else(|error| failure(&error).into())
+        driver.do_call(tool, &arguments, told).await.unwrap_or_else(|error| failure(&error).into())
     }
 }

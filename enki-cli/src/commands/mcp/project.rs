@@ -1,8 +1,9 @@
 //! The configured project, as far as a new plan depends on it.
 
 use super::ideas::Notebook;
+use super::worklog::Worklog;
 use crate::budget;
-use crate::commands::run;
+use crate::commands::{Context, run};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -24,6 +25,7 @@ pub(crate) struct Configured {
     config: Config,
     agents: Agents,
     backlog: Notebook,
+    worklog: Worklog,
     /// Without streams.
     host: Arc<Mutex<Host>>,
 }
@@ -35,9 +37,10 @@ impl fmt::Debug for Configured {
 }
 
 impl Configured {
-    pub(crate) fn new(root: PathBuf, config: Config, agents: Agents, host: &Host) -> Self {
-        let backlog = Notebook::new(root.clone(), config.clone(), host);
-        Self { root, config, agents, backlog, host: Arc::new(Mutex::new(host.without_streams())) }
+    pub(crate) fn new(root: PathBuf, config: Config, agents: Agents, cx: &Context) -> Self {
+        let backlog = Notebook::new(root.clone(), config.clone(), &cx.host);
+        let worklog = Worklog::new(root.clone(), cx);
+        Self { root, config, agents, backlog, worklog, host: Arc::new(Mutex::new(cx.host.without_streams())) }
     }
 }
 
@@ -79,6 +82,10 @@ impl Project for Configured {
         Some(&self.backlog)
     }
 
+    fn worklog(&self) -> Option<&dyn enki_mcp::Worklog> {
+        Some(&self.worklog)
+    }
+
     fn complete(&self, spec: &mut PlanSpec) -> Result<Vec<String>, Failure> {
         let unreviewed = wire::default_reviews(spec, &self.config, &self.agents).map_err(|error| failure(&error))?;
         budget::fill_in(spec, &self.config);
@@ -97,5 +104,6 @@ pub(super) fn failure(error: &CliError) -> Failure {
         Exit::Environment => Code::Environment,
         _ => Code::Unavailable,
     };
+    let code = error.code.unwrap_or(code);
     Failure::new(code, error.message.clone(), error.hint.clone().unwrap_or_else(|| "nothing changed".to_owned()))
 }

@@ -6,6 +6,7 @@ use super::bench;
 use super::ideas::Notebook;
 use super::project::failure;
 use super::shelved::Shelved;
+use super::worklog::Worklog;
 use crate::clients;
 use crate::commands::Context;
 use crate::config::Config;
@@ -21,7 +22,7 @@ use enki_core::driver::{DriverError, NoticeKind, Orchestrator, Shutdown};
 use enki_core::engine::Engine;
 use enki_core::id::ExecutionId;
 use enki_core::store::TaskStore;
-use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, Passes, Post, Role, Token, Tool};
+use enki_mcp::{Activity, Answer, Code, Desk, Does, Failure, Office, Passes, Post, Role, Token, Told, Tool};
 use enki_store_sqlite::SqliteStore;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ pub(super) struct Coordinator {
     enki_dir: PathBuf,
     /// Whether the project has mail.
     mail: bool,
+    worklog: Worklog,
     asks: mpsc::UnboundedSender<Ask>,
     made: mpsc::UnboundedSender<ExecutionId>,
 }
@@ -59,6 +61,7 @@ pub(super) struct Coordinator {
 pub(super) struct Guide {
     enki_dir: PathBuf,
     root: PathBuf,
+    worklog: Worklog,
     state: State,
     asks: mpsc::UnboundedReceiver<Ask>,
     made: mpsc::UnboundedReceiver<ExecutionId>,
@@ -112,8 +115,18 @@ impl Desk for Coordinator {
         Ok(Tool::ALL.into_iter().filter(there).collect())
     }
 
-    async fn call(&self, tool: &str, arguments: Map<String, Value>) -> Answer {
-        let does = Tool::named(tool).map_or(Does::Reads, Tool::does);
+    async fn call(&self, tool: &str, mut arguments: Map<String, Value>, told: &Told) -> Answer {
+        let known = Tool::named(tool);
+        let waits = known.is_some_and(Tool::waits);
+        let does = match known {
+            Some(tool) if tool.is_worklog() => self.worklog.does(tool, &arguments).await,
+            Some(tool) => tool.does(),
+            None => Does::Reads,
+        };
+        if known == Some(Tool::RunPrompt) && !arguments.contains_key("request_id") {
+            // Whoever drives may leave in the middle: asked of the next one, it is the same run.
+            arguments.insert("request_id".to_owned(), format!("prompt:{}", crate::lock::random_hex()).into());
+        }
         let mut tries = 0;
         let answer = loop {
             if tries > 0 {
@@ -123,7 +136,7 @@ impl Desk for Coordinator {
             match self.way(does).await {
                 Err(failure) => break failure.into(),
                 Ok(Way::Here(office, token, call)) => {
-                    let answer = office.call(&token, tool, arguments.clone()).await;
+                    let answer = office.call_telling(&token, tool, arguments.clone(), told).await;
                     drop(call);
                     // A driver that came to rest refuses what it did not take: nothing happened.
                     if !(stopped(&answer) && tries < TRIES) {
@@ -131,10 +144,11 @@ impl Desk for Coordinator {
                     }
                 }
                 Ok(Way::Other(token)) => match Client::shows(&self.enki_dir, token.secret()).await {
-                    Ok(Some(mut client)) => match client.do_call(tool, &arguments).await {
+                    Ok(Some(mut client)) => match client.do_call(tool, &arguments, told).await {
                         Ok(answer) if !(stopped(&answer) && tries < TRIES) => break answer,
                         Ok(_) => {}
-                        Err(_) if does == Does::Reads && tries < TRIES => {}
+                        // What waits goes on with what it had begun.
+                        Err(_) if (does == Does::Reads || waits) && tries < TRIES => {}
                         Err(error) => break lost(&error).into(),
                     },
                     Ok(None) if tries < TRIES => {}
@@ -178,11 +192,12 @@ fn lost(error: &CliError) -> Failure {
 }
 
 impl Guide {
-    pub(super) fn new(root: PathBuf, enki_dir: PathBuf, mail: bool) -> (Coordinator, Self) {
+    pub(super) fn new(root: PathBuf, enki_dir: PathBuf, mail: bool, worklog: Worklog) -> (Coordinator, Self) {
         let (asks, asked) = mpsc::unbounded_channel();
         let (made, makes) = mpsc::unbounded_channel();
-        let coordinator = Coordinator { enki_dir: enki_dir.clone(), mail, asks, made };
-        let guide = Self { enki_dir, root, state: State::Nobody, asks: asked, made: makes, mine: BTreeSet::new() };
+        let coordinator = Coordinator { enki_dir: enki_dir.clone(), mail, worklog: worklog.clone(), asks, made };
+        let mine = BTreeSet::new();
+        let guide = Self { enki_dir, root, worklog, state: State::Nobody, asks: asked, made: makes, mine };
         (coordinator, guide)
     }
 
@@ -287,7 +302,7 @@ impl Guide {
                         continue;
                     }
                     let way = match does {
-                        Does::Reads => self.stored(cx).await,
+                        Does::Reads | Does::Writes => self.stored(cx).await,
                         Does::Changes => self.alone(cx).await,
                         Does::Starts => match self.drive(cx).await {
                             Ok(()) => continue,
@@ -363,7 +378,8 @@ impl Guide {
         let passes = Passes::default();
         passes.admit_coordinator(token.clone());
         let config = self.config(cx)?;
-        let project = Shelved(Notebook::new(self.root.clone(), config.clone(), &cx.host));
+        let notebook = Notebook::new(self.root.clone(), config.clone(), &cx.host);
+        let project = Shelved(notebook, self.worklog.clone());
         let office = Office::new(machines, Arc::new(project), Activity::default(), passes);
         let calls = bench::calls(&self.root, &self.enki_dir, &config, &cx.host, None);
         Ok((mail.into_iter().fold(office, Office::with_mail).with_calls(calls), token))
