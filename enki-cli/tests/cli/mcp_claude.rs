@@ -50,6 +50,7 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
                 call("mcp__enki__enki_worker_report", &report),
                 call("mcp__enki__enki_task_list", &json!({})),
                 call("mcp__enki__enki_note", &observed),
+                call("mcp__enki__enki_queue_list", &json!({"project": "shop"})),
                 call("mcp__enki__enki_stop_all", &json!({})),
                 call("Write", &write),
                 output("made.txt is there"),
@@ -130,6 +131,7 @@ fn the_client_coordinates_and_its_worker_says_what_it_does() {
         "{heard}"
     );
     assert!(!place.root.join("docs").exists(), "nothing of it is here");
+    assert!(heard.contains("shop is not the project that you work in"), "it sees its own project alone: {heard}");
     assert!(heard.contains(r#""status":"writing made.txt""#), "{heard}");
     assert!(heard.contains(r#""activity":"writing made.txt""#), "it is shown at once: {heard}");
     assert!(heard.contains("No such tool") || heard.contains("not for a worker"), "{heard}");

@@ -193,6 +193,14 @@ fn what_is_started_by_one_call_is_a_note_a_task_and_an_entry() {
     place.open_gate();
     client.until("enki_queue_list", &json!({"status": "done"}), |seen| seen["total"] == 1);
     until(|| has(&place, &capture, "status: resolved"));
+    // Several that an agent puts in at once wait for the person.
+    let tasks: Vec<Value> = ["One", "Two"]
+        .map(|text| client.call("enki_note", json!({"text": text, "project_id": ".", "kind": "task"}))["path"].take())
+        .into();
+    let held = client.call("enki_schedule", json!({"task_path": tasks, "project": "."}));
+    assert_eq!((&held["status"], &held["task_paths"]), (&json!("held"), &json!(tasks)));
+    client.call("enki_resume", json!({"execution_id": held["execution_id"], "answer": "reject"}));
+    until(|| has(&place, tasks[0].as_str().unwrap(), "status: cancelled"));
     // An idea of the backlog is a note like any other.
     let idea = client.call("enki_backlog_add", json!({"body": "A bell"}));
     let found = client.call("enki_note_resolve", json!({"id": idea["item"]["id"]}));
@@ -303,7 +311,13 @@ fn whoever_waits_and_leaves_gives_up_what_they_waited_for() {
     assert!(listens(&place), "whoever drives goes on");
     interrupt(&driver);
     driver.wait().unwrap();
-    place.open_gate();
+
+    // One that leaves while its own server drives.
+    let mut client = Client::new(&place);
+    begin(&mut client, "enki_run_prompt", &json!({"project": ".", "prompt": "WAIT alone"}));
+    until(|| place.json(&["queue", "list", "--query", "WAIT alone", "--status", "running"])["entries"] != json!([]));
+    assert_eq!(client.leave(), 0);
+    assert_eq!(place.json(&["queue", "list", "--query", "WAIT alone", "--all"])["entries"][0]["status"], "cancelled");
 }
 
 #[test]
