@@ -48,19 +48,29 @@ fn is_reference(value: &str) -> bool {
     name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
 }
 
-/// The text without ids of tasks, which have `sk-` in them.
+/// The text without ids of tasks and without what the names of their notes begin with, which have `sk-` in them.
 fn without_tasks(value: &str) -> String {
     const TASK: &str = "task-";
     let (mut out, mut rest) = (String::new(), value);
     while let Some(at) = rest.find(TASK) {
         let (before, after) = (&rest[..at], &rest[at + TASK.len()..]);
         let digits = after.bytes().take_while(u8::is_ascii_hexdigit).count();
-        let whole = digits == 12 && !before.ends_with(char::is_alphanumeric);
+        let begins = !before.ends_with(char::is_alphanumeric);
+        let id = begins && digits == 12;
+        let note = begins && (before.ends_with("/task/") || is_dated(after));
         out.push_str(before);
-        out.push_str(if whole { " " } else { TASK });
-        rest = &after[if whole { digits } else { 0 }..];
+        out.push_str(if id || note { " " } else { TASK });
+        rest = &after[if id { digits } else { 0 }..];
     }
     out + rest
+}
+
+/// Whether it goes on as the name of a note does: an owner, a day and a time.
+fn is_dated(rest: &str) -> bool {
+    let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).next().unwrap_or_default();
+    let mut parts = name.rsplit('-');
+    let digits = |part: Option<&str>, n| part.is_some_and(|p| p.len() == n && p.bytes().all(|b| b.is_ascii_digit()));
+    parts.next().is_some() && digits(parts.next(), 6) && digits(parts.next(), 8)
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -224,12 +234,17 @@ mod tests {
         assert!(looks_secret("", "$sk-ant-0123456789ab"));
         assert!(looks_secret("", "task-0a1b2c3d4e5f/sk-ant-0123456789ab"));
         assert!(looks_secret("", "task-0a1b2c3d4e5f6789"));
+        assert!(looks_secret("", "docs/log/task/task-sk-ant-0123456789ab.md"));
+        assert!(looks_secret("", "task-ada-20261128-0930-000000"));
         for (name, value) in [
             ("agent.env.MAX_TOKENS", "100000000"),
             ("agent.env.TOKEN", "$TOKEN_OF_MINE"),
             ("agent.env.LANG", "en_US.UTF-8"),
             ("", "task-0a1b2c3d4e5f"),
             ("", ".enki/copies/task-0a1b2c3d4e5f/src"),
+            ("", "docs/log/task/task-ada-20261128-093112-000000.md"),
+            ("", "task-ada-lovelace-20261128-093112-000000"),
+            ("", "docs/log/task/task-login-page.md"),
             ("agent.env.TOKEN", "${TOKEN_OF_MINE}"),
         ] {
             assert!(!looks_secret(name, value), "{name}");
