@@ -5,6 +5,7 @@
 //! earlier process left by the same code.
 
 mod ahead;
+mod briefs;
 mod clock;
 mod error;
 mod orchestrator;
@@ -19,6 +20,7 @@ mod submit;
 mod tidy;
 mod tools;
 
+pub use briefs::{Asked, Brief, Briefs};
 pub use clock::{Clock, SystemClock};
 pub use error::DriverError;
 pub use orchestrator::{Notice, NoticeKind, Orchestrator, Shutdown};
@@ -69,6 +71,8 @@ pub struct Backends {
     pub recall: Option<Arc<dyn Recall>>,
     /// What gives the agent of an attempt tools of Enki's, if anything does.
     pub tools: Option<Arc<dyn AttemptTools>>,
+    /// What reads the notes that steps were made of once more before they start, if anything does.
+    pub briefs: Option<Arc<dyn Briefs>>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
 }
@@ -90,6 +94,7 @@ impl Backends {
             reviewer: None,
             recall: None,
             tools: None,
+            briefs: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -170,7 +175,8 @@ pub async fn start(
             .with_words(settings.roles.clone(), settings.prompts.clone())
             .with_chains(settings.chains.clone())
             .with_reviews(settings.reviews.clone())
-            .with_own_reviewer(backends.reviewer.is_some()),
+            .with_own_reviewer(backends.reviewer.is_some())
+            .with_notes(backends.briefs.is_some()),
         perform: perform::Context {
             backends: backends.clone(),
             settings,
@@ -307,6 +313,9 @@ impl Driver {
         self.tidy.look(&self.engine, &turn.appends);
         self.remember.look(&self.engine, &turn.appends, now);
         self.publish(turn.appends, now);
+        for place in turn.read {
+            self.perform.read_note(&self.engine, place);
+        }
         for effect in turn.stop {
             if let Some(flight) = self.running.get(&effect) {
                 flight.stop(effect, perform::Stop::Unwanted);

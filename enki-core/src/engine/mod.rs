@@ -167,6 +167,12 @@ pub struct Engine {
     dirty: Dirty,
     in_flight: HashMap<Subject, Effect>,
     stopping: HashMap<Place, Tier>,
+    /// Whether the notes of steps are read before their first attempt.
+    reads_notes: bool,
+    /// Steps whose note is being read.
+    reading: BTreeSet<Place>,
+    /// Steps whose note was read for this turn. In a later one it may say something else.
+    read: BTreeSet<Place>,
     /// The attempt of each step that was asked to end last.
     halted: HashMap<Place, AttemptNo>,
     last_tick: Timestamp,
@@ -225,6 +231,9 @@ impl Engine {
             dirty: Dirty::default(),
             in_flight: HashMap::new(),
             stopping: HashMap::new(),
+            reads_notes: false,
+            reading: BTreeSet::new(),
+            read: BTreeSet::new(),
             halted: HashMap::new(),
             last_tick: Timestamp::default(),
             stale: 0,
@@ -285,6 +294,13 @@ impl Engine {
     #[must_use]
     pub const fn with_own_reviewer(mut self, own: bool) -> Self {
         self.own_reviewer = own;
+        self
+    }
+
+    /// The same, where a caller reads the note of a step before its first attempt: [`Turn::read`].
+    #[must_use]
+    pub const fn with_notes(mut self, reads: bool) -> Self {
+        self.reads_notes = reads;
         self
     }
 
@@ -469,6 +485,14 @@ impl Engine {
                     self.check_cycles(id, added.steps())?;
                 }
                 self.execution_input(id, &command.into(), now)
+            }
+            Input::Report(id, execution::Report::Briefed { step, briefing }) => {
+                let place = Place { execution: id, step };
+                if self.reading.remove(&place) {
+                    self.read.insert(place);
+                    self.dirty.steps.insert(place);
+                }
+                self.execution_input(id, &execution::Input::Report(execution::Report::Briefed { step, briefing }), now)
             }
             Input::Report(id, report) => {
                 let answers = match &report {

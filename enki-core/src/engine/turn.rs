@@ -19,6 +19,9 @@ pub struct Turn {
     pub start: Vec<Effect>,
     /// What to stop. For an attempt, [`super::Input::Stopped`] is awaited.
     pub stop: Vec<Effect>,
+    /// Steps that would start now, and whose note is to be read first: [`execution::Report::Briefed`] is awaited, and
+    /// the step starts then, by what it says. After a crash they are read again.
+    pub read: Vec<Place>,
     /// Attempts in flight that are to end now, because a budget is used up. Their reports are wanted.
     pub halt: Vec<Effect>,
 }
@@ -54,6 +57,16 @@ impl Engine {
         self.look(now, &mut turn);
         self.reclaim_chains(&taken_up, now);
         while let Some(place) = self.dispatcher.next(&self.limits, now).filter(|_| self.granting) {
+            if self.is_unread(place) {
+                // No more at once than may start: of a long queue only what is next is read.
+                if self.reading.len() + self.dispatcher.runs() as usize >= self.limits.runs as usize {
+                    break;
+                }
+                self.reading.insert(place);
+                self.dispatcher.update(place, Demand::Idle);
+                turn.read.push(place);
+                continue;
+            }
             let granted = self.execution_input(place.execution, &execution::Input::Grant(place.step), now);
             if granted.is_err() {
                 // Its demand was out of date; it is asked again when it changes.
@@ -61,8 +74,16 @@ impl Engine {
             }
             self.look(now, &mut turn);
         }
+        // Who got no permit is asked again when there is one: what counts is what stands there when it starts.
+        self.read.clear();
         turn.appends = self.take_batch(now);
         turn
+    }
+
+    /// Whether a step may not start before its note was read.
+    fn is_unread(&self, place: Place) -> bool {
+        let awaits = |execution: &Execution| execution.awaits_note(place.step);
+        self.reads_notes && !self.read.contains(&place) && self.execution(place.execution).is_some_and(awaits)
     }
 
     /// Chains that were open when the process before this one died keep their permits before new ones begin.
@@ -162,6 +183,11 @@ impl Engine {
         let demand = match execution.demand(place.step, now) {
             Demand::Wants { tier, chain, pool, order } => Demand::Wants { tier, chain, pool: self.login(pool), order },
             other => other,
+        };
+        // Its permits are not taken yet, but nobody has to be asked for them before its note was read.
+        let demand = match demand {
+            Demand::Wants { .. } if self.reading.contains(&place) => Demand::Idle,
+            demand => demand,
         };
         let held = execution.holds_files(place.step);
         let claim = execution.claim(place.step).filter(|_| held || matches!(demand, Demand::Wants { .. }));

@@ -210,6 +210,10 @@ impl Execution {
                 (self.cancelling, touched.all) = (true, true);
                 self.landing.resolver = None;
             }
+            Event::StepAmended { step, amendment } => {
+                Arc::make_mut(&mut self.plan).amend(*step, amendment);
+                touched.steps.push(*step);
+            }
             Event::StepCancelled { step } => self.change(*step, touched, |s| s.state = StepState::Cancelled),
             Event::StepRetried { step, mode, note } => {
                 if let Some(note) = note {

@@ -1,6 +1,8 @@
 //! What an input means. Pure: the same state, input, time and limits give the same events (I20).
 
-use super::event::{Answer, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode};
+use super::event::{
+    Answer, Briefing, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode,
+};
 use super::outcome::{AttemptEnd, Outcome, Refusal};
 use super::step::{ClashKind, DoneKind, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};
@@ -101,6 +103,7 @@ impl Execution {
                 }
                 Ok(self.landed_events(*request, *commit))
             }
+            Report::Briefed { step, briefing } => self.briefed(*step, briefing),
             Report::Need { .. } | Report::Predecessor(_) if self.is_final() => Ok(vec![]),
             Report::Need { external, state } => match self.externals.get(*external as usize) {
                 Some(known) if known != state => Ok(vec![Event::NeedChanged { external: *external, state: *state }]),
@@ -124,6 +127,26 @@ impl Execution {
             Report::Trouble(_) if self.ended.is_some() => Err(stale("the queue")),
             Report::Trouble(reason) => {
                 let reason = HoldReason::Trouble { reason: reason.clone() };
+                let known = self.holds.values().any(|open| *open == reason);
+                Ok(if known { vec![] } else { vec![Event::HoldOpened { hold: self.next_hold_no(), reason }] })
+            }
+        }
+    }
+
+    /// What a note says counts as long as nothing was begun by what it said before.
+    fn briefed(&self, ix: StepIx, briefing: &Briefing) -> Result<Vec<Event>, Rejected> {
+        if self.ended.is_some() || self.cancelling || !self.awaits_note(ix) {
+            return Err(stale(&format!("the note of step {}", ix.0)));
+        }
+        match briefing {
+            Briefing::Says(amendment) if amendment.changes(self.plan.step(ix)) => {
+                Ok(vec![Event::StepAmended { step: ix, amendment: amendment.clone() }])
+            }
+            Briefing::Says(_) | Briefing::Known => Ok(vec![]),
+            // What waits for it would wait for ever.
+            Briefing::Cancelled => self.cancel_step(ix, &[]),
+            Briefing::Unreadable { reason } => {
+                let reason = HoldReason::Note { step: ix, reason: reason.clone() };
                 let known = self.holds.values().any(|open| *open == reason);
                 Ok(if known { vec![] } else { vec![Event::HoldOpened { hold: self.next_hold_no(), reason }] })
             }

@@ -7,7 +7,7 @@ use crate::branch::Branch;
 use crate::budget::{Budget, BudgetOf, Spent};
 use crate::chain::Charge;
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
-use crate::plan::{Added, Plan, Step};
+use crate::plan::{Added, Amendment, Plan, Step};
 use crate::refinery::Gate;
 use crate::review::StateIx;
 use crate::spec::{AfterWhen, Land};
@@ -167,6 +167,13 @@ pub enum Report {
         /// The target's new head.
         commit: CommitId,
     },
+    /// What the note of a step says before its first attempt.
+    Briefed {
+        /// Which step.
+        step: StepIx,
+        /// What.
+        briefing: Briefing,
+    },
     /// Something this execution needs from outside changed.
     Need {
         /// Position in [`Plan::externals`].
@@ -186,6 +193,23 @@ pub enum Report {
     Trouble(String),
     /// None of the queues it depends on is stopped any more.
     TroubleOver,
+}
+
+/// What the note of a step says before its first attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Briefing {
+    /// Nothing that is not known: it has no note of its own.
+    Known,
+    /// This. It may be what is known already.
+    Says(Box<Amendment>),
+    /// That a person gave it up.
+    Cancelled,
+    /// Nothing: it is gone, or cannot be read.
+    Unreadable {
+        /// Which file, in which line, and what is wrong.
+        reason: String,
+    },
 }
 
 /// What a need from outside is.
@@ -245,6 +269,13 @@ pub enum HoldReason {
     /// The target or the queue needs help.
     Trouble {
         /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The note that says what a step is about cannot be read, so that nobody knows what a person wants of it now.
+    Note {
+        /// Which step.
+        step: StepIx,
+        /// Which file, in which line, and what is wrong.
         reason: String,
     },
 }
@@ -482,6 +513,13 @@ pub enum Event {
         /// They.
         steps: Vec<Step>,
     },
+    /// A person changed what a step is about before it started: recorded before its first attempt, as its note said it.
+    StepAmended {
+        /// Which.
+        step: StepIx,
+        /// What it is about from now on.
+        amendment: Box<Amendment>,
+    },
     /// A step was given up.
     StepCancelled {
         /// Which.
@@ -538,6 +576,7 @@ impl Event {
             | Self::StepMerged { step, .. }
             | Self::MergeRefused { step, .. }
             | Self::MergeRequested { step, .. }
+            | Self::StepAmended { step, .. }
             | Self::StepCancelled { step }
             | Self::StepRetried { step, .. }
             | Self::StepAccepted { step, .. } => Some(*step),

@@ -20,8 +20,8 @@ pub use crate::chain::{Charge, Escalation};
 pub use apply::Touched;
 pub use chains::{ChainView, Standing};
 pub use event::{
-    Answer, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind, Rejected,
-    Report, RetryMode, ServiceWait, Submitted,
+    Answer, Briefing, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind,
+    Rejected, Report, RetryMode, ServiceWait, Submitted,
 };
 pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
 pub use step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Running, StepRun, StepState};
@@ -398,6 +398,13 @@ impl Execution {
             | StepState::Failed(_)
             | StepState::Cancelled => Demand::Idle,
         }
+    }
+
+    /// Whether the note that a step was made of is to be read once more before its first attempt.
+    #[must_use]
+    pub fn awaits_note(&self, ix: StepIx) -> bool {
+        let of_note = self.origin.starts_with("note(");
+        of_note && self.steps.get(ix.index()).is_some_and(|s| s.unbegun() && s.landing.is_none())
     }
 
     /// Whose login an attempt of a step needs that is for that.

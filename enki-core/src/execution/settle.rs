@@ -163,6 +163,9 @@ impl Execution {
             HoldReason::Rewound => format!("{} was moved away from work that had landed on it", self.target),
             HoldReason::Landing { reason, command } => format!("landing on {}: {reason}; run: {command}", self.target),
             HoldReason::Trouble { reason } => reason.clone(),
+            HoldReason::Note { step, reason } => {
+                format!("the note of step {} cannot be read: {reason}", self.plan.step(*step).id)
+            }
         }
     }
 }

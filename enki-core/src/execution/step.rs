@@ -252,6 +252,11 @@ pub struct StepRun {
 const MOST_FILES: usize = 1000;
 
 impl StepRun {
+    /// Whether no attempt of it was ever started.
+    pub(super) fn unbegun(&self) -> bool {
+        self.state == StepState::Pending && self.attempts == 0
+    }
+
     /// The live attempt.
     #[must_use]
     pub const fn live(&self) -> Option<AttemptNo> {

@@ -112,13 +112,18 @@ impl<'a> Check<'a> {
         steps
     }
 
-    fn step(&mut self, n: usize, spec: &StepSpec, plan: &PlanSpec) -> Step {
+    /// What a step is about.
+    pub(super) fn words(&mut self, n: usize, spec: &StepSpec) {
         self.title(at!["steps", n, "title"], &spec.title);
         self.text(
             at!["steps", n, "description"],
             !spec.description.trim().is_empty() && spec.description.len() <= 64 * 1024,
             || (format!("the description has {} bytes", spec.description.len()), "write 1 byte to 64 KiB".into()),
         );
+    }
+
+    fn step(&mut self, n: usize, spec: &StepSpec, plan: &PlanSpec) -> Step {
+        self.words(n, spec);
         let name = spec.role.as_ref().or(plan.defaults.role.as_ref());
         let known = name.and_then(|name| self.role(at!["steps", n, "role"], name));
         // What the plan says counts before what the role says, whichever of its places the plan says it in.
@@ -150,6 +155,7 @@ impl<'a> Check<'a> {
             output,
             read_only: known.is_some_and(|role| !role.edits()),
             model: spec.model.as_deref().map(Into::into),
+            pinned: spec.pinned,
             needs: Vec::new(),
             checkpoint: spec.checkpoint,
             review: self.review(n, review),

@@ -1,9 +1,11 @@
 //! A checked plan: unique ids, known needs, no cycle, within the limits. The only way to one is [`Plan::build`].
 
+mod amend;
 mod check;
 mod problem;
 mod scope;
 
+pub use amend::Amendment;
 pub use check::nearest;
 pub use problem::{PathPart, PlanProblem, PlanProblems};
 pub use scope::Scope;
@@ -66,6 +68,7 @@ pub struct Step {
     /// Whether its attempts may change no source, as its role said when the plan was checked.
     pub read_only: bool,
     pub model: Option<Box<str>>,
+    pub pinned: bool,
     pub needs: Vec<Need>,
     pub checkpoint: bool,
     pub review: Option<Arc<Review>>,

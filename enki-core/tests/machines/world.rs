@@ -4,6 +4,7 @@
 use enki_core::agent::Usage;
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
+use enki_core::dispatcher::Place;
 use enki_core::engine::{Effect, Engine, Event, Input, QueueId, QueueJob, Rejected, Turn};
 use enki_core::execution::{
     self, AttemptEnd, Charge, Command, Execution, Next, Outcome, Report, StepState, Submitted, Work,
@@ -32,6 +33,10 @@ pub(crate) struct World {
     pub(crate) flying: Vec<Effect>,
     /// What was asked to end because of a budget, in order.
     pub(crate) halted: Vec<Effect>,
+    /// Whether the notes of steps are read before they start.
+    pub(crate) reads_notes: bool,
+    /// Steps whose note is to be read, in order.
+    pub(crate) to_read: Vec<Place>,
     /// All bodies that were appended.
     pub(crate) logs: BTreeMap<LogId, Vec<String>>,
     /// Each branch with all commits it was ever at; the last is its head.
@@ -64,6 +69,8 @@ impl World {
             now: Timestamp(1_000_000),
             flying: Vec::new(),
             halted: Vec::new(),
+            reads_notes: false,
+            to_read: Vec::new(),
             logs: BTreeMap::new(),
             branches: HashMap::new(),
             checks: Vec::new(),
@@ -194,6 +201,7 @@ impl World {
             assert!(!self.flying.contains(&effect), "{effect:?} was started twice");
             self.flying.push(effect);
         }
+        self.to_read.extend(turn.read);
         for effect in turn.halt {
             assert!(self.flying.contains(&effect), "{effect:?} is halted and does not run");
             self.halted.push(effect);
@@ -281,7 +289,7 @@ impl World {
     /// Dies, and comes back with nothing but what was appended.
     pub(crate) fn crash(&mut self) {
         let mut engine = Engine::new(self.engine.limits().clone()).on_boot(self.boot.clone());
-        engine = engine.with_own_reviewer(self.own_reviewer);
+        engine = engine.with_own_reviewer(self.own_reviewer).with_notes(self.reads_notes);
         for (log, bodies) in &self.logs {
             let events = bodies.iter().map(|body| record::decode(log.kind, record::FORMAT, body).unwrap());
             match log.kind {
@@ -297,6 +305,7 @@ impl World {
         }
         self.engine = engine;
         self.flying.clear();
+        self.to_read.clear();
         self.turn();
     }
 

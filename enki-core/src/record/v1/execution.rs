@@ -9,6 +9,7 @@ use crate::execution::{
     ServiceWait, Submitted,
 };
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TreeId};
+use crate::plan::Amendment;
 use crate::refinery::Gate;
 use crate::spec::Land;
 use crate::tier::{Pool, Purpose};
@@ -234,6 +235,13 @@ pub enum ExecutionEvent<'a> {
         /// They.
         steps: Vec<Step<'a>>,
     },
+    /// A person changed what a step is about before it started.
+    StepAmended {
+        /// Which.
+        step: StepIx,
+        /// What it is about from now on.
+        amendment: Cow<'a, Amendment>,
+    },
     /// A step was given up.
     StepCancelled {
         /// Which.
@@ -336,6 +344,9 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
             Event::ServiceWaits { pool, wait } => Self::ServiceWaits { pool: *pool, wait: Cow::Borrowed(wait) },
             Event::ServiceFreed => Self::ServiceFreed,
             Event::StepsAdded { steps } => Self::StepsAdded { steps: steps.iter().map(Step::from).collect() },
+            Event::StepAmended { step, amendment } => {
+                Self::StepAmended { step: *step, amendment: Cow::Borrowed(amendment) }
+            }
             Event::StepCancelled { step } => Self::StepCancelled { step: *step },
             Event::CancelRequested => Self::CancelRequested,
             Event::LandingAsked => Self::LandingAsked,
@@ -431,6 +442,9 @@ impl<'a> ExecutionEvent<'a> {
             Self::ServiceFreed => Event::ServiceFreed,
             Self::StepsAdded { steps } => {
                 Event::StepsAdded { steps: steps.into_iter().map(Step::into_step).collect::<Result<_, _>>()? }
+            }
+            Self::StepAmended { step, amendment } => {
+                Event::StepAmended { step, amendment: Box::new(amendment.into_owned()) }
             }
             Self::StepCancelled { step } => Event::StepCancelled { step },
             Self::CancelRequested => Event::CancelRequested,

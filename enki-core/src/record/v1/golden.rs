@@ -12,7 +12,7 @@ use crate::execution::{
 use crate::id::{AttemptNo, CommitId, ExecutionId, RequestId, StepIx, TaskId, TreeId};
 use crate::limits::Limits;
 use crate::merge_queue::{Eject, Entry, Event as Q, LineNo, MergeQueue, Partner, QueuePause};
-use crate::plan::{Brief, External, Need, NeedOn, Plan, Step};
+use crate::plan::{Amendment, Brief, External, Need, NeedOn, Plan, Step};
 use crate::record::{FORMAT, decode, encode};
 use crate::refinery::{Candidate, Change, ChangeKind, Check, Gate};
 use crate::review::{Review, Reviewer};
@@ -173,6 +173,7 @@ fn holds() -> Vec<HoldReason> {
         HoldReason::Rewound,
         HoldReason::Landing { reason: text(), command: "git merge x".to_owned() },
         HoldReason::Trouble { reason: text() },
+        HoldReason::Note { step: StepIx(1), reason: text() },
     ]
 }
 
@@ -210,6 +211,7 @@ fn submitted() -> Submitted {
             output: RoleOutput::Branch,
             read_only: false,
             model: Some("opus-9".into()),
+            pinned: true,
             needs: vec![need(outside(None), Condition::Started), need(outside(Some(StepIx(2))), Condition::Completed)],
             checkpoint: true,
             review: Some(Review::test_then_fix(Reviewer::command("cargo test"), 8.5, 2).into()),
@@ -340,6 +342,18 @@ fn execution_log() -> Vec<E> {
     added.needs.clear();
     events.extend([E::StepsAdded { steps: vec![added] }, E::Paused { step: None }, E::Paused { step: Some(plain) }]);
     events.extend([E::Resumed { step: None }, E::Resumed { step: Some(plain) }]);
+    let says = crate::spec::StepSpec {
+        title: "Plain now".to_owned(),
+        description: text(),
+        tier: Some(Tier::Heavy),
+        model: Some("opus-9".to_owned()),
+        acceptance: vec!["it builds".to_owned()],
+        done_when: Some("the tests pass".to_owned()),
+        ..Default::default()
+    };
+    let limits = crate::plan::PlanLimits::default();
+    let amendment = Amendment::check(submitted().plan.step(plain), &says, &limits).unwrap().into();
+    events.push(E::StepAmended { step: plain, amendment });
     for pool in [Pool::Worker, Pool::Reviewer, Pool::Command] {
         let wait = ServiceWait { until: Timestamp(1_790_000_000_000), why: text() };
         events.push(E::ServiceWaits { pool, wait });
@@ -653,6 +667,7 @@ fn golden_logs_hold_every_variant() {
             ServiceWaits,
             ServiceFreed,
             StepsAdded,
+            StepAmended,
             StepCancelled,
             CancelRequested,
             AttemptStopped,
@@ -755,7 +770,7 @@ fn golden_logs_hold_every_variant() {
         Refusal { Check, Conflict, Interaction, Empty, Policy, Moved, Blocked, Rewound, Withdrawn }
     );
     assert_all!(charges(), Charge { Nothing, Repeat, Fix, Infra, Spawn, Void, Resolution, Reask });
-    assert_all!(holds(), HoldReason { Checkpoint, Approval, Budget, Rewound, Landing, Trouble });
+    assert_all!(holds(), HoldReason { Checkpoint, Approval, Budget, Rewound, Landing, Trouble, Note });
     assert_all!(checks(), Check { Passed, Failed, TimedOut, Unknown });
     assert_all!(pauses(), QueuePause { Person, BaseRed, Infrastructure, TargetGone, Rewound });
     assert_all!(ejects(), Eject { Failed, TimedOut, Conflict, Interaction, Refused, Empty, Moved, Rewound, Blocked });

@@ -88,6 +88,9 @@ pub struct Step<'a> {
     /// A model by name, instead of the tier's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<Cow<'a, str>>,
+    /// Whether its note does not change tier and model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     needs: Vec<Need>,
@@ -246,6 +249,7 @@ impl<'a> From<&'a plan::Step> for Step<'a> {
             output: step.output,
             read_only: step.read_only,
             model: step.model.as_deref().map(Cow::Borrowed),
+            pinned: step.pinned,
             needs: step.needs.iter().map(Need::from).collect(),
             checkpoint: step.checkpoint,
             review: step.review.as_deref().map(Cow::Borrowed),
@@ -272,6 +276,7 @@ impl Step<'_> {
             output: self.output,
             read_only: self.read_only,
             model: self.model.map(Into::into),
+            pinned: self.pinned,
             needs,
             checkpoint: self.checkpoint,
             review: self.review.map(|review| review.into_owned().into()),

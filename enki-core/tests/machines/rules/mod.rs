@@ -8,6 +8,7 @@ mod conflicts;
 mod landings;
 mod merging;
 mod needs;
+mod notes;
 mod reviews;
 mod scopes;
 mod starts;
