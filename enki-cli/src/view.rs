@@ -132,11 +132,14 @@ impl ExecutionView {
                 HoldReason::Rewound => "rewound",
                 HoldReason::Landing { .. } => "landing",
                 HoldReason::Trouble { .. } => "trouble",
+                HoldReason::Note { .. } => "note",
                 _ => "other",
             },
             reason: execution.describe(reason),
             step: match reason {
-                HoldReason::Checkpoint { step } => Some(execution.plan().step(*step).id.to_string()),
+                HoldReason::Checkpoint { step } | HoldReason::Note { step, .. } => {
+                    Some(execution.plan().step(*step).id.to_string())
+                }
                 _ => None,
             },
             answer: budget::answer_to(execution, reason),

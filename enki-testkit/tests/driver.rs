@@ -6,7 +6,8 @@ use enki_core::agent::{AgentEnd, AgentExit, Usage};
 use enki_core::branch::Branch;
 use enki_core::budget::BudgetOf;
 use enki_core::driver::{
-    self, Accepted, Backends, Clock, DriverError, NoticeKind, Orchestrator, Settings, Shutdown, Submission,
+    self, Accepted, Asked, Backends, Brief, Briefs, Clock, DriverError, NoticeKind, Orchestrator, Settings, Shutdown,
+    Submission,
 };
 use enki_core::execution::{Command, DoneKind, FailReason, RetryMode, StepState};
 use enki_core::id::{AttemptNo, EffectId, ExecutionId, StepIx, TaskId};
@@ -30,6 +31,7 @@ struct World {
     workspaces: FakeWorkspaces,
     agents: FakeAgents,
     recall: Option<Arc<dyn Recall>>,
+    briefs: Option<Arc<dyn Briefs>>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -50,7 +52,8 @@ impl World {
         let workspaces = FakeWorkspaces::new(repository.clone());
         let agents = FakeAgents::new(workspaces.clone());
         agents.otherwise(|spec| Script::success("done").write(format!("{}.txt", spec.step), "x\n"));
-        Self { store: Arc::new(MemoryStore::default()), repository, workspaces, agents, recall: None, clock: None }
+        let store = Arc::new(MemoryStore::default());
+        Self { store, repository, workspaces, agents, recall: None, briefs: None, clock: None }
     }
 
     async fn start(&self) -> Driving {
@@ -66,6 +69,7 @@ impl World {
         );
         backends.reviewer = Some(Arc::new(self.agents.clone()));
         backends.recall.clone_from(&self.recall);
+        backends.briefs.clone_from(&self.briefs);
         if let Some(clock) = &self.clock {
             backends.clock = Arc::clone(clock);
         }
@@ -530,6 +534,55 @@ async fn a_memory_that_fails_or_panics_fails_no_run() {
     let id = submit(&enki, DIAMOND).await;
     enki.rest(id).await.unwrap();
     assert_eq!(status(&enki, id).await, "done");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+}
+
+/// Says the next of these each time it is asked; panics once there is none.
+#[derive(Debug)]
+struct Told(Mutex<Vec<Brief>>);
+
+#[enki_core::async_trait]
+impl Briefs for Told {
+    async fn read(&self, asked: &Asked) -> Brief {
+        assert_eq!((asked.origin.as_str(), asked.ix), ("note(a.md)", StepIx(0)));
+        let mut told = self.0.lock().unwrap();
+        assert!(!told.is_empty(), "no more notes");
+        told.remove(0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_note_is_read_before_its_step_starts_without_secrets_and_one_that_cannot_be_holds_it() {
+    let says = |title: &str, text: &str| {
+        let step = format!(r#"{{"id": "x", "title": "{title}", "description": "{text}", "tier": "heavy"}}"#);
+        Brief::Says(Box::new(serde_json::from_str(&step).unwrap()))
+    };
+    let told = vec![says("", "no title"), says("Anew", "paint it sk-ant-api03-0123456789 blue")];
+    let briefs = Arc::new(Told(Mutex::new(told)));
+    let world = World { briefs: Some(briefs), ..World::new() };
+    let (enki, task) = world.start().await;
+    let spec = serde_json::from_str(r#"{"steps": [{"id": "a", "title": "Old", "description": "paint it red"}]}"#);
+    let mut submission = Submission::new(spec.unwrap(), main());
+    submission.origin = "note(a.md)".to_owned();
+    let id = enki.submit(submission).await.unwrap().execution;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "held", "no step has no title");
+    assert!(world.agents.started().is_empty());
+    enki.command(id, Command::Resume(None)).await.unwrap();
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "done");
+    let started = world.agents.started();
+    let [agent] = &started[..] else { panic!("{started:?}") };
+    assert!(agent.prompt.contains("paint it [redacted] blue") && !agent.prompt.contains("paint it red"), "{agent:?}");
+    assert_eq!(agent.tier, enki_core::tier::Tier::Heavy);
+    // A reader that panics fails nothing: a person is told.
+    let spec = serde_json::from_str(r#"{"steps": [{"id": "a", "title": "Other", "description": "b"}]}"#);
+    let mut submission = Submission::new(spec.unwrap(), main());
+    submission.origin = "note(a.md)".to_owned();
+    let id = enki.submit(submission).await.unwrap().execution;
+    enki.rest(id).await.unwrap();
+    assert_eq!(status(&enki, id).await, "held");
     enki.shut_down(Shutdown::Drain);
     task.await.unwrap().unwrap();
 }

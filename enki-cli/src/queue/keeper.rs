@@ -1,6 +1,7 @@
 //! Keeps the notes of what is driven here: their status while it runs, and all that is written when it has ended. What is
 //! to be written follows from the store and the notes alone, so what a crash cut short is made up for at the next start.
 
+use super::told::Told;
 use super::{is_told, notes_of, outcome};
 use crate::error::CliError;
 use crate::look::{self, Logged};
@@ -8,8 +9,8 @@ use enki_core::driver::{Notice, NoticeKind};
 use enki_core::engine::Event as Any;
 use enki_core::execution::{Event, Execution};
 use enki_core::id::{ExecutionId, StepIx};
-use enki_core::store::{Found, LogKind, TaskStore};
-use enki_notes::{Head, Kind, Log, NoteError, NotePath, TaskStatus};
+use enki_core::store::{LogKind, Summary, TaskStore};
+use enki_notes::{Log, NoteError, NotePath, TaskStatus};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -50,23 +51,84 @@ impl Keeper {
 }
 
 async fn keep(books: Books, mut notices: broadcast::Receiver<Notice>, mut stops: oneshot::Receiver<()>) {
-    books.catch_up().await;
+    let root = books.log.root().to_owned();
+    let Ok(told) = tokio::task::spawn_blocking(move || Told::load(&root)).await else { return };
+    let mut work = Work { books, told, failed: BTreeSet::new() };
+    work.catch_up().await;
     loop {
         tokio::select! {
             notice = notices.recv() => match notice {
-                Ok(notice) => books.told(notice).await,
-                Err(RecvError::Lagged(_)) => books.catch_up().await,
-                Err(RecvError::Closed) => return,
+                Ok(notice) => work.told(notice).await,
+                Err(RecvError::Lagged(_)) => work.catch_up().await,
+                Err(RecvError::Closed) => return work.end().await,
             },
             _ = &mut stops => break,
         }
     }
     loop {
         match notices.try_recv() {
-            Ok(notice) => books.told(notice).await,
-            Err(TryRecvError::Lagged(_)) => books.catch_up().await,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            Ok(notice) => work.told(notice).await,
+            Err(TryRecvError::Lagged(_)) => work.catch_up().await,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return work.end().await,
         }
+    }
+}
+
+/// What a keeper does, and what it could not do.
+struct Work {
+    books: Books,
+    told: Told,
+    /// Executions whose notes could not be written: the next start tries again.
+    failed: BTreeSet<ExecutionId>,
+}
+
+impl Work {
+    async fn told(&mut self, notice: Notice) {
+        let NoticeKind::Event { log, event: Any::Execution(event) } = notice.kind else { return };
+        if log.kind == LogKind::Execution && is_told(&event) {
+            self.write(ExecutionId::new(log.id)).await;
+        }
+    }
+
+    async fn write(&mut self, id: ExecutionId) {
+        match self.books.write(id).await {
+            Ok(()) => drop(self.failed.remove(&id)),
+            Err(error) => {
+                complain(id, &error);
+                self.failed.insert(id);
+            }
+        }
+    }
+
+    /// Looks at every execution that has moved since its notes were written.
+    async fn catch_up(&mut self) {
+        let Some(all) = self.all().await else { return };
+        for summary in &all {
+            if !self.told.has(summary) {
+                self.write(summary.execution).await;
+            }
+        }
+        self.keep(&all);
+    }
+
+    /// The driver has ended, and all that it did was told.
+    async fn end(&mut self) {
+        if let Some(all) = self.all().await {
+            self.keep(&all);
+        }
+    }
+
+    async fn all(&self) -> Option<Vec<Summary>> {
+        let listed = self.books.store.list(&look::listed(false, u32::MAX)).await;
+        listed
+            .inspect_err(
+                |error| tracing::warn!(%error, "the executions cannot be listed, and their notes are not kept"),
+            )
+            .ok()
+    }
+
+    fn keep(&mut self, all: &[Summary]) {
+        self.told.keep(all.iter().filter(|summary| !self.failed.contains(&summary.execution)));
     }
 }
 
@@ -78,33 +140,6 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    async fn told(&self, notice: Notice) {
-        let NoticeKind::Event { log, event: Any::Execution(event) } = notice.kind else { return };
-        if log.kind == LogKind::Execution && is_told(&event) {
-            let id = ExecutionId::new(log.id);
-            self.write(id).await.unwrap_or_else(|error| complain(id, &error));
-        }
-    }
-
-    /// Looks at every task that was started and does not say that it has ended.
-    pub(crate) async fn catch_up(&self) {
-        let log = Arc::clone(&self.log);
-        let listed = tokio::task::spawn_blocking(move || log.list(&[Kind::Task])).await;
-        let heads = match listed {
-            Ok(Ok(listing)) => listing.heads,
-            Ok(Err(error)) => return tracing::warn!(%error, "the notes of tasks cannot be listed, and are not kept"),
-            Err(_) => return,
-        };
-        let open = |head: &Head| matches!(head.task_status(), Some(TaskStatus::Pending | TaskStatus::Running));
-        let ids: BTreeSet<String> = heads.into_iter().filter(open).filter_map(|head| head.queue_id).collect();
-        for text in ids {
-            // A note from elsewhere names what nobody here knows.
-            let Ok(found) = self.store.find(&text).await else { continue };
-            let [Found::Execution(id)] = found.as_slice() else { continue };
-            self.write(*id).await.unwrap_or_else(|error| complain(*id, &error));
-        }
-    }
-
     /// Has the notes of an execution say how far it is.
     pub(crate) async fn write(&self, id: ExecutionId) -> Result<(), CliError> {
         let events = look::events(self.store.as_ref(), id).await?;
@@ -129,8 +164,13 @@ fn write(log: &Log, state: &Execution, events: &[Logged], paths: &[NotePath]) ->
         let result = ended.and_then(|at| Some((outcome::outcome(state, events, ix, path.clone(), source)?, at)));
         let Some((result, at)) = result else {
             let lived = state.step(ix).lived || events.iter().any(|one| is_live(&one.event, ix));
-            let status = if lived { TaskStatus::Running } else { TaskStatus::Pending };
-            match log.mark_task(path, status, &[("queue_id", &state.id().short())]) {
+            let id = state.id().short();
+            let marked = if lived {
+                log.mark_task(path, TaskStatus::Running, &[("queue_id", &id)])
+            } else {
+                log.mark_pending(path, &id)
+            };
+            match marked {
                 // A person has removed or broken it: it is left as it is.
                 Err(NoteError::NotFound { .. } | NoteError::Broken(_)) | Ok(()) => continue,
                 Err(error) => return Err(error),

@@ -2,12 +2,14 @@
 //! execution whose origin names its notes, and what its notes say of it follows from its log.
 
 pub(crate) mod add;
+pub(crate) mod briefs;
 pub(crate) mod driven;
 pub(crate) mod keeper;
 pub(crate) mod list;
 pub(crate) mod model;
 mod outcome;
 pub(crate) mod prompt;
+mod told;
 pub(crate) mod trace;
 pub(crate) mod wait;
 
@@ -94,6 +96,8 @@ fn step(task: &Task, how: &How, project: Option<&str>) -> Result<(StepSpec, Opti
         description,
         model: chosen.model,
         tier: chosen.tier,
+        // What was said here comes before what the note says, also when it starts.
+        pinned: how.model.is_some() || how.tier.is_some(),
         timeout: how.timeout,
         acceptance: task.acceptance.clone(),
         done_when: task.goal.clone(),

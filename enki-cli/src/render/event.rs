@@ -106,6 +106,10 @@ pub(crate) fn line(execution: &Execution, event: &Event, at: Timestamp, paint: P
             let names: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
             format!("added {}", names.join(", "))
         }
+        Event::StepAmended { step: ix, .. } => {
+            let title = visible(&execution.plan().step(*ix).title);
+            format!("{} starts by what its note says now  {}", paint.wait(step(*ix)), paint.dim(&title))
+        }
         Event::StepCancelled { step: ix } => format!("{} cancelled", step(*ix)),
         Event::LandingAsked => paint.wait("to land as it is"),
         Event::CancelRequested => paint.wait("cancelling"),

@@ -17,6 +17,7 @@ mod claude;
 mod clients;
 mod common;
 mod drive;
+mod edits;
 mod hostile;
 mod isolation;
 mod keep;

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Stdio;
 
 /// What a task does stands in its prompt.
-const AGENT: &str = r###"#!/bin/sh
+pub(crate) const AGENT: &str = r###"#!/bin/sh
 prompt=$(cat)
 says() { case $prompt in *"$1"*) true ;; *) false ;; esac; }
 if says "WAIT"; then echo "at work"; while [ ! -e "$GATE" ]; do sleep 0.02; done; fi
@@ -17,33 +17,33 @@ echo "x" >"$name.txt"
 printf '[OUTPUT]It is done.\n\n## Prompt\n\n## Proposals\n\n- ship it[/OUTPUT]'
 "###;
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     place.agent(AGENT);
     place
 }
 
 /// Writes a task note and gives its path.
-fn task(place: &Place, prompt: &str) -> String {
+pub(crate) fn task(place: &Place, prompt: &str) -> String {
     let noted = place.enki(&["note", "--kind", "task", prompt]);
     assert_eq!(code(&noted), 0, "{}", both(&noted));
     String::from_utf8(noted.stdout).unwrap().trim_end().to_owned()
 }
 
-fn text(place: &Place, path: &str) -> String {
+pub(crate) fn text(place: &Place, path: &str) -> String {
     fs::read_to_string(place.root.join(path)).unwrap()
 }
 
-fn key(place: &Place, path: &str, key: &str) -> Option<String> {
+pub(crate) fn key(place: &Place, path: &str, key: &str) -> Option<String> {
     let text = text(place, path);
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(": ")?.trim_matches('"').to_owned()))
 }
 
-fn add(place: &Place, args: &[&str]) -> Value {
+pub(crate) fn add(place: &Place, args: &[&str]) -> Value {
     place.json(&[&["queue", "add"], args].concat())
 }
 
-fn notes(place: &Place, kind: &str) -> Vec<String> {
+pub(crate) fn notes(place: &Place, kind: &str) -> Vec<String> {
     let Ok(all) = fs::read_dir(place.root.join("docs/log").join(kind)) else { return Vec::new() };
     let mut all: Vec<String> =
         all.map(|entry| format!("docs/log/{kind}/{}", entry.unwrap().file_name().display())).collect();
@@ -56,7 +56,7 @@ fn listens(place: &Place) -> bool {
     std::os::unix::net::UnixStream::connect(place.root.join(".enki/enki.sock")).is_ok()
 }
 
-fn entries(place: &Place, args: &[&str]) -> Vec<Value> {
+pub(crate) fn entries(place: &Place, args: &[&str]) -> Vec<Value> {
     place.json(&[&["queue", "list"], args].concat())["entries"].as_array().unwrap().clone()
 }
 

@@ -219,6 +219,26 @@ impl Log {
         })
     }
 
+    /// Says that a task waits in the queue as that entry. One of the same entry that a person has cancelled meanwhile stays
+    /// so: that is what they want of it, and whoever starts it reads it.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or broken, or if it cannot be written.
+    pub fn mark_pending(&self, path: &NotePath, queue_id: &str) -> Result<(), NoteError> {
+        self.change(path, |document| {
+            let status = document.text("status").and_then(TaskStatus::read);
+            let entry = document.text("queue_id").is_none_or(|own| own == queue_id);
+            if status == Some(TaskStatus::Cancelled) && entry {
+                return Ok(());
+            }
+            if status != Some(TaskStatus::Pending) {
+                document.set("status", &Value::text(TaskStatus::Pending.as_str()))?;
+            }
+            document.set("queue_id", &Value::text(queue_id))
+        })
+    }
+
     /// Changes a note. Whoever changes one at the same time comes before or after.
     fn change(&self, path: &NotePath, change: impl Fn(&mut Document) -> Result<(), Fault>) -> Result<(), NoteError> {
         change_in(&self.alone(path)?, path, change)

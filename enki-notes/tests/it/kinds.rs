@@ -246,3 +246,20 @@ proptest! {
         prop_assert!(Document::of(&[("a", Value::text(text.clone()))], "").text("a") == Some(text.as_str()));
     }
 }
+
+#[test]
+fn a_task_that_waits_is_not_made_to_wait_again_after_a_person_cancelled_it() {
+    let place = Place::new();
+    let path = place.log.task(&NewTask::new("Mend it"), NOW).unwrap();
+    let status = || place.log.read_task(&path).unwrap().status;
+    place.log.mark_pending(&path, "0123456789ab").unwrap();
+    assert_eq!(status(), Some(TaskStatus::Pending));
+    place.log.mark_task(&path, TaskStatus::Cancelled, &[]).unwrap();
+    let before = place.log.read(&path).unwrap().document.to_bytes();
+    place.log.mark_pending(&path, "0123456789ab").unwrap();
+    assert_eq!(place.log.read(&path).unwrap().document.to_bytes(), before, "it is left as it is");
+    // A later entry of the same note is another thing.
+    place.log.mark_pending(&path, "ba9876543210").unwrap();
+    let task = place.log.read_task(&path).unwrap();
+    assert_eq!((task.status, task.queue_id.as_deref()), (Some(TaskStatus::Pending), Some("ba9876543210")));
+}
