@@ -3,6 +3,7 @@
 use crate::budget::More;
 use crate::commands::keep::GcArgs;
 use crate::commands::memory::MemoryCommand;
+use crate::commands::search::SearchArgs;
 use crate::output::Color;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -223,6 +224,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: QueueCommand,
     },
+    /// Find notes, outputs of steps, failures and what is remembered by their words, best first
+    Search(SearchArgs),
     /// Tell what belongs together: the thought, its task, its entries, attempts, commits and results
     Trace {
         /// Any of them: a note, an entry, a task, or the commit of a result; or the beginning of one

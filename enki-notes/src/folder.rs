@@ -37,6 +37,14 @@ pub(crate) struct Part {
     pub(crate) whole: bool,
 }
 
+/// What tells a file from what it was.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Stamp {
+    /// When it was changed last, in milliseconds.
+    pub(crate) modified: i64,
+    pub(crate) text: String,
+}
+
 impl Folder {
     /// Opens the folder at that path below the root, part by part; `None` if it is not there.
     pub(crate) fn open(root: &Path, parts: &[&str]) -> io::Result<Option<Self>> {
@@ -116,6 +124,26 @@ impl Folder {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What tells a regular file from what it was, without a look inside; `None` if there is none.
+    pub(crate) fn stamp(&self, name: &str) -> io::Result<Option<Stamp>> {
+        let stat = match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        #[expect(clippy::useless_conversion, reason = "of different widths on different systems")]
+        Ok(Some(Stamp {
+            modified: stat
+                .st_mtime
+                .saturating_mul(1000)
+                .saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or(0) / 1_000_000),
+            text: format!("{}.{} {} {}", stat.st_mtime, stat.st_mtime_nsec, stat.st_size, u64::from(stat.st_ino)),
+        }))
     }
 
     /// Reads up to that much of a regular file; `None` if there is none.

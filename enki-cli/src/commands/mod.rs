@@ -18,6 +18,7 @@ mod projects;
 pub(crate) mod queue;
 mod roles;
 pub(crate) mod run;
+pub(crate) mod search;
 pub(crate) mod see;
 pub(crate) mod steer;
 mod up;
@@ -198,6 +199,7 @@ async fn driving(command: Command, cx: &mut Context) -> Result<Exit, CliError> {
         Command::Mail { thread } => mail::run(cx, thread.as_deref()).await,
         Command::Note(args) => notes::note(cx, args).await,
         Command::Promote(args) => notes::promote(cx, args).await,
+        Command::Search(args) => search::run(cx, &args).await,
         Command::Trace { what } => queue::trace(cx, &what).await,
         Command::Up { projects } => Box::pin(up::run(cx, &projects)).await,
         Command::Queue { command } => Box::pin(queue::run(cx, command)).await,

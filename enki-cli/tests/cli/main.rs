@@ -34,6 +34,7 @@ mod pty;
 mod queue;
 mod reviews;
 mod runs;
+mod search;
 mod storm;
 mod trust;
 mod words;

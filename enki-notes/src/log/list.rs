@@ -6,6 +6,7 @@ use crate::folder::Folder;
 use crate::front::{Document, FRONT_LIMIT};
 use crate::kind::{CaptureStatus, Kind, TaskStatus};
 use crate::name::{NotePath, is_file, stamp_of};
+use enki_core::time::Timestamp;
 use std::cmp::Reverse;
 
 /// What a list tells of a note.
@@ -119,6 +120,26 @@ impl Log {
         Ok(listing)
     }
 
+    /// The notes of those kinds, each with what tells it from what it was, without a look inside: another stamp means that
+    /// it may have changed. One that was changed just before `now` has a stamp of its own each time, since another change
+    /// in the same instant could not be told from it.
+    ///
+    /// # Errors
+    ///
+    /// If a folder cannot be read.
+    pub fn stamps(&self, kinds: &[Kind], now: Timestamp) -> Result<Vec<(NotePath, String)>, NoteError> {
+        let mut all = Vec::new();
+        for (folder, paths) in self.paths(kinds)? {
+            for path in paths.into_iter().flatten() {
+                // What cannot be looked at cannot be read either.
+                let Ok(Some(stamp)) = folder.stamp(path.file()) else { continue };
+                let settled = stamp.modified < now.0.saturating_sub(UNSETTLED);
+                all.push((path, if settled { stamp.text } else { format!("{} {}", stamp.text, now.0) }));
+            }
+        }
+        Ok(all)
+    }
+
     /// The newest notes of those kinds that can be read, at most that many.
     pub(super) fn newest(&self, kinds: &[Kind], most: usize) -> Result<Vec<Head>, NoteError> {
         let found = self.paths(kinds)?;
@@ -173,6 +194,10 @@ fn head(folder: &Folder, path: &NotePath) -> Result<Option<Head>, Broken> {
     }
     Err(Broken::whole(path.as_str(), "its front matter has no end"))
 }
+
+/// How long after a change another one may have the same time, in milliseconds: longer than the clock of any file system
+/// takes for a step.
+const UNSETTLED: i64 = 2_100;
 
 /// What is read of a note at first, which is enough for nearly all.
 const FIRST_READ: usize = 4 << 10;

@@ -71,6 +71,12 @@ impl FileRecall {
         self.folder.path()
     }
 
+    /// What tells the files from what they were: the same again means that every entry is.
+    #[must_use]
+    pub fn stamp(&self) -> String {
+        self.folder.stamp().hash().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Every entry of these kinds, in the order of their files, and what cannot be read.
     ///
     /// # Errors

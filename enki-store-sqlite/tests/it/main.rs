@@ -9,4 +9,5 @@ mod damage;
 mod group_commit;
 mod place;
 mod recall;
+mod search;
 mod support;
