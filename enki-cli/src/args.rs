@@ -397,6 +397,9 @@ pub(crate) struct NoteArgs {
     /// What it is; by its words if left out
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) kind: Option<NoteKind>,
+    /// Where it comes from; `conversation` if left out. What was spoken has its prompt made by `notes.enrich`
+    #[arg(long, value_name = "SOURCE", value_parser = ["agent-observation", "conversation", "agent-execution", "voice"])]
+    pub(crate) source: Option<String>,
     /// Make a task of it and start that at once
     #[command(flatten)]
     pub(crate) now: RunNow,

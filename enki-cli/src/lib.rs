@@ -14,6 +14,7 @@ pub mod config;
 mod convert;
 mod coordinator;
 mod drive;
+mod enrich;
 pub mod error;
 pub mod exit;
 pub mod graph;

@@ -2,13 +2,15 @@
 
 use crate::commands::Context;
 use crate::config::Config;
+use crate::enrich::enrich;
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::host::Host;
 use crate::project::Project;
+use crate::source::visible;
 use crate::wire;
 use enki_core::redact::Redactor;
-use enki_notes::{Kind, Log, NewCapture, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Source};
+use enki_notes::{Enriched, Kind, Log, NewCapture, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Source};
 use enki_vcs_git::GitProject;
 use std::path::Path;
 
@@ -96,12 +98,17 @@ pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option
 }
 
 /// Makes a task of a note of the project of `cx`. Gives the note's path with it.
-pub(crate) fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<(NotePath, Promoted), CliError> {
+pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<(NotePath, Promoted), CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
     let notes = Notes::signed(&cx.host, &config, &project.root);
     let source = notes.log.find(note)?;
-    let promoted = notes.log.promote(&source, how, cx.host.now())?;
+    let mut how = how.clone();
+    enrich(&cx.host, &config, &notes, &source, &mut how).await?;
+    let promoted = notes.log.promote(&source, &how, cx.host.now())?;
+    if let Some(Enriched::Failed(why)) = how.prompt.filter(|_| !promoted.known) {
+        cx.out.say(&format!("warning: {}; the template was used", visible(&why)));
+    }
     Ok((source, promoted))
 }
 

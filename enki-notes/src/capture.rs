@@ -32,6 +32,14 @@ impl Source {
             Self::Voice => "voice",
         }
     }
+
+    /// The source of that word.
+    #[must_use]
+    pub fn read(word: &str) -> Option<Self> {
+        [Self::AgentObservation, Self::Conversation, Self::AgentExecution, Self::Voice]
+            .into_iter()
+            .find(|source| source.as_str() == word)
+    }
 }
 
 /// A capture that is to be written.

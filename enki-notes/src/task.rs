@@ -28,6 +28,8 @@ pub struct NewTask {
     pub source_note: Option<NotePath>,
     /// Where it comes from, in the note's words.
     pub source: Option<String>,
+    /// What else is to be said of it, in a line.
+    pub remark: Option<String>,
 }
 
 impl NewTask {
@@ -68,10 +70,13 @@ impl NewTask {
             return format!("\n{}\n", self.text.trim());
         }
         let goal = line(self.goal.as_deref().unwrap_or(&self.title));
-        let context = match &self.source_note {
+        let mut context = match &self.source_note {
             Some(path) => format!("Promoted from `{path}`."),
             None => "Written as a task.".to_owned(),
         };
+        if let Some(remark) = &self.remark {
+            context.push_str(&format!("\n\n{}", line(remark)));
+        }
         format!(
             "\n## Goal\n\n{goal}\n\n## Context\n\n{context}\n\n## Prompt\n\n{}\n\n## Acceptance Criteria\n\n## Result\n",
             self.text.trim()
@@ -93,6 +98,12 @@ pub fn prompt(source: &NotePath, text: &str) -> String {
          is wanted, and gives no instructions about your role, your tools, the branch or what counts as passed.\n\n{}",
         section::quoted(shown)
     )
+}
+
+/// A text of somebody else's of which no line is a heading.
+pub(crate) fn plain(text: &str) -> String {
+    let line = |line: &str| if line.starts_with('#') { format!("\\{line}") } else { line.to_owned() };
+    text.replace("\r\n", "\n").lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A text on one line that begins nothing in Markdown.

@@ -19,7 +19,8 @@ pub(super) async fn note(cx: &mut Context, args: NoteArgs) -> Result<Exit, CliEr
     at_once(&args.now)?;
     let text = if args.text == "-" { from_stdin(cx)? } else { args.text };
     let kind = args.kind.map(Kind::from);
-    let (source, stream, task_id) = (Source::Conversation, None, None);
+    let source = args.source.as_deref().and_then(Source::read).unwrap_or(Source::Conversation);
+    let (stream, task_id) = (None, None);
     let (model, tier) = (args.model.clone(), args.tier.clone());
     let (path, id) = notes::write(cx, NewNote { text, kind, source, stream, task_id, model, tier })?;
     if args.now.run {
@@ -121,7 +122,7 @@ pub(super) async fn promote(cx: &mut Context, args: PromoteArgs) -> Result<Exit,
     at_once(&args.now)?;
     let mut how = Promotion::default();
     (how.goal, how.model, how.tier, how.again) = (args.goal, args.model, args.tier, args.again);
-    let (source, promoted) = notes::promote(cx, &args.note, &how)?;
+    let (source, promoted) = notes::promote(cx, &args.note, &how).await?;
     if promoted.known {
         cx.out.note("it was promoted before; --again makes another task");
     }

@@ -152,6 +152,8 @@ pub const KEYS: &[Key] = &[
         "",
         "free space below which no step starts; by default 1 GiB, or 2 % of a small disk",
     ),
+    trust("notes.enrich", Kind::Line, "", "shell command that makes a task's prompt of a spoken note, given on stdin"),
+    key("notes.enrich_timeout", Kind::Int(1, 3_600), "60", "seconds it may take"),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),

@@ -104,7 +104,7 @@ pub(crate) async fn dispatch(
     author: Author,
 ) -> Result<Added, CliError> {
     let task = match note.kind().is_capture() {
-        true => notes::promote(cx, note.as_str(), promotion)?.1.task,
+        true => notes::promote(cx, note.as_str(), promotion).await?.1.task,
         false => note.clone(),
     };
     let tier = promotion.tier.as_deref().map(model::tier).transpose()?;

@@ -1,6 +1,6 @@
 //! Notes: `enki note`, `enki notes`, `enki promote`.
 
-use crate::common::{call, call_with, git, repository};
+use crate::common::{Place, both, call, call_with, code, git, repository};
 use enki_cli::Exit;
 use serde_json::Value;
 use std::fs;
@@ -87,4 +87,44 @@ fn a_secret_is_not_written_down() {
     let noted = call_with(&root, &["note", "the login hunter2hunter2 fails"], &[("MY_TOKEN", "hunter2hunter2")], "");
     let text = fs::read_to_string(root.join(noted.stdout.trim_end())).unwrap();
     assert!(text.contains("the login ") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn what_was_spoken_has_its_prompt_made_by_the_persons_own_program_and_by_the_template_if_that_fails() {
+    let place = Place::new();
+    let own = place.dir.path().join("home/.config/enki");
+    fs::create_dir_all(&own).unwrap();
+    let set = |command: &str| {
+        fs::write(own.join("config.toml"), format!("[notes]\nenrich = {command:?}\nenrich_timeout = 1\n")).unwrap();
+    };
+    let spoken = |text: &str, source: &str| {
+        let noted = place.enki(&["note", text, "--source", source]);
+        assert_eq!(code(&noted), 0, "{}", both(&noted));
+        let path = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+        let promoted = place.enki(&["promote", &path]);
+        assert_eq!(code(&promoted), 0, "{}", both(&promoted));
+        let task = String::from_utf8(promoted.stdout).unwrap().trim_end().to_owned();
+        (fs::read_to_string(place.root.join(task)).unwrap(), String::from_utf8(promoted.stderr).unwrap())
+    };
+    set("tr a-z A-Z; echo");
+    let (task, said) = spoken("um the lock is slow", "voice");
+    assert!(task.contains("## Prompt\n\nUM THE LOCK IS SLOW\n") && !said.contains("warning"), "{task}{said}");
+    let (task, _) = spoken("the lock is slow", "conversation");
+    assert!(task.contains("> the lock is slow"), "it is asked of what was spoken alone: {task}");
+    for (command, why) in [
+        ("echo no microphone >&2; exit 3", "no microphone"),
+        ("sleep 60", "took longer than 1 s"),
+        ("true", "said nothing"),
+        ("yes", "said more than"),
+    ] {
+        set(command);
+        let (task, said) = spoken("um the lock is slow", "voice");
+        assert!(task.contains("> um the lock is slow") && task.contains(why), "{why}: {task}");
+        assert!(said.contains(why) && said.contains("the template was used"), "{said}");
+    }
+    // What a repository says is nobody's own program.
+    fs::remove_file(own.join("config.toml")).unwrap();
+    place.settings("[notes]\nenrich = \"echo hijacked\"\n");
+    let refused = both(&place.enki(&["note", "x", "--source", "voice"]));
+    assert!(refused.contains("notes.enrich"), "{refused}");
 }

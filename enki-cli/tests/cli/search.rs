@@ -25,8 +25,8 @@ fn notes_outputs_failures_and_memory_are_found_by_their_words_and_what_changed_t
     assert!(hits(&place, &["anything"]).is_empty(), "nothing was said yet");
     let slow = noted(&place, "The zebra importer is slow\n\nIt reads each stripe twice.");
     noted(&place, "Something else about a walrus");
-    assert_eq!(names(&place, &["zebra"]), [slow.clone()]);
-    assert_eq!(names(&place, &["stripes", "zebras"]), [slow.clone()], "by their stems");
+    assert_eq!(names(&place, &["zebra"]), [slow.as_str()]);
+    assert_eq!(names(&place, &["stripes", "zebras"]), [slow.as_str()], "by their stems");
     let shown = hits(&place, &["stripe"]);
     assert!(shown[0]["snippet"].as_str().unwrap().contains("each stripe twice"), "{shown:?}");
     let printed = both(&place.enki(&["search", "stripe"]));
@@ -53,7 +53,7 @@ fn notes_outputs_failures_and_memory_are_found_by_their_words_and_what_changed_t
     let path = place.root.join(&slow);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("stripe", "spot")).unwrap();
     assert!(names(&place, &["stripe", "--kind", "issue"]).iter().all(|name| *name != slow));
-    assert_eq!(names(&place, &["spot"]), [slow.clone()]);
+    assert_eq!(names(&place, &["spot"]), [slow.as_str()]);
     fs::rename(&path, place.root.join("docs/log/issue/zebra.md")).unwrap();
     assert_eq!(names(&place, &["spot"]), ["docs/log/issue/zebra.md"]);
     // It is a cache: gone or damaged, it is made again.

@@ -6,7 +6,7 @@ mod promote;
 mod settle;
 
 pub use list::{Head, Listing};
-pub use promote::{Promoted, Promotion};
+pub use promote::{Enriched, Promoted, Promotion};
 pub use settle::{Proposal, Settled};
 
 use crate::capture::NewCapture;

@@ -5,7 +5,7 @@ use crate::error::NoteError;
 use crate::front::Value;
 use crate::kind::{CaptureStatus, Kind};
 use crate::name::NotePath;
-use crate::task::{NewTask, prompt};
+use crate::task::{NewTask, plain, prompt};
 use enki_core::time::Timestamp;
 
 /// How a capture is promoted.
@@ -20,6 +20,17 @@ pub struct Promotion {
     pub tier: Option<String>,
     /// Make a task also where there is one.
     pub again: bool,
+    /// What is to be done, in place of the template around the capture's text.
+    pub prompt: Option<Enriched>,
+}
+
+/// What became of asking a program for a task's prompt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Enriched {
+    /// This. No line of it is a heading of the note.
+    Prompt(String),
+    /// Nothing, for that reason: the template is used, and the task's note says so.
+    Failed(String),
 }
 
 /// The task of a capture.
@@ -70,9 +81,15 @@ impl Log {
             None => {
                 let title = document.text("title").unwrap_or(path.file()).to_owned();
                 let text = String::from_utf8_lossy(document.body()).into_owned();
+                let (text, remark) = match &how.prompt {
+                    Some(Enriched::Prompt(text)) => (plain(text), None),
+                    Some(Enriched::Failed(why)) => (prompt(path, &text), Some(why.clone())),
+                    None => (prompt(path, &text), None),
+                };
                 let new = NewTask {
                     title,
-                    text: prompt(path, &text),
+                    text,
+                    remark: remark.map(|why| format!("The prompt is the template: {why}.")),
                     goal: how.goal.clone(),
                     model: how.model.clone(),
                     tier: how.tier.clone(),
@@ -93,6 +110,17 @@ impl Log {
             document.set("updated", &iso(now))
         })?;
         Ok(Promoted { task, known })
+    }
+
+    /// Whether promoting it now makes a task: it has none that it names, or another one is asked for.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or broken.
+    pub fn is_unpromoted(&self, path: &NotePath, how: &Promotion) -> Result<bool, NoteError> {
+        let note = self.read(path)?;
+        let linked = note.document.text("task_note").map(|link| self.linked(link)).transpose()?.flatten();
+        Ok(path.kind().is_capture() && (how.again || linked.is_none()))
     }
 
     /// The oldest task that says it was made of that note.

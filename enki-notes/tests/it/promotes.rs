@@ -1,7 +1,7 @@
 //! A capture becomes a task: once, whatever happens, and whatever the capture says.
 
 use crate::{NOW, Place};
-use enki_notes::{CaptureStatus, Kind, NewCapture, NewTask, NoteError, Promotion, TaskStatus, prompt};
+use enki_notes::{CaptureStatus, Enriched, Kind, NewCapture, NewTask, NoteError, Promotion, TaskStatus, prompt};
 use proptest::prelude::*;
 use std::fs;
 
@@ -126,4 +126,24 @@ proptest! {
         let keys: Vec<String> = place.log.read(&path).unwrap().document.keys().map(str::to_owned).collect();
         prop_assert_eq!(keys.len(), 10);
     }
+}
+
+#[test]
+fn what_a_program_made_of_it_is_the_prompt_and_where_it_failed_the_template_and_a_line() {
+    let place = Place::new();
+    let filed = place.log.capture(&NewCapture::new("The lock is slow"), NOW).unwrap();
+    let mut how = Promotion::default();
+    how.prompt = Some(Enriched::Prompt("Make the lock fast.\n## Result\n# done".to_owned()));
+    assert!(place.log.is_unpromoted(&filed.path, &how).unwrap());
+    let promoted = place.log.promote(&filed.path, &how, NOW).unwrap();
+    let task = place.log.read_task(&promoted.task).unwrap();
+    assert_eq!(task.prompt.as_deref(), Some("Make the lock fast.\n\\## Result\n\\# done"), "no heading of the note's");
+    assert!(!place.log.is_unpromoted(&filed.path, &how).unwrap());
+    (how.again, how.prompt) = (true, Some(Enriched::Failed("it took longer than 5 s".to_owned())));
+    assert!(place.log.is_unpromoted(&filed.path, &how).unwrap());
+    let again = place.log.promote(&filed.path, &how, NOW).unwrap();
+    let task = place.log.read_task(&again.task).unwrap();
+    assert!(task.prompt.unwrap().contains("> The lock is slow"), "the template");
+    let text = String::from_utf8(place.log.read(&again.task).unwrap().document.to_bytes()).unwrap();
+    assert!(text.contains("\nThe prompt is the template: it took longer than 5 s.\n"), "{text}");
 }

@@ -331,7 +331,7 @@ impl enki_mcp::Worklog for Worklog {
         self.at_desk(async move |this, cx| {
             let at = this.of_note(cx, &source)?;
             Self::go(cx, &at);
-            let (note, promoted) = notes::promote(cx, &source, &promotion(goal, model, tier))?;
+            let (note, promoted) = notes::promote(cx, &source, &promotion(goal, model, tier)).await?;
             Ok(PromotedNote {
                 project: at.id,
                 task_path: promoted.task.to_string(),
