@@ -6,6 +6,7 @@ pub mod durable;
 pub mod landing;
 pub mod life;
 pub mod merges;
+pub mod notes;
 pub mod overlays;
 pub mod plans;
 pub mod repository;

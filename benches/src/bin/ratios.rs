@@ -1,6 +1,7 @@
 //! The figures of Enki as ratios against named baselines, measured side by side in one run:
 //! `cargo run --release -p enki-benches --bin ratios`, with `V1` to `V12` after `--` for one group. `V5` runs only
-//! alone: it is the peak of the whole process. So does `BIG`, which is no ratio: twenty steps on a repository of 30,000
+//! alone: it is the peak of the whole process. So does `NOTES`, which starts the `enki` that was built beside this program
+//! (`cargo build --release -p enki-cli`) among ten thousand notes, and `BIG`, which is no ratio: twenty steps on a repository of 30,000
 //! files and 270 MB, with the time of each phase.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time and starts its baseline")]
@@ -8,6 +9,7 @@
 use enki_benches::durable::{self, Nothing};
 use enki_benches::life::{self, Agents};
 use enki_benches::merges::{Captured, median};
+use enki_benches::notes::Noted;
 use enki_benches::plans::{Shape, plan, spec};
 use enki_benches::repository::Repository;
 use enki_benches::{baseline, decoding, landing, overlays, plans, verdicts, workspaces};
@@ -51,6 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted("V12") {
         decoded()?;
     }
+    if only.as_deref() == Some("NOTES") {
+        notes()?;
+    }
     if only.as_deref() == Some("V5") {
         memory()?;
     }
@@ -90,6 +95,44 @@ fn prepared() -> Result<(), Box<dyn std::error::Error>> {
         }
         None => println!("skipped: V8 of overlays, because none can be mounted here"),
     }
+    Ok(())
+}
+
+/// The program among ten thousand notes: against what a person would use instead, and against itself among ten.
+fn notes() -> Result<(), Box<dyn std::error::Error>> {
+    const TIMES: usize = 7;
+    let program = std::env::current_exe()?.with_file_name("enki");
+    if !program.exists() {
+        return Err(format!("{} is not there; cargo build --release -p enki-cli", program.display()).into());
+    }
+    let (few, some, many) = (Noted::new(10), Noted::new(1_000), Noted::new(10_000));
+    let of = |noted: &Noted, args: &[&str]| noted.enki(&program, TIMES, args);
+    let grep = many.shell(TIMES, "grep -rl zebra docs/log");
+    let titles = many.shell(TIMES, "grep -rh ^title: docs/log");
+    let all = ["notes", "--status", "all"];
+    row("NOTES list of 10,000 (ms), against grep of their titles", of(&many, &all), titles, "<= 4");
+    row("NOTES the same, against ten times that of 1,000", of(&many, &all), 10.0 * of(&some, &all), "<= 1.2");
+    let search = ["search", "zebra"];
+    let first = median(&[0, 1, 2].map(|_| {
+        many.forget();
+        many.enki(&program, 1, &search)
+    }));
+    row("NOTES search that makes its index (ms), against grep", first, grep, "-");
+    let again = of(&many, &search);
+    row("NOTES search again (ms), against grep", again, grep, "<= 1.0");
+    row("NOTES search of a word in half of them (ms), against grep", of(&many, &["search", "lock"]), grep, "-");
+    let (queue, ls) = (["queue", "list"], many.shell(TIMES, "ls -f docs/log/*"));
+    row("NOTES queue list (ms), against ls of the notes", of(&many, &queue), ls, "-");
+    for (name, args) in [
+        ("note", vec!["note", "The lock is slow"]),
+        ("queue list", queue.to_vec()),
+        ("queue run", vec!["queue", "run"]),
+    ] {
+        let (ours, theirs) = (of(&many, &args), of(&few, &args));
+        row(&format!("NOTES {name} among 10,000 (ms), against among 10"), ours, theirs, "<= 2");
+    }
+    let promote = |noted: &Noted| noted.promote(&program, 3);
+    row("NOTES promote among 10,000 (ms), against among 10", promote(&many), promote(&few), "-");
     Ok(())
 }
 
