@@ -22,12 +22,13 @@ const SCHEMA: &str = "
     CREATE VIRTUAL TABLE words USING fts5(title, body, tokenize = 'porter unicode61 remove_diacritics 2', prefix = '3');
 ";
 
-/// A title says more than the rest. Of two that fit as well the newer is first.
+/// A title says more than the rest. Of two that fit as well the newer is first; the order is that of any other index of the
+/// same texts.
 const SEARCH: &str = "
     SELECT doc.id, doc.kind, doc.name, doc.at, found.score FROM doc JOIN (
         SELECT rowid AS id, -bm25(words, 4.0, 1.0) AS score FROM words WHERE words MATCH ?1
     ) AS found ON found.id = doc.id WHERE ?2 = '' OR instr(?2, '|' || doc.kind || '|')
-    ORDER BY found.score DESC, doc.at DESC, doc.id DESC LIMIT ?3
+    ORDER BY found.score DESC, doc.at DESC, doc.name, doc.kind LIMIT ?3
 ";
 
 /// What stands before and after a word that was found, in a [`Hit::snippet`]. They are in no text.
