@@ -90,7 +90,7 @@ impl Session {
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
         driven.reviewer.clone_from(&agents.reviewer);
         driven.recall = wire::recall(config, &cx.host, git.root());
-        driven.briefs = Some(Arc::new(NoteBriefs::new(git.root())));
+        driven.briefs = Some(Arc::new(NoteBriefs::new(git.root(), &cx.host)));
         let passes = Passes::default();
         if let Some(program) = &cx.host.supervisor {
             let admission = Admission::new(program.clone(), git.root(), &enki_dir, passes.clone());

@@ -2,6 +2,8 @@
 
 use super::{How, notes_of, step};
 use crate::error::CliError;
+use crate::host::Host;
+use crate::registry::Registry;
 use enki_core::async_trait;
 use enki_core::driver::{Asked, Brief, Briefs};
 use enki_notes::{Log, NoteError, NotePath, TaskStatus};
@@ -10,28 +12,36 @@ use std::sync::Arc;
 
 /// Reads the notes of a project.
 #[derive(Debug)]
-pub(crate) struct NoteBriefs(Arc<Log>);
+pub(crate) struct NoteBriefs {
+    log: Arc<Log>,
+    /// The project's own model, for notes that name none.
+    model: Option<String>,
+}
 
 impl NoteBriefs {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self(Arc::new(Log::new(root)))
+    pub(crate) fn new(root: &Path, host: &Host) -> Self {
+        // A list of projects that cannot be read says nothing of this one; commands on it say why.
+        let model = Registry::load(host).ok().and_then(|all| all.model_of(root).map(str::to_owned));
+        Self { log: Arc::new(Log::new(root)), model }
     }
 }
 
 #[async_trait]
 impl Briefs for NoteBriefs {
     async fn read(&self, asked: &Asked) -> Brief {
-        let paths = notes_of(&self.0, &asked.origin).unwrap_or_default();
+        let paths = notes_of(&self.log, &asked.origin).unwrap_or_default();
         // Steps that were added later have no note.
         let Some(path) = paths.into_iter().nth(asked.ix.index()) else { return Brief::Known };
-        let (log, id) = (Arc::clone(&self.0), asked.execution.short());
-        let read = tokio::task::spawn_blocking(move || read(&log, &path, &id)).await;
+        let (log, id, model) = (Arc::clone(&self.log), asked.execution.short(), self.model.clone());
+        // A note that says nothing of it leaves it as it is.
+        let how = How { last: Some(asked.step.tier), ..How::default() };
+        let read = tokio::task::spawn_blocking(move || read(&log, &path, &id, &how, model.as_deref())).await;
         read.unwrap_or_else(|_| Brief::Unreadable { reason: "its reader panicked".to_owned() })
     }
 }
 
 /// Blocks.
-fn read(log: &Log, path: &NotePath, id: &str) -> Brief {
+fn read(log: &Log, path: &NotePath, id: &str, how: &How, model: Option<&str>) -> Brief {
     let why = |error: &CliError| {
         let hint = error.hint.as_deref().map_or_else(String::new, |hint| format!("; {hint}"));
         Brief::Unreadable { reason: format!("{}{hint}", error.message) }
@@ -43,7 +53,9 @@ fn read(log: &Log, path: &NotePath, id: &str) -> Brief {
         {
             Brief::Cancelled
         }
-        Ok(task) => step(&task, &How::default()).map_or_else(|error| why(&error), |spec| Brief::Says(Box::new(spec))),
+        Ok(task) => {
+            step(&task, how, model).map_or_else(|error| why(&error), |(spec, _)| Brief::Says(Box::new(spec)))
+        }
         Err(NoteError::NotFound { .. }) => Brief::Unreadable {
             reason: format!("{path} is not there any more; put it back, or give the entry up: enki queue cancel {id}"),
         },
