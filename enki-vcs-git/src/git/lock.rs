@@ -1,8 +1,9 @@
 //! Kernel file locks, and the wait for locks of git.
 
 use crate::error::GitError;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +15,21 @@ pub(crate) struct Lock(File);
 impl Lock {
     /// Waits for the lock. Blocks.
     pub(crate) fn acquire(path: &Path) -> Result<Self, GitError> {
-        let file = open(path)?;
-        file.lock().map_err(|e| GitError::io("lock", path, e))?;
-        Ok(Self(file))
+        loop {
+            let file = open(path)?;
+            file.lock().map_err(|e| GitError::io("lock", path, e))?;
+            // Whoever had it may have removed the file meanwhile: then the lock is on one that nobody else finds.
+            if is_at(&file, path).map_err(|e| GitError::io("lock", path, e))? {
+                return Ok(Self(file));
+            }
+        }
+    }
+
+    /// Removes the file of the lock, which this has: nobody needs it any more, or whoever does makes another one. Only for
+    /// locks that are waited for.
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), GitError> {
+        let result = is_at(&self.0, path).and_then(|ours| if ours { fs::remove_file(path) } else { Ok(()) });
+        result.map_err(|e| GitError::io("remove the lock", path, e))
     }
 
     /// Takes the lock if nobody has it.
@@ -49,6 +62,16 @@ fn open(path: &Path) -> Result<File, GitError> {
         .mode(0o600)
         .open(path)
         .map_err(|e| GitError::io("open the lock", path, e))
+}
+
+/// Whether that is the file at the path.
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits for a lock that another git holds: 50 ms, doubling, 2 s in all.
@@ -103,6 +126,27 @@ pub(crate) fn lock_named_in(stderr: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn one_has_the_lock_also_when_its_file_goes_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, inside, done) = (dir.path().join("lock"), AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let lock = Lock::acquire(&path).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        lock.remove(&path).unwrap();
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!((done.into_inner(), path.exists()), (2000, false));
+    }
 
     #[test]
     fn the_lock_is_read_from_the_words_of_git() {

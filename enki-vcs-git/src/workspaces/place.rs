@@ -32,12 +32,17 @@ impl Place {
     pub(crate) fn of(project: &GitProject, root: &Path, task: TaskId) -> Result<Self, GitError> {
         let enki = project.ensure_enki_dir()?;
         let capture_root = enki.join("capture");
-        let lock = Lock::acquire(&capture_root.join(format!("{task}.lock")))?;
+        let lock = Lock::acquire(&lock_file(&enki, task))?;
         let (work, capture) = (root.join(task.to_string()), capture_root.join(format!("{task}.git")));
         let files = overlay::Files::of(project, &work, &capture)?;
         let place = Self { task, work, capture, aside: enki.join("aside"), lock, files };
         place.drop_stale_index_lock()?;
         Ok(place)
+    }
+
+    /// Removes the file of its lock, since nothing else of the workspace is left.
+    pub(crate) fn remove_lock(&self, project: &GitProject) -> Result<(), GitError> {
+        self.lock.remove(&lock_file(&project.enki_dir(), self.task))
     }
 
     /// The branch that is checked out in the clone.
@@ -256,4 +261,8 @@ impl State {
     pub(crate) fn last_known(&self) -> TreeId {
         self.captured.map_or(self.populated, |captured| captured.tree)
     }
+}
+
+fn lock_file(enki: &Path, task: TaskId) -> PathBuf {
+    enki.join("capture").join(format!("{task}.lock"))
 }

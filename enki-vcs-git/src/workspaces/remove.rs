@@ -59,6 +59,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
     all.histories.iter().try_for_each(|path| discard(project, path))?;
     let lock = project.write_lock()?;
     project.delete_ref(&lock, &base_ref(task))?;
+    place.remove_lock(project)?;
     crash_point!("merge.10.after");
     Ok(None)
 }
