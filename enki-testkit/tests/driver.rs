@@ -586,3 +586,45 @@ async fn a_note_is_read_before_its_step_starts_without_secrets_and_one_that_cann
     enki.shut_down(Shutdown::Drain);
     task.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_long_ago_is_not_kept_in_memory_and_is_there_when_somebody_asks() {
+    let world = World::new();
+    world.agents.otherwise(|_| Script::end(AgentEnd::new(AgentExit::Error { message: "no".into(), transient: false })));
+    let (enki, task) = world.start().await;
+    let first = submit(&enki, r#"[{"id": "first", "title": "First", "description": "a"}]"#).await;
+    enki.rest(first).await.unwrap();
+    let before = states(&enki, first).await;
+    // One that needs something of another that has ended keeps it here.
+    let needed = submit(&enki, r#"[{"id": "needed", "title": "Needed", "description": "a"}]"#).await;
+    enki.rest(needed).await.unwrap();
+    let needs = format!(
+        r#"[{{"id": "waits", "title": "Waits", "description": "a", "needs": [{{"task": "{needed}", "condition": "merged"}}]}}]"#
+    );
+    let waits = submit(&enki, &needs).await;
+    for n in 0..80 {
+        let id = submit(&enki, &format!(r#"[{{"id": "s{n}", "title": "S{n}", "description": "a"}}]"#)).await;
+        enki.rest(id).await.unwrap();
+    }
+    let (all, has_first, has_needed) = enki
+        .query(move |engine| {
+            let held = |id| engine.holds_execution(id);
+            (engine.executions().count(), held(first), held(needed))
+        })
+        .await
+        .unwrap();
+    assert!(all <= 66 && !has_first && has_needed, "{all} are held, {has_first}, {has_needed}");
+    enki.load(first).await.unwrap();
+    assert_eq!(states(&enki, first).await, before);
+    // Tried again it goes well, and so does what waited.
+    world.agents.otherwise(|spec| Script::success("done").write(format!("{}.txt", spec.step), "x\n"));
+    for id in [first, needed] {
+        enki.command(id, Command::Retry { step: StepIx(0), mode: None, note: None }).await.unwrap();
+        enki.rest(id).await.unwrap();
+        assert_eq!(status(&enki, id).await, "done");
+    }
+    enki.rest(waits).await.unwrap();
+    assert_eq!(status(&enki, waits).await, "done");
+    enki.shut_down(Shutdown::Drain);
+    task.await.unwrap().unwrap();
+}

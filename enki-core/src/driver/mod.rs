@@ -30,6 +30,8 @@ pub use tools::AttemptTools;
 use crate::agent::AgentRunner;
 use crate::crash_point;
 use crate::engine::{Effect, Engine, Event, Input, LogAppend, Rejected};
+use crate::execution;
+use crate::id::ExecutionId;
 use crate::limits::Limits;
 use crate::prompt::Prompts;
 use crate::recall::Recall;
@@ -42,7 +44,7 @@ use crate::store::{Append, Holder, Lease, TaskStore};
 use crate::time::Timestamp;
 use crate::workspace::WorkspaceProvider;
 use orchestrator::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,6 +53,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 /// How long a lease lasts, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_secs(10);
+
+/// How many executions that have ended stay in memory. Whoever asks about one loads it first, and looks at it then: there
+/// are never so many others in between.
+const KEPT: usize = 64;
 
 /// What the driver drives.
 #[derive(Clone, Debug)]
@@ -192,6 +198,7 @@ pub async fn start(
         notices,
         running: HashMap::new(),
         recovered: HashSet::new(),
+        over: VecDeque::new(),
         replies: Vec::new(),
         looks: Mutex::default(),
         shutdown: None,
@@ -219,6 +226,8 @@ struct Driver {
     running: HashMap<Effect, Flight>,
     /// Attempts that an earlier process started.
     recovered: HashSet<Effect>,
+    /// Executions that have ended and are still here, the one that did so first in front.
+    over: VecDeque<ExecutionId>,
     /// Answers that wait until what they confirm is durable.
     replies: Vec<Reply>,
     /// Questions, asked after the next turn: before it, what was just decided is not wanted yet. The mutex is never
@@ -260,6 +269,7 @@ impl Driver {
             for look in std::mem::take(self.looks.get_mut().unwrap_or_else(PoisonError::into_inner)) {
                 look(&self.engine);
             }
+            self.forget();
             let tidy = self.tidy.is_idle() || self.shutdown == Some(Shutdown::Kill);
             if self.shutdown.is_some() && self.running.is_empty() && tidy {
                 return Ok(());
@@ -308,6 +318,11 @@ impl Driver {
         }
         for reply in self.replies.drain(..) {
             let _ = reply.send(Ok(()));
+        }
+        for append in &turn.appends {
+            if append.events.iter().any(|event| matches!(event, Event::Execution(execution::Event::Ended { .. }))) {
+                self.over.push_back(ExecutionId::new(append.log.id));
+            }
         }
         self.ahead.look(&self.engine, &turn.appends);
         self.tidy.look(&self.engine, &turn.appends);
@@ -403,6 +418,18 @@ impl Driver {
                     self.stop_all(perform::Stop::Shutdown);
                 }
                 self.shutdown = self.shutdown.max(Some(mode));
+            }
+        }
+    }
+
+    /// A driver that lives long does not keep all that it ever did: the last ones that ended are here, for those who ask
+    /// about them, and others are loaded when somebody does.
+    fn forget(&mut self) {
+        for _ in KEPT..self.over.len() {
+            let Some(id) = self.over.pop_front() else { return };
+            let over = self.engine.execution(id).is_some_and(|execution| execution.ended().is_some());
+            if over && !self.engine.forget(id) {
+                self.over.push_back(id);
             }
         }
     }

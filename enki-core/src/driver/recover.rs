@@ -54,6 +54,9 @@ impl Driver {
         };
         self.engine.load_execution(events).map_err(damaged)?;
         let Some(execution) = self.engine.execution(id) else { return Ok(Vec::new()) };
+        if execution.ended().is_some() {
+            self.over.push_back(id);
+        }
         let live = execution.outstanding().filter_map(|effect| match effect {
             Wanted::Attempt { step, attempt } => {
                 Some(Effect::Attempt(crate::dispatcher::Place { execution: id, step }, attempt))

@@ -16,8 +16,8 @@ pub use turn::{LogAppend, Turn};
 
 use crate::branch::Branch;
 use crate::dispatcher::{Dispatcher, Place};
-use crate::execution::{self, Execution};
-use crate::id::{AttemptNo, EffectId, ExecutionId, RequestId};
+use crate::execution::{self, Demand, Execution};
+use crate::id::{AttemptNo, EffectId, ExecutionId, RequestId, StepIx};
 use crate::limits::Limits;
 use crate::merge_queue::{self, EffectKind, LineNo, MergeQueue};
 use crate::plan::PlanLimits;
@@ -422,6 +422,58 @@ impl Engine {
         self.taken_up.push(id);
         self.executions.insert(id, Slot { machine, version });
         Ok(id)
+    }
+
+    /// Gives up the memory of an execution that has ended: whoever asks for it takes it up again from its log, as after a
+    /// restart. Says whether it is not here any more: one stays as long as something of it is in flight, or another one
+    /// waits for it.
+    pub fn forget(&mut self, id: ExecutionId) -> bool {
+        let Some(execution) = self.execution(id) else { return true };
+        let branch = Branch::integration(id);
+        let own = QueueId::of(&branch);
+        let of_it = |subject: &Subject| match subject {
+            Subject::Open(of) => *of == id,
+            Subject::Step(place) => place.execution == id,
+            Subject::Queue(queue, _) => *queue == own,
+        };
+        let open = |other: &Execution| other.ended().is_none();
+        let mut watchers = self.watchers.get(&id).into_iter().flatten().filter_map(|other| self.execution(*other));
+        let busy = open(execution)
+            || watchers.any(open)
+            || execution.open_requests().next().is_some()
+            || !self.batch.is_empty()
+            || self.taken_up.contains(&id)
+            || self.dirty.executions.contains(&id)
+            || self.dirty.steps.iter().any(|place| place.execution == id)
+            || self.in_flight.keys().any(of_it)
+            || self.stopping.keys().any(|place| place.execution == id)
+            || self.queues.get(&own).is_some_and(|slot| slot.machine.lines().len() > 0)
+            || self.executions().any(|other| *other.target() == branch);
+        if busy {
+            return false;
+        }
+        let after = execution.after().map(|(after, _)| after);
+        let needed = execution.plan().externals().iter().map(|(external, _)| external.execution).chain(after);
+        let needed: BTreeSet<ExecutionId> = needed.collect();
+        for step in (0..execution.steps().len()).map(StepIx::at) {
+            let place = Place { execution: id, step };
+            self.dispatcher.update(place, Demand::Idle);
+            self.dispatcher.claim(place, None, false);
+            self.halted.remove(&place);
+        }
+        for of in needed {
+            if let Some(watchers) = self.watchers.get_mut(&of) {
+                watchers.remove(&id);
+                if watchers.is_empty() {
+                    self.watchers.remove(&of);
+                }
+            }
+        }
+        self.requests.retain(|_, of| *of != id);
+        self.queues.remove(&own);
+        self.lines_in_flight.remove(&own);
+        self.inspecting.remove(&own);
+        self.executions.remove(&id).is_some()
     }
 
     /// All share the disk.
