@@ -14,6 +14,7 @@ use crate::wire;
 use enki_core::driver::{Notice, NoticeKind, Shutdown};
 use enki_core::execution::Execution;
 use enki_core::id::ExecutionId;
+use enki_core::store::{LogId, Version};
 use enki_core::time::Timestamp;
 use enki_vcs_git::GitProject;
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub(crate) struct Driven {
     session: Option<Session>,
     notices: broadcast::Receiver<Notice>,
     followers: BTreeMap<ExecutionId, Follower>,
+    /// How those came out that have ended, and how far they were read: their states are not kept.
+    over: BTreeMap<ExecutionId, (Exit, Version)>,
     paint: Paint,
 }
 
@@ -73,7 +76,13 @@ impl Driven {
         clients::check(cx, &agents.clients, &git.ensure_enki_dir()?).await?;
         let session = Box::pin(Session::start(cx, git, config, &agents)).await?;
         let notices = session.orchestrator.watch();
-        Ok(Self { session: Some(session), notices, followers: BTreeMap::new(), paint: Paint(cx.out.color) })
+        Ok(Self {
+            session: Some(session),
+            notices,
+            followers: BTreeMap::new(),
+            over: BTreeMap::new(),
+            paint: Paint(cx.out.color),
+        })
     }
 
     /// Whether nothing is left to do without a person. What waits for a time or for another entry is not over.
@@ -131,7 +140,8 @@ impl Driven {
 
     /// The first in the order of codes of all that moved here.
     pub(crate) fn exit(&self) -> Exit {
-        let all: Vec<Exit> = self.followers.values().filter_map(Follower::state).map(exit_of).collect();
+        let open = self.followers.values().filter_map(Follower::state).map(exit_of);
+        let all: Vec<Exit> = open.chain(self.over.values().map(|(exit, _)| *exit)).collect();
         let order = [Exit::WouldLoseWork, Exit::Environment, Exit::Failed, Exit::NeedsPerson];
         order.into_iter().find(|exit| all.contains(exit)).unwrap_or(Exit::Ok)
     }
@@ -139,18 +149,34 @@ impl Driven {
     async fn advance(&mut self, id: ExecutionId) -> Result<Vec<Line>, CliError> {
         let Some(session) = &self.session else { return Ok(Vec::new()) };
         let (store, paint) = (Arc::clone(&session.store), self.paint);
-        let is_new = !self.followers.contains_key(&id);
+        let shown = self.over.get(&id).map(|(_, seen)| *seen);
+        if let Some(seen) = shown
+            && store.load(LogId::execution(id), seen).await?.is_empty()
+        {
+            return Ok(Vec::new());
+        }
+        let is_new = shown.is_none() && !self.followers.contains_key(&id);
         let follower = self.followers.entry(id).or_insert_with(|| Follower::new(store, id));
         let mut lines = Vec::new();
         follower
             .advance(|state, one| {
+                if shown.is_some_and(|shown| one.version <= shown) {
+                    return;
+                }
                 let text = render::line(state, &one.event, one.at, paint);
                 lines.push(Line { id, at: one.at, text, object: render::to_json(state, &one.event, one.at) });
             })
             .await?;
+        let ended = follower.state().filter(|state| state.ended().is_some()).map(exit_of);
+        let seen = follower.seen();
         if is_new {
             // Of one that was there before only what just happened is news.
             lines.drain(..lines.len().saturating_sub(1));
+        }
+        self.over.remove(&id);
+        if let Some(exit) = ended {
+            self.followers.remove(&id);
+            self.over.insert(id, (exit, seen));
         }
         Ok(lines)
     }
