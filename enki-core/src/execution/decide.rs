@@ -273,7 +273,11 @@ impl Execution {
                 let not_before = match &end.outcome {
                     // A service that asks to wait is waited for by the dispatcher: a person may end that.
                     Outcome::DiskLow { until, .. } => *until,
-                    _ => now.plus(wait(charge)),
+                    _ => match wait(charge) {
+                        // A clock that is set back afterwards delays nothing that was to start at once.
+                        std::time::Duration::ZERO => Timestamp::default(),
+                        wait => now.plus(wait),
+                    },
                 };
                 Next::Run { purpose, not_before, at, charge, findings: findings_for(step, end, charge) }
             }
