@@ -11,7 +11,8 @@ fn killed_at_random_moments_nothing_is_lost_or_doubled() {
     let mut random = Random(seed);
     let (mut kills, mut with_gits, mut plans) = (0, 0, 0);
     while kills < wanted {
-        let kind = Kind { checked_out: random.below(2) == 0, old_store: random.below(8) == 0, more_steps: 3 };
+        let kind =
+            Kind { checked_out: random.below(2) == 0, old_store: random.below(8) == 0, more_steps: 3, ..Kind::AWAY };
         // Its own plan's first kills; the last ones of all may hit nothing any more.
         let mut left = 1 + random.below(8);
         let place = Place::new(kind);

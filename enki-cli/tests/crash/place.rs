@@ -13,6 +13,9 @@ use std::time::Duration;
 /// No run of these plans takes that long.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How the name of a trace of the person's own git ends.
+pub(crate) const PERSON: &str = "person.trace";
+
 /// How often a run is started again until its plan ends.
 const ROUNDS: usize = 12;
 
@@ -25,14 +28,42 @@ pub(crate) struct Kind {
     pub(crate) old_store: bool,
     /// Steps that only make a file, beside the others.
     pub(crate) more_steps: usize,
+    /// The steps: `id` or `id:need,need`, with `!` after the id of one with a checkpoint and `+` of one with a review. What
+    /// `x` and `y` do clashes, unless one comes after the other; a review of `r` asks for a fix.
+    pub(crate) plan: &'static str,
+    pub(crate) repository: Repository,
+    /// Whether all of it lands at the end.
+    pub(crate) land_end: bool,
+    /// Whether nobody has called `enki init` yet, and the settings are the person's.
+    pub(crate) unknown: bool,
+}
+
+/// What is peculiar about the person's repository.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Repository {
+    Plain,
+    Sha256,
+    Reftable,
+    /// All refs in one file, all objects in one pack.
+    Packed,
+    /// Some hundred files in folders.
+    Large,
 }
 
 impl Kind {
     /// A target that nobody has checked out.
-    pub(crate) const AWAY: Self = Self { checked_out: false, old_store: false, more_steps: 0 };
+    pub(crate) const AWAY: Self = Self {
+        checked_out: false,
+        old_store: false,
+        more_steps: 0,
+        plan: "first+ x!:first y:first last:x,y",
+        repository: Repository::Plain,
+        land_end: false,
+        unknown: false,
+    };
 }
 
-/// A project whose plan has a review, a conflict, a checkpoint and a check.
+/// A project with a plan, which unless said otherwise has a review, a conflict, a checkpoint and a check.
 #[derive(Debug)]
 pub(crate) struct Place {
     _dir: tempfile::TempDir,
@@ -40,6 +71,7 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) steps: Vec<String>,
+    kind: Kind,
     runs: std::cell::Cell<u32>,
     /// Where each run's calls to the system are written, if they are.
     pub(crate) recorded: std::cell::RefCell<Vec<PathBuf>>,
@@ -83,7 +115,12 @@ impl Run {
 const AGENT: &str = r#"#!/bin/sh
 cat >/dev/null
 case $ENKI_PURPOSE in
-review) printf 'VERDICT: PASS\nSCORE: 10/10\n'; exit 0 ;;
+review)
+    case $ENKI_STEP_ID in r)
+        [ -e fixed.txt ] || { printf 'VERDICT: REVISE\nSCORE: 5/10\n- it is not fixed\n'; exit 0; } ;;
+    esac
+    printf 'VERDICT: PASS\nSCORE: 10/10\n'; exit 0 ;;
+fix) echo yes >fixed.txt ;;
 resolve) printf 'x\ny\n' >shared.txt ;;
 *) case $ENKI_STEP_ID in x|y)
     # On one base both replace the line that was there before, and clash; after the other one it is added.
@@ -106,32 +143,53 @@ impl Place {
         let dir = temp.path().canonicalize().unwrap();
         let root = dir.join("project");
         fs::create_dir_all(dir.join("home")).unwrap();
-        fs::create_dir_all(root.join(".enki")).unwrap();
+        fs::create_dir_all(&root).unwrap();
+        let folder = if kind.unknown { dir.join("home/.config/enki") } else { root.join(".enki") };
+        fs::create_dir_all(&folder).unwrap();
         let agent = dir.join("agent.sh");
         fs::write(&agent, AGENT).unwrap();
         let settings = format!(
             "[agent]\ncommand = \"sh\"\nargs = [{agent:?}]\n[agent.reviewer]\ncommand = \"sh\"\nargs = [{agent:?}]\n\
              [refinery]\ncheck = \"test ! -e broken\"\n"
         );
-        fs::write(root.join(".enki/enki.toml"), settings).unwrap();
+        fs::write(folder.join(if kind.unknown { "config.toml" } else { "enki.toml" }), settings).unwrap();
         if kind.old_store {
             fs::write(root.join(".enki/enki.db"), old_store()).unwrap();
             fs::set_permissions(root.join(".enki/enki.db"), fs::Permissions::from_mode(0o600)).unwrap();
         }
         let more: Vec<String> = (1..=kind.more_steps).map(|n| format!("more{n}")).collect();
+        let of_plan = kind.plan.split_whitespace().map(|step| plain(step).to_owned());
         let place = Self {
             _dir: temp,
-            steps: ["first", "x", "y", "last"].map(str::to_owned).into_iter().chain(more).collect(),
+            steps: of_plan.chain(more).collect(),
+            kind,
             dir,
             root,
             runs: std::cell::Cell::new(0),
             recorded: std::cell::RefCell::default(),
             records: std::cell::Cell::new(false),
         };
-        place.git(&["init", "-q", "-b", "main"]);
+        let how: &[&str] = match kind.repository {
+            Repository::Sha256 => &["--object-format=sha256"],
+            Repository::Reftable => &["--ref-format=reftable"],
+            Repository::Plain | Repository::Packed | Repository::Large => &[],
+        };
+        place.git(&[&["init", "-q", "-b", "main"], how].concat());
         fs::write(place.root.join("shared.txt"), "before\n").unwrap();
+        if matches!(kind.repository, Repository::Large) {
+            for n in 0..300 {
+                let folder = place.root.join(format!("src/{}", n % 17));
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join(format!("{n}.txt")), format!("file {n}\n").repeat(n)).unwrap();
+            }
+            place.git(&["add", "src"]);
+        }
         place.git(&["add", "shared.txt"]);
         place.git(&["commit", "-q", "-m", "begin"]);
+        if matches!(kind.repository, Repository::Packed) {
+            place.git(&["tag", "v1"]);
+            place.git(&["gc", "-q"]);
+        }
         if !kind.checked_out {
             place.git(&["checkout", "-q", "-b", "elsewhere"]);
         }
@@ -140,18 +198,20 @@ impl Place {
     }
 
     fn write_plan(&self) {
-        let step = |id: &String| {
-            let needs: &[&str] = match id.as_str() {
-                "x" | "y" => &["first"],
-                "last" => &["x", "y"],
-                _ => &[],
-            };
-            serde_json::json!({"id": id, "title": format!("Step {id}"), "description": "Do it.", "tier": "light",
-                "needs": needs, "checkpoint": id == "x", "review": if id == "first" { "code" } else { "none" }})
+        let step = |text: &str| {
+            let (id, needs) = text.split_once(':').unwrap_or((text, ""));
+            let needs: Vec<&str> = needs.split(',').filter(|need| !need.is_empty()).collect();
+            let plain = plain(id);
+            serde_json::json!({"id": plain, "title": format!("Step {plain}"), "description": "Do it.", "tier": "light",
+                "needs": needs, "checkpoint": id.contains('!'), "review": if id.contains('+') { "code" } else { "none" }})
         };
-        let steps: Vec<Value> = self.steps.iter().map(step).collect();
+        let of_plan: Vec<&str> = self.kind.plan.split_whitespace().collect();
+        let more = self.steps[of_plan.len()..].iter().map(String::as_str);
+        let steps: Vec<Value> = of_plan.iter().copied().chain(more).map(step).collect();
+        let land = if self.kind.land_end { "end" } else { "each" };
         // The request's id makes a run after the end the same request again.
-        let plan = serde_json::json!({"title": "A plan", "target": "main", "request_id": "the-one", "steps": steps});
+        let plan = serde_json::json!({"title": "A plan", "target": "main", "request_id": "the-one", "land": land,
+            "steps": steps});
         fs::write(self.dir.join("plan.json"), plan.to_string()).unwrap();
     }
 
@@ -166,6 +226,21 @@ impl Place {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
         text(&output.stdout) + &text(&output.stderr)
+    }
+
+    /// The person's own git, with what it writes recorded as all other calls are.
+    pub(crate) fn persons_git(&self, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=p", "-c", "user.email=p@example.invalid", "-c", "core.fsync=all"]).args(args);
+        command.current_dir(&self.root).env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.dir.join("home"));
+        if self.records.get() {
+            let trace = self.dir.join(format!("{}.{PERSON}", self.runs.replace(self.runs.get() + 1)));
+            self.recorded.borrow_mut().push(trace.clone());
+            command = crate::images::record(&trace, &command);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     /// A call of the binary in this project, to be made.
@@ -235,7 +310,7 @@ impl Place {
                     runs.push(one);
                     return Ok(runs);
                 }
-                Some(8) if waits_at_checkpoint(&one.stdout) => &resume,
+                Some(8) if waits_at_checkpoint(&one.stdout) || is_paused(&one.stdout) => &resume,
                 None if one.was_killed() => &run,
                 _ => return Err(one.told()),
             };
@@ -244,17 +319,17 @@ impl Place {
     }
 
     /// What the store says happened.
-    pub(crate) fn events(&self) -> Result<Vec<Value>, String> {
+    pub(crate) fn events(&self, status: &str) -> Result<Vec<Value>, String> {
         let ask = |args: &[&str]| {
             let run = self.run(&[args, &["--json"]].concat(), None, None);
             if run.status.success() { Ok(run.stdout) } else { Err(format!("{args:?}: {}", run.stderr)) }
         };
-        let status: Value = serde_json::from_str(&ask(&["status"])?).map_err(|e| e.to_string())?;
-        let [execution] = status["executions"].as_array().unwrap().as_slice() else {
-            return Err(format!("not one execution: {status}"));
+        let all: Value = serde_json::from_str(&ask(&["status"])?).map_err(|e| e.to_string())?;
+        let [execution] = all["executions"].as_array().unwrap().as_slice() else {
+            return Err(format!("not one execution: {all}"));
         };
-        if execution["status"] != "done" {
-            return Err(format!("it is not done: {execution}"));
+        if execution["status"] != status {
+            return Err(format!("it is not {status}: {execution}"));
         }
         let log = ask(&["log", execution["id"].as_str().unwrap()])?;
         Ok(log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -275,6 +350,16 @@ fn waits_at_checkpoint(stdout: &str) -> bool {
     end["holds"]
         .as_array()
         .is_some_and(|holds| !holds.is_empty() && holds.iter().all(|hold| hold["kind"] == "checkpoint"))
+}
+
+fn is_paused(stdout: &str) -> bool {
+    let end: Value = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+    end["status"] == "paused"
+}
+
+/// The id of a step of a [`Kind`].
+fn plain(step: &str) -> &str {
+    step.split(['!', '+', ':']).next().unwrap_or(step)
 }
 
 fn end(pid: u32) {

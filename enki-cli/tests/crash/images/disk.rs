@@ -158,6 +158,7 @@ impl Disk {
                     self.sync(id);
                 }
             }
+            Op::SyncAll => (0..self.nodes.len()).for_each(|id| self.sync(id)),
             Op::WriteBack(path) => {
                 let Node::File { under_way, .. } = self.node(path)? else { return None };
                 *under_way = true;

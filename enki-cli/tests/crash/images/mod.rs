@@ -4,15 +4,18 @@
 //! The recording is checked by itself: with nothing lost it has to give the very folder that the run left.
 
 mod disk;
+mod scenarios;
 mod trace;
 
-use crate::oracle;
-use crate::place::{Kind, Place};
+use crate::place::{PERSON, Place};
 use disk::{Disk, Loss};
+use scenarios::{Act, SCENARIOS, Scenario};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use trace::Op;
 
 /// What is written by memory that is mapped, is no file, or is made anew by who opens it.
@@ -31,23 +34,35 @@ pub(crate) fn record(trace: &Path, call: &Command) -> Command {
 }
 
 struct Recording {
+    scenario: Scenario,
     place: Place,
     before: Disk,
     ops: Vec<Op>,
     /// Where in `ops` something was synced.
     syncs: Vec<usize>,
+    /// Where each act of the scenario ends.
+    ends: Vec<usize>,
 }
 
 impl Recording {
-    fn new(kind: Kind) -> Result<Self, String> {
-        let place = Place::new(kind);
+    fn new(scenario: Scenario) -> Result<Self, String> {
+        let place = Place::new(scenario.kind);
         let before = Disk::of(&place.root);
-        place.records.set(true);
-        place.to_the_end(|_, _| None)?;
-        place.records.set(false);
-        let mut ops = Vec::new();
-        for trace in place.recorded.borrow().iter() {
-            ops.extend(trace::read(&fs::read_to_string(trace).map_err(|e| e.to_string())?, &place.root)?);
+        let (mut ops, mut ends, mut read) = (Vec::new(), Vec::new(), 0);
+        for act in scenario.acts {
+            place.records.set(true);
+            act.done(&place, false).map_err(|why| format!("{act:?}: {why}"))?;
+            place.records.set(false);
+            for trace in &place.recorded.borrow()[read..] {
+                let text = fs::read_to_string(trace).map_err(|e| e.to_string())?;
+                ops.extend(trace::read(&text, &place.root)?);
+                if trace.to_str().is_some_and(|name| name.ends_with(PERSON)) {
+                    // What other programs sync is not the matter here.
+                    ops.push(Op::SyncAll);
+                }
+            }
+            read = place.recorded.borrow().len();
+            ends.push(ops.len());
         }
         let mut replayed = before.clone();
         for op in &ops {
@@ -58,7 +73,7 @@ impl Recording {
             return Err(format!("the recording is not whole: {differs:?}"));
         }
         let syncs = ops.iter().enumerate().filter(|(_, op)| matches!(op, Op::Sync(_))).map(|(at, _)| at).collect();
-        Ok(Self { place, before, ops, syncs })
+        Ok(Self { scenario, place, before, ops, syncs, ends })
     }
 
     /// The disk just before that operation.
@@ -71,12 +86,21 @@ impl Recording {
     /// Brings an image to life and judges it.
     fn judge(&self, end: usize, loss: Loss) -> Result<(), String> {
         self.at(end)?.restore(loss);
-        self.done_has_code()?;
-        self.place.to_the_end(|_, _| None)?;
-        oracle::look(&self.place)
+        // Before anything is repaired: what was told to be done is there.
+        let done = self.ends.iter().filter(|at| **at <= end).count();
+        for act in &self.scenario.acts[..done] {
+            act.is_there(&self.place)?;
+        }
+        if matches!(self.scenario.acts.get(done), Some(Act::Run)) {
+            self.done_has_code()?;
+        }
+        for act in &self.scenario.acts[done..] {
+            act.done(&self.place, true)?;
+        }
+        self.scenario.look(&self.place)
     }
 
-    /// Before anything is repaired: an execution that is done has all its work on the target.
+    /// An execution that is done has all its work on the target.
     fn done_has_code(&self) -> Result<(), String> {
         let status = self.place.run(&["status", "--json"], None, None);
         let text = status.stdout();
@@ -89,51 +113,81 @@ impl Recording {
     }
 }
 
+/// What became of the images of one recording, or of all.
+#[derive(Debug, Default)]
+struct Seen {
+    images: usize,
+    syncs: usize,
+    calls: usize,
+    failed: Vec<String>,
+}
+
 #[test]
 fn what_a_loss_of_power_leaves_is_gone_on_with() {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("not run: strace is not installed (apt-get install strace), so no writes can be recorded");
         return;
     }
-    let number = |name: &str, default: usize| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (wanted, seed) = (number("ENKI_IMAGES", 16), number("ENKI_SEED", 1));
-    let kinds = [Kind::AWAY, Kind { old_store: true, ..Kind::AWAY }];
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = kinds
-            .into_iter()
-            .map(|kind| scope.spawn(move || images(kind, wanted.div_ceil(kinds.len()), seed)))
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    let told = |name: &str| std::env::var(name).ok();
+    let number = |name: &str| told(name).map(|text| text.parse::<usize>().unwrap());
+    let seed = number("ENKI_SEED").unwrap_or(1);
+    let only = told("ENKI_SCENARIO").unwrap_or_default();
+    let wanted = number("ENKI_IMAGES");
+    let scenarios: Vec<Scenario> = SCENARIOS.iter().filter(|scenario| scenario.name.contains(&only)).copied().collect();
+    // The gate has no time for more.
+    let scenarios = if wanted.is_none() && only.is_empty() { &scenarios[..2] } else { &scenarios[..] };
+    let each = wanted.unwrap_or(8 * scenarios.len()).div_ceil(scenarios.len());
+    let (next, seen) = (AtomicUsize::new(0), Mutex::new(Seen::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // A run that does not end panics.
+                    let one = catch_unwind(|| images(*scenario, each, seed)).unwrap_or_else(|_| Seen {
+                        failed: vec![format!("{}: it could not be recorded: a run did not end", scenario.name)],
+                        ..Seen::default()
+                    });
+                    println!("{}: {} images, {} broke a promise", scenario.name, one.images, one.failed.len());
+                    let mut seen = seen.lock().unwrap();
+                    seen.images += one.images;
+                    seen.syncs += one.syncs;
+                    seen.calls += one.calls;
+                    seen.failed.extend(one.failed);
+                }
+            });
+        }
     });
+    let Seen { images, syncs, calls, failed } = seen.into_inner().unwrap();
+    println!(
+        "{images} images at {syncs} syncs of {calls} calls, in {} scenarios: {} broke a promise",
+        scenarios.len(),
+        failed.len()
+    );
     assert!(failed.is_empty(), "{} images:\n{}", failed.len(), failed.join("\n"));
 }
 
 /// Images of one recording, spread over its syncs; each sync in turn loses in another way.
-fn images(kind: Kind, wanted: usize, seed: usize) -> Vec<String> {
-    let recording = match Recording::new(kind) {
+fn images(scenario: Scenario, wanted: usize, seed: usize) -> Seen {
+    let recording = match Recording::new(scenario) {
         Ok(recording) => recording,
-        Err(why) => return vec![format!("{kind:?}: {why}")],
+        Err(why) => return Seen { failed: vec![format!("{}: {why}", scenario.name)], ..Seen::default() },
     };
     let syncs = recording.syncs.len();
+    let images = wanted.min(syncs * 4);
     let mut failed = Vec::new();
-    let wanted = wanted.min(syncs * 4);
-    for n in 0..wanted {
+    for n in 0..images {
         // Every sync is met once before any is met twice.
         let (round, nth) = (n / syncs, n % syncs);
-        let sync = recording.syncs[(nth * syncs.div_ceil(wanted.min(syncs)) + seed + nth / syncs) % syncs];
+        let sync = recording.syncs[(nth * syncs.div_ceil(images.min(syncs)) + seed + nth / syncs) % syncs];
         let losses = [Loss::Unsynced, Loss::Some((n + seed) as u64), Loss::Contents, Loss::Nothing];
         let loss = losses[(n + round) % losses.len()];
         // A run that does not end panics.
         let judged = catch_unwind(AssertUnwindSafe(|| recording.judge(sync, loss)));
         if let Err(why) = judged.unwrap_or_else(|_| Err("a run did not end".to_owned())) {
-            println!("{kind:?}, before {:?} (call {sync}), {loss:?}: {why}", recording.ops[sync]);
-            failed.push(format!("{kind:?}, before {:?} (call {sync}), {loss:?}: {why}", recording.ops[sync]));
+            let why = format!("{}, before {:?} (call {sync}), {loss:?}: {why}", scenario.name, recording.ops[sync]);
+            println!("{why}");
+            failed.push(why);
         }
     }
-    println!(
-        "{wanted} images at {syncs} syncs of {} calls, {kind:?}: {} broke a promise",
-        recording.ops.len(),
-        failed.len()
-    );
-    failed
+    Seen { images, syncs, calls: recording.ops.len(), failed }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Op {
     Remove(PathBuf),
     /// Of a file its content, of a folder its entries.
     Sync(PathBuf),
+    /// All that there is.
+    SyncAll,
     /// Under way to the disk; durable with the next sync of anything.
     WriteBack(PathBuf),
 }
@@ -199,6 +201,7 @@ impl Op {
             Self::Open { path, .. } | Self::Symlink { path, .. } | Self::Write { path, .. } => path.starts_with(root),
             Self::Seek { path, .. } | Self::Resize { path, .. } => path.starts_with(root),
             Self::Mkdir(path) | Self::Remove(path) | Self::Sync(path) | Self::WriteBack(path) => path.starts_with(root),
+            Self::SyncAll => true,
             Self::Copy { to, .. } | Self::Rename { to, .. } | Self::Link { to, .. } => to.starts_with(root),
         }
     }
