@@ -149,7 +149,7 @@ fn fill_up(file: &Path, on: &Path, left: u64) {
     fs::write(file, vec![1_u8; usize::try_from(size).unwrap()]).unwrap();
 }
 
-fn wait_until(child: &mut std::process::Child, so: impl Fn() -> bool) {
+pub(crate) fn wait_until(child: &mut std::process::Child, so: impl Fn() -> bool) {
     while !so() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before");
         std::thread::yield_now();
