@@ -1,5 +1,7 @@
 //! What a machine does to the binary besides killing it: others at the same project, a full disk, a store that goes away
-//! while it is open. Clocks that are set are the simulator's: no system lets a test set one for a single process.
+//! while it is open, a clock that is set.
+
+mod clocks;
 
 use crate::oracle;
 use crate::place::{Kill, Kind, Place};
@@ -82,35 +84,65 @@ fn a_store_that_is_taken_away_stops_the_run_and_keeps_the_work() {
     }
 }
 
-/// Bad input 49: a full disk stops a run with its own exit code, and it goes on once there is space.
+/// Bad inputs 49 and 87: a full disk, or one without room for another file, stops a run with its own exit code, and it goes
+/// on once there is space.
 #[test]
 fn a_full_disk_stops_a_run_that_goes_on_once_there_is_space() {
-    let Some(small) = Small::mount(24) else {
+    let Some(small) = Small::mount("size=24m") else {
         println!("not run: a small file system cannot be mounted here, which only root may");
         return;
     };
+    let few = Small::mount("size=64m,nr_inodes=1500").expect("another one");
+    let cases = [(&small, Room::Kib(40)), (&small, Room::Kib(1200)), (&few, Room::Files(3)), (&few, Room::Files(60))];
     let mut stopped = 0;
-    for left in [40, 1200] {
-        let place = Place::below(Kind::AWAY, &small.0);
-        let fill = small.0.join("fill");
-        fill_up(&fill, &small.0, left);
+    for (on, left) in cases {
+        let place = Place::below(Kind::AWAY, &on.0);
+        let fill = on.0.join("fill");
+        left.leave(&fill, &on.0);
         let plan = place.dir.join("plan.json");
         // One that could not begin an attempt waits for space by itself: it is ended here, and not waited for.
         let patience = Kill { after: Duration::from_secs(8), gits: false };
         let run = place.run(&["run", plan.to_str().unwrap(), "--json"], None, Some(&patience));
         // Whatever could not be done: never a crash, never damage.
         let code = run.code();
-        assert!(run.was_killed() || matches!(code, Some(0 | 3 | 7 | 8)), "{left} KiB left: {}", run.told());
+        assert!(run.was_killed() || matches!(code, Some(0 | 3 | 7 | 8)), "{left:?} left: {}", run.told());
         stopped += usize::from(run.was_killed() || matches!(code, Some(3 | 7)));
-        fs::remove_file(&fill).unwrap();
+        fs::remove_dir_all(&fill).unwrap();
         if code == Some(7) {
             retry_all(&place);
         }
-        place.to_the_end(|_, _| None).unwrap_or_else(|why| panic!("{left} KiB were left: {why}"));
-        oracle::look(&place).unwrap();
+        place.to_the_end(|_, _| None).unwrap_or_else(|why| panic!("{left:?} was left: {why}"));
+        oracle::look(&place).unwrap_or_else(|why| panic!("{left:?} was left: {why}"));
     }
-    assert!(stopped > 0, "the disk was never full");
-    println!("full disks: {stopped} of 2 runs stopped, all were gone on with");
+    assert!(stopped >= 2, "the disk was never full");
+    println!("full disks: {stopped} of {} runs stopped, all were gone on with", cases.len());
+}
+
+/// What is left of a file system.
+#[derive(Clone, Copy, Debug)]
+enum Room {
+    Kib(u64),
+    /// Names for so many files.
+    Files(u64),
+}
+
+impl Room {
+    /// Fills a folder until no more than that is left.
+    fn leave(self, folder: &Path, on: &Path) {
+        fs::create_dir(folder).unwrap();
+        let free = rustix::fs::statvfs(on).unwrap();
+        match self {
+            Self::Kib(left) => {
+                let size = (free.f_bavail * free.f_frsize / 1024).saturating_sub(left) * 1024;
+                fs::write(folder.join("full"), vec![1_u8; usize::try_from(size).unwrap()]).unwrap();
+            }
+            Self::Files(left) => {
+                for n in 0..free.f_ffree.saturating_sub(left) {
+                    fs::write(folder.join(n.to_string()), "").unwrap();
+                }
+            }
+        }
+    }
 }
 
 fn retry_all(place: &Place) {
@@ -120,15 +152,15 @@ fn retry_all(place: &Place) {
     place.run(&["retry", &id], None, None);
 }
 
-/// A file system of that many MiB in memory.
+/// A file system in memory.
 struct Small(std::path::PathBuf, tempfile::TempDir);
 
 impl Small {
-    fn mount(mib: u32) -> Option<Self> {
+    fn mount(how: &str) -> Option<Self> {
         let temp = tempfile::Builder::new().prefix("enki-small-").tempdir().unwrap();
         let path = temp.path().canonicalize().unwrap();
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=700"), "enki-small"]).arg(&path);
+        command.args(["-t", "tmpfs", "-o", &format!("{how},mode=700"), "enki-small"]).arg(&path);
         let mounted = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         mounted.then_some(Self(path, temp))
     }
@@ -139,14 +171,6 @@ impl Drop for Small {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = &self.1;
     }
-}
-
-/// Fills the file system but for some KiB.
-fn fill_up(file: &Path, on: &Path, left: u64) {
-    let free = rustix::fs::statvfs(on).unwrap();
-    let free = free.f_bavail * free.f_frsize / 1024;
-    let size = free.saturating_sub(left) * 1024;
-    fs::write(file, vec![1_u8; usize::try_from(size).unwrap()]).unwrap();
 }
 
 pub(crate) fn wait_until(child: &mut std::process::Child, so: impl Fn() -> bool) {
