@@ -311,6 +311,109 @@ pub(super) fn no_rounds(b: &mut Bench) {
     b.configured(2, "review.max_rounds = 0", "[review]\nmax_rounds = 0\n");
 }
 
+pub(super) fn no_lease(b: &mut Bench) {
+    no_rounds(b);
+    // Three beats to a lease is a rule of the driver, and no setting that could be wrong.
+    let said = b.configured(0, "workers.lease = 1", "[workers]\nlease = 1\n");
+    assert!(said.contains("lease"), "{said}");
+}
+
+/// What the server of tools answers to these lines: a code and a message for each that is refused.
+fn served(b: &mut Bench, what: &str, lines: &[&str]) -> Vec<serde_json::Value> {
+    use std::io::Write as _;
+    let mut command = b.place.command(&["mcp"]);
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    b.saw(0, what, &output);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for answer in &answers {
+        let said = match answer.get("error") {
+            Some(error) => format!("{} {}", error["code"], error["message"].as_str().unwrap_or_default()),
+            None => "answered".to_owned(),
+        };
+        let _ = writeln!(b.seen, "     {}: {said}", answer["id"]);
+    }
+    answers
+}
+
+pub(super) fn handshakes(b: &mut Bench) {
+    let hello = r#"{"jsonrpc":"2.0","id":ID,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+    let list = r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{}}"#;
+    let early = served(b, "a call before initialize", &[list]);
+    assert!(early.len() == 1 && early[0].get("error").is_some(), "{early:?}");
+    let done = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let (first, second) = (hello.replace("ID", "1"), hello.replace("ID", "2"));
+    let twice = served(b, "initialize twice, and a call", &[&first, done, &second, list]);
+    let of = |id: u64| twice.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{twice:?}"));
+    assert!(of(1).get("result").is_some() && of(9).get("result").is_some(), "the server lives on: {twice:?}");
+}
+
+/// A run whose agent waits until that was done to the store.
+fn in_a_run(b: &mut Bench, what: &str, exit: i32, harm: impl FnOnce(&Path)) {
+    let plan = b.place.plan("p.json", &["slow"]);
+    let (out, err) = (b.place.dir.path().join("run.out"), b.place.dir.path().join("run.err"));
+    let mut command = b.place.command(&["run", plan.to_str().unwrap(), "--json"]);
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    let mut child = command.spawn().unwrap();
+    crate::common::until(|| {
+        let told = fs::read_to_string(&out).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "{told}");
+        told.contains("attempt_live")
+    });
+    harm(&b.place.root.join(".enki/enki.db"));
+    b.place.open_gate();
+    let status = child.wait().unwrap();
+    // With `--json` the error is the last line there, as an object.
+    let told = fs::read_to_string(out).unwrap();
+    let last = told.lines().last().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    // Whether an append or a beat finds it out first is a matter of moments.
+    let why = |message: &str| message.rsplit_once("enki.db: ").map_or(message, |(_, why)| why).to_owned();
+    let error = last.and_then(|last| Some(format!("error: {}\n", why(last["message"].as_str()?))));
+    let stdout = error.unwrap_or(told).into_bytes();
+    let output = Output { status, stdout, stderr: fs::read(err).unwrap() };
+    b.saw(exit, what, &output);
+    fs::remove_file(b.place.gate()).unwrap();
+}
+
+pub(super) fn store_in_use(b: &mut Bench) {
+    let away = b.place.dir.path().join("away.db");
+    in_a_run(b, "the store is moved away under a run", 6, |store| fs::rename(store, &away).unwrap());
+    fs::rename(&away, b.place.root.join(".enki/enki.db")).unwrap();
+    in_a_run(b, "another file is put in its place", 6, |store| {
+        fs::rename(store, &away).unwrap();
+        fs::write(store, b"not what it was").unwrap();
+    });
+    let store = b.place.root.join(".enki/enki.db");
+    assert_eq!(fs::read(&store).unwrap(), b"not what it was", "it was left untouched");
+    fs::rename(&away, &store).unwrap();
+    in_a_run(b, "-wal and -shm are deleted under a run", 6, |store| {
+        for end in ["-wal", "-shm"] {
+            fs::remove_file(format!("{}{end}", store.display())).unwrap();
+        }
+    });
+}
+
+pub(super) fn foreign_owner(b: &mut Bench) {
+    // The person's own git is asked once; here it takes every folder for somebody else's.
+    let bin = b.place.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap();
+    let real = String::from_utf8(real.stdout).unwrap();
+    let script = format!("#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {} \"$@\"\n", real.trim());
+    fs::write(bin.join("git"), script).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+    let said = b.run(3, "run --task T", b.place.command(&["run", "--task", "T"]).env("PATH", path));
+    assert!(!said.contains("directory = *") && !said.contains("safe.directory '*'"), "{said}");
+    assert!(!b.place.dir.path().join("home/.gitconfig").exists(), "nothing was configured");
+}
+
 pub(super) fn secret(b: &mut Bench) {
     let said = b.configured(0, "agent.env.MY_TOKEN", "[agent.env]\nMY_TOKEN = \"hunter2hunter2\"\n");
     assert!(said.contains("seems to hold a secret") && !said.contains("hunter2"), "{said}");
@@ -465,6 +568,24 @@ pub(super) fn few_descriptors(b: &mut Bench) {
     command.args(["-c", "ulimit -n 12 && exec \"$0\" run \"$1\""]).arg(assert_cmd::cargo::cargo_bin!("enki")).arg(plan);
     command.current_dir(&b.place.root).env("HOME", b.place.dir.path().join("home"));
     b.run(3, "run with 12 descriptors", &mut command);
+    // One more each time, it fails at another place each time. It never panics, and says why.
+    let mut codes = std::collections::BTreeSet::new();
+    for most in 13..40 {
+        let plan = b.place.plan("q.json", &[&format!("s{most}")]);
+        let mut command = Command::new("sh");
+        let program = assert_cmd::cargo::cargo_bin!("enki");
+        command.args(["-c", "ulimit -n $2 && exec \"$0\" run \"$1\""]).arg(program).arg(plan).arg(most.to_string());
+        command.current_dir(&b.place.root).env("HOME", b.place.dir.path().join("home"));
+        let output = command.output().unwrap();
+        let (code, said) = (code(&output), both(&output));
+        // A branch that could not be made is asked about.
+        let why = said.contains("Too many open files") || said.contains("unable to open");
+        if !matches!((code, why), (0, _) | (3 | 7 | 8, true)) || said.contains("panicked") {
+            b.wrong.push(format!("bad input 93: {most} descriptors: {code}: {said}"));
+        }
+        codes.insert(code);
+    }
+    assert!(codes.contains(&3), "{codes:?}");
     let plan = b.place.plan("p.json", &["a"]);
     b.call(0, &["run", plan.to_str().unwrap()]);
 }

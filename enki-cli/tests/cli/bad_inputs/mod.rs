@@ -203,7 +203,7 @@ const ROWS: &[Row] = &[
     ]),
     here(35, "config", "the repository's own settings grant trust", here::trust)
         .and(&["enki-cli/tests/cli/trust.rs: nothing_that_a_repository_brings_runs_or_is_trusted_for_a_coordinator_a_worker_or_a_reviewer"]),
-    here(36, "config", "max_rounds 0", here::no_rounds)
+    here(36, "config", "max_rounds 0; a lease under three beats, which cannot be set", here::no_lease)
         .and(&["enki-cli/tests/cli/bad_calls.rs: bad_input_36_values_that_do_not_fit"]),
     here(37, "config", "a secret written in the file", here::secret),
     by(38, "MCP", "not JSON, a batch, no id, id of wrong type", &[
@@ -216,10 +216,11 @@ const ROWS: &[Row] = &[
     by(40, "MCP", "unknown method or tool, extra or missing arguments", &[
         "enki-mcp/tests/server/protocol.rs: unknown_tools_methods_and_arguments_are_errors_of_the_protocol",
     ]),
-    by(41, "MCP", "call before initialize, second initialize, a call without one", &[
-        "enki-mcp/tests/server/roles.rs: nothing_is_called_before_the_handshake",
-        "enki-mcp/tests/server/protocol.rs: a_client_of_the_revision_without_initialize_is_served",
-    ]),
+    here(41, "MCP", "call before initialize, second initialize, a call without one", here::handshakes)
+        .and(&[
+            "enki-mcp/tests/server/roles.rs: nothing_is_called_before_the_handshake",
+            "enki-mcp/tests/server/protocol.rs: a_client_of_the_revision_without_initialize_is_served",
+        ]),
     by(42, "MCP", "worker calls a coordinator's tool", &[
         "enki-cli/tests/cli/calls.rs: bad_input_42_a_refused_call_is_recorded_where_a_person_sees_it",
         "enki-mcp/tests/server/roles.rs: every_tool_for_every_role_in_every_state",
@@ -252,9 +253,12 @@ const ROWS: &[Row] = &[
         .and(&["enki-store-sqlite/tests/it/bad_inputs.rs: what_is_no_store_is_refused_and_left_as_it_is a_store_that_is_gone_is_not_made_anew_over_its_wal"]),
     here(52, "store", "newer schema, foreign application id", here::foreign_store)
         .and(&["enki-store-sqlite/tests/it/bad_inputs.rs: a_newer_or_foreign_file_is_refused_and_unchanged"]),
-    by(53, "store", "-wal or -shm deleted under a live process, file replaced", &[
-        "enki-store-sqlite/tests/it/bad_inputs.rs: a_replaced_or_deleted_file_is_found_at_the_next_beat_and_nothing_is_written_any_more",
-    ]),
+    here(53, "store", "-wal or -shm deleted under a live process, file replaced", here::store_in_use)
+        .and(&[
+            "enki-store-sqlite/tests/it/bad_inputs.rs: a_replaced_or_deleted_file_is_found_at_the_next_beat_and_nothing_is_written_any_more",
+            "enki-cli/tests/crash/troubles.rs: a_store_that_is_taken_away_stops_the_run_and_keeps_the_work",
+        ]),
+    // Not at the binary: no test can mount a file system of these kinds without a server for it.
     by(54, "store", "NFS, sshfs, unsafe overlay, cloud folder", &["enki-store-sqlite/src/file_system.rs: network_file_systems_are_refused_and_local_ones_are_not"]),
     here(55, "store", "event row checksum wrong, unknown event kind", here::edited_row)
         .and(&[
@@ -268,12 +272,8 @@ const ROWS: &[Row] = &[
     ]),
     here(57, "git", "missing, not executable, too old", here::no_git)
         .and(&["enki-vcs-git/tests/it/project.rs: a_missing_or_old_git_is_named", "enki-vcs-git/src/project/discover.rs: only_versions_without_the_fixes_are_warned_about"]),
-    by(
-        58,
-        "git",
-        "dubious ownership",
-        &["enki-vcs-git/tests/it/project.rs: the_persons_own_git_decides_whether_the_owner_is_trusted"],
-    ),
+    here(58, "git", "dubious ownership", here::foreign_owner)
+        .and(&["enki-vcs-git/tests/it/project.rs: the_persons_own_git_decides_whether_the_owner_is_trusted"]),
     by(59, "git", "stale index.lock, main.lock, HEAD.lock", &[
         "enki-vcs-git/tests/it/publish.rs: a_lock_that_stays_is_named_with_its_age_and_one_that_goes_is_waited_for an_index_that_somebody_holds_blocks_the_landing",
         "enki-vcs-git/tests/it/killed.rs: a_lock_that_a_dead_git_of_ours_left_is_removed_whatever_it_holds a_lock_that_may_be_anothers_stays",
@@ -367,6 +367,7 @@ const ROWS: &[Row] = &[
     ]),
     by(87, "agent", "fills disk or inodes, fork bomb, 1e5 descriptors", &[
         "enki-cli/tests/cli/ahead.rs: a_full_disk_is_waited_for_and_said",
+        "enki-cli/tests/crash/troubles.rs: a_full_disk_stops_a_run_that_goes_on_once_there_is_space",
         "enki-vcs-git/tests/it/pool.rs: below_the_floor_of_free_space_nothing_is_begun_and_the_pool_goes_first",
         "enki-process/tests/child.rs: a_tree_that_forks_all_the_time_dies",
     ]),
