@@ -94,6 +94,8 @@ impl Folder {
         let locked = || -> io::Result<File> {
             if !self.0.is_dir() {
                 private_folders().create(&self.0)?;
+                // What is written in it is durable only if the folder itself is there after a loss of power.
+                self.0.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
             }
             let file = plain().read(true).write(true).create(true).open(self.0.join("lock"))?;
             // The system frees it when its holder dies.
