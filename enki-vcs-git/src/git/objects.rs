@@ -8,7 +8,7 @@ use crate::project::GitProject;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -223,7 +223,7 @@ impl GitProject {
     /// Syncs the folders above a ref.
     pub(crate) fn sync_ref(&self, full_ref: &str) -> Result<(), GitError> {
         if self.facts().ref_format == "reftable" {
-            return sync_folder(&self.common_dir().join("reftable"));
+            return sync_tables(&self.common_dir().join("reftable"));
         }
         let file = self.common_dir().join(full_ref);
         for folder in file.ancestors().skip(1).take_while(|dir| dir.starts_with(self.common_dir())) {
@@ -268,6 +268,20 @@ fn objects_in(pack: &mut File) -> io::Result<u32> {
     pack.read_exact(&mut header)?;
     pack.seek(SeekFrom::Start(0))?;
     Ok(u32::from_be_bytes([header[8], header[9], header[10], header[11]]))
+}
+
+/// Syncs the tables of refs, then their folder: git writes the end of a table after it has synced it, and a table without
+/// its end takes all refs with it.
+fn sync_tables(folder: &Path) -> Result<(), GitError> {
+    let tables = fs::read_dir(folder).map_err(|e| GitError::io("list", folder, e))?;
+    for table in tables.flatten().map(|entry| entry.path()) {
+        match File::open(&table).and_then(|file| file.sync_all()) {
+            // Another git may have joined some of them meanwhile.
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(GitError::io("sync", &table, e)),
+            _ => {}
+        }
+    }
+    sync_folder(folder)
 }
 
 /// Makes the entries of a folder durable; one that is not there has none.
