@@ -43,7 +43,6 @@ pub(crate) struct Kind {
 pub(crate) enum Repository {
     Plain,
     Sha256,
-    Reftable,
     /// All refs in one file, all objects in one pack.
     Packed,
     /// Some hundred files in folders.
@@ -171,7 +170,6 @@ impl Place {
         };
         let how: &[&str] = match kind.repository {
             Repository::Sha256 => &["--object-format=sha256"],
-            Repository::Reftable => &["--ref-format=reftable"],
             Repository::Plain | Repository::Packed | Repository::Large => &[],
         };
         place.git(&[&["init", "-q", "-b", "main"], how].concat());
