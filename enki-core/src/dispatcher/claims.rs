@@ -119,4 +119,12 @@ mod tests {
         }
         assert!(!touches(&held(&[]), ""));
     }
+
+    #[test]
+    fn files_that_no_step_holds_any_more_are_noticed() {
+        let mut claims = Claims::default();
+        assert_eq!(claims.check(), Ok(()));
+        claims.held.insert("main".parse().unwrap(), BTreeMap::from([("src".into(), 1)]));
+        assert!(claims.check().unwrap_err().contains("src"));
+    }
 }

@@ -391,4 +391,76 @@ mod tests {
         dispatcher.stopped(place(0));
         assert_eq!(dispatcher.runs(), 0);
     }
+
+    fn wants(tier: Tier, chain: bool) -> Demand {
+        Demand::Wants { tier, chain, pool: Pool::Worker, order: order() }
+    }
+
+    #[test]
+    fn a_chain_that_was_open_before_a_start_goes_on_and_takes_the_permit_of_no_other() {
+        let limits = Limits { chains: 1, ..Limits::default() };
+        let mut dispatcher = Dispatcher::default();
+        (0..3).for_each(|n| dispatcher.update(place(n), wants(Tier::Light, true)));
+        dispatcher.reclaim(place(1), &limits);
+        dispatcher.reclaim(place(2), &limits);
+        assert_eq!(dispatcher.chains(), 1);
+        assert_eq!(dispatcher.next(&limits, Timestamp(0)), Some(place(1)));
+        dispatcher.update(place(1), Demand::Live { tier: Tier::Light, chain: true });
+        assert_eq!(dispatcher.next(&limits, Timestamp(0)), None);
+    }
+
+    /// Two light steps and a heavy one that want the same service, which the first of them found out.
+    fn after_an_outage() -> Dispatcher {
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.services_mut().out(Pool::Worker, place(0), Timestamp(0));
+        dispatcher.services_mut().wait(Pool::Worker, Timestamp(10));
+        for (n, tier) in [Tier::Light, Tier::Light, Tier::Heavy].into_iter().enumerate() {
+            dispatcher.update(place(u32::try_from(n).unwrap()), wants(tier, false));
+        }
+        dispatcher
+    }
+
+    #[test]
+    fn after_an_outage_one_that_did_not_meet_it_goes_ahead_and_then_all_in_their_order() {
+        let limits = Limits::default();
+        let mut dispatcher = after_an_outage();
+        assert_eq!(dispatcher.next(&limits, Timestamp(10)), Some(place(1)));
+        dispatcher.services_mut().answered(Pool::Worker, Timestamp(10));
+        assert_eq!(dispatcher.next(&limits, Timestamp(10)), Some(place(0)));
+    }
+
+    #[test]
+    fn the_next_deadline_is_when_somebody_who_waits_may_start() {
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.wait_for_disk(Timestamp(20));
+        dispatcher.services_mut().wait(Pool::Reviewer, Timestamp(5));
+        assert_eq!(dispatcher.next_deadline(Timestamp(0)), None, "nobody waits");
+        dispatcher.update(place(0), wants(Tier::Light, false));
+        assert_eq!(dispatcher.next_deadline(Timestamp(0)), Some(Timestamp(20)), "nobody waits for a reviewer");
+        dispatcher.services_mut().wait(Pool::Worker, Timestamp(10));
+        assert_eq!(dispatcher.next_deadline(Timestamp(0)), Some(Timestamp(10)));
+        assert_eq!(dispatcher.next_deadline(Timestamp(10)), Some(Timestamp(20)));
+        assert_eq!(dispatcher.next(&Limits::default(), Timestamp(19)), None);
+        assert_eq!(dispatcher.next_deadline(Timestamp(20)), None, "it is there");
+        assert_eq!(dispatcher.next_deadline(Timestamp(21)), None, "it is over");
+    }
+
+    #[test]
+    fn permits_that_are_wrong_or_too_many_are_noticed() {
+        let limits = Limits::default();
+        let mut dispatcher = Dispatcher::default();
+        dispatcher.update(place(0), Demand::Live { tier: Tier::Heavy, chain: true });
+        assert_eq!(dispatcher.runs_by_tier()[Tier::Heavy as usize], 1);
+        assert_eq!(dispatcher.runs_by_tier().iter().sum::<u32>(), 1);
+        assert_eq!(dispatcher.check(&limits), Ok(()));
+        for narrow in [
+            Limits { runs: 0, ..limits.clone() },
+            Limits { chains: 0, ..limits.clone() },
+            Limits { runs_by_tier: [9, 9, 0], ..limits.clone() },
+        ] {
+            assert!(dispatcher.check(&narrow).unwrap_err().contains("over a limit"));
+        }
+        dispatcher.used = [0; 3];
+        assert!(dispatcher.check(&limits).unwrap_err().contains("are counted"));
+    }
 }

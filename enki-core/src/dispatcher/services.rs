@@ -247,6 +247,8 @@ mod tests {
             assert!((floor..=floor + floor / 10).contains(&wait.as_secs()), "{floor}: {wait:?}");
             now = now.plus(wait);
         }
+        assert!(limited(120, now).as_secs() >= 900, "two minutes are short");
+        now = now.plus(Duration::from_secs(1000));
         assert_eq!(limited(3600, now).as_secs(), 3600);
         now = now.plus(Duration::from_secs(3600));
         services.served(Pool::Worker, place(0), now);

@@ -174,7 +174,7 @@ impl Lot {
         };
         if let Some(group) = self.groups.front() {
             let members = group.iter().filter_map(|request| self.members.get(request));
-            return if works.is_empty() || members.clone().all(|member| fits(&member)) {
+            return if members.clone().all(|member| fits(&member)) {
                 members.map(Member::request).collect()
             } else {
                 Vec::new()
@@ -211,5 +211,94 @@ impl Lot {
         }
         let lost = self.groups.iter().flatten().find(|request| !self.members.contains_key(request));
         lost.map_or(Ok(()), |request| Err(format!("Q2: {request} is to be tried next, and does not wait")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LineNo;
+    use super::super::tests::{commit, entry, landing};
+    use super::*;
+
+    fn lot(entries: impl IntoIterator<Item = Entry>) -> Lot {
+        let mut lot = Lot::default();
+        entries.into_iter().for_each(|entry| lot.arrive(entry, Some(commit(1)), 0));
+        lot
+    }
+
+    fn id(n: u32) -> RequestId {
+        entry(n).change.request
+    }
+
+    fn off(lot: &Lot, n: u32) -> bool {
+        lot.get(id(n)).unwrap().off
+    }
+
+    #[test]
+    fn what_conflicts_with_a_merged_change_conflicts_with_the_target() {
+        let mut lot = lot((1..=4).map(entry));
+        lot.clash(id(2), [id(1)]);
+        lot.clash(id(3), [id(4)]);
+        lot.merged(id(1));
+        assert_eq!([off(&lot, 2), off(&lot, 3), off(&lot, 4)], [true, false, false]);
+        lot.merged(id(9));
+        assert!(off(&lot, 2), "it still does when another one is merged");
+    }
+
+    #[test]
+    fn what_comes_back_from_a_line_is_known_to_conflict_as_before() {
+        let mut lot = lot((1..=2).map(entry));
+        lot.clash(id(2), [id(1)]);
+        let member = lot.take(id(2)).unwrap();
+        lot.put(member);
+        lot.merged(id(1));
+        assert!(off(&lot, 2));
+    }
+
+    /// A line of one change.
+    fn works(lot: &mut Lot, n: u32) -> VecDeque<Line> {
+        VecDeque::from([Line::new(LineNo(1), vec![lot.take(id(n)).unwrap()], commit(1))])
+    }
+
+    #[test]
+    fn a_group_of_a_failed_batch_goes_first_and_waits_for_what_it_conflicts_with() {
+        let mut lot = lot((1..=4).map(entry));
+        lot.split(&[vec![id(3), id(4)]]);
+        assert_eq!(lot.pick(8, &VecDeque::new()), [id(3), id(4)]);
+        let works = works(&mut lot, 1);
+        assert_eq!(lot.pick(8, &works), [id(3), id(4)], "it goes on what is in the works");
+        lot.clash(id(4), [id(1)]);
+        assert_eq!(lot.pick(8, &works), [], "and nothing overtakes it");
+    }
+
+    #[test]
+    fn nothing_goes_on_what_it_conflicts_with_and_a_landing_on_nothing() {
+        let mut lot = lot([entry(1), landing(2), entry(3), entry(4)]);
+        lot.clash(id(3), [id(1)]);
+        let works = works(&mut lot, 1);
+        assert_eq!(lot.pick(8, &works), [id(4)]);
+    }
+
+    #[test]
+    fn a_landing_and_what_conflicts_with_the_target_go_alone() {
+        let mut lot = lot([landing(1), entry(2), entry(3)]);
+        let landing = landing(1).change.request;
+        assert_eq!(lot.pick(8, &VecDeque::new()), [landing]);
+        lot.with(id(3), |member| member.off = true);
+        assert_eq!(lot.pick(8, &VecDeque::new()), [id(3)], "first of all, to be sent back");
+        lot.remove(landing);
+        lot.with(id(3), |member| member.off = false);
+        assert_eq!(lot.pick(8, &VecDeque::new()), [id(2), id(3)]);
+    }
+
+    #[test]
+    fn a_lot_that_does_not_agree_with_itself_is_noticed() {
+        let mut broken = lot((1..=2).map(entry));
+        assert_eq!(broken.check(), Ok(()));
+        broken.split(&[vec![id(2), id(9)]]);
+        assert!(broken.check().unwrap_err().contains(&id(9).to_string()));
+        let mut broken = lot((1..=2).map(entry));
+        broken.order.pop_first();
+        assert_eq!(broken.check().unwrap_err(), "Q2: 1 places for 2 waiting changes");
     }
 }

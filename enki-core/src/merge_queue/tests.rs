@@ -1,15 +1,20 @@
-//! What simulated histories found first.
+//! What simulated histories found first, and the rules that only the inside shows.
+
+mod beside;
+mod broken;
+mod merged;
+mod stacked;
 
 use super::*;
 use crate::id::{ExecutionId, StepIx, TaskId};
 use crate::refinery::{Build, Change, ChangeKind, Check, Gate, TargetState};
 use std::time::Duration;
 
-fn commit(n: u8) -> CommitId {
+pub(super) fn commit(n: u8) -> CommitId {
     format!("{n:040x}").parse().unwrap()
 }
 
-fn entry(n: u32) -> Entry {
+pub(super) fn entry(n: u32) -> Entry {
     let execution = ExecutionId::new(1);
     let kind = ChangeKind::Step {
         task: TaskId::of(execution, &"a".parse().unwrap()),
@@ -21,6 +26,13 @@ fn entry(n: u32) -> Entry {
     let change = Change { request, kind, commit: commit(100), at: Timestamp(0) };
     let gate = Gate::new("test", Duration::from_secs(1));
     Entry::new(change, Some(gate))
+}
+
+/// The same request, for an execution's own landing.
+pub(super) fn landing(n: u32) -> Entry {
+    let mut entry = entry(n);
+    entry.change.kind = ChangeKind::Landing { execution: ExecutionId::new(1), title: "l".into() };
+    entry
 }
 
 /// A queue with one change whose target is at commit 1.

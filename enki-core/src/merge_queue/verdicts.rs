@@ -121,3 +121,73 @@ impl Verdicts {
 fn same(one: &Gate, other: &Gate) -> bool {
     one.command == other.command && one.environment == other.environment
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ExecutionId;
+    use std::time::Duration;
+
+    fn hash<T: std::str::FromStr<Err: std::fmt::Debug>>(n: usize) -> T {
+        format!("{n:040x}").parse().unwrap()
+    }
+
+    fn gate(command: &str) -> Gate {
+        Gate::new(command, Duration::from_secs(1))
+    }
+
+    fn request(n: u128) -> RequestId {
+        RequestId::of(ExecutionId::new(n), None, 1)
+    }
+
+    /// The size of a batch after these many changes failed, one after the other, and these many were merged since.
+    fn size(failed: usize, merged: usize) -> usize {
+        let mut verdicts = Verdicts::default();
+        (0..failed).for_each(|_| verdicts.charged(request(1)));
+        (0..merged).for_each(|_| verdicts.merged());
+        verdicts.batch_size(&Limits { max_batch: 8, adaptive_batch: true, ..Limits::default() })
+    }
+
+    #[test]
+    fn a_batch_is_as_large_as_the_rate_of_failures_makes_worth_it() {
+        assert_eq!((size(0, 19), size(0, 20)), (1, 8), "too little is known of fewer than twenty");
+        assert_eq!([size(1, 49), size(1, 24), size(1, 19), size(2, 18), size(4, 16)], [7, 5, 4, 3, 2]);
+        assert_eq!([size(5, 15), size(20, 0)], [1, 1], "batches cost more than they save");
+        assert_eq!([size(1, 50), size(50, 50)], [8, 8], "only the last fifty count");
+    }
+
+    #[test]
+    fn a_pass_is_remembered_of_a_tree_under_a_command_the_last_sixty_four_of_them() {
+        let mut verdicts = Verdicts::default();
+        let limits = Limits::default();
+        let passed = |verdicts: &Verdicts, tree, command: &str, now| {
+            verdicts.passed(hash(tree), &gate(command), Timestamp(now), &limits)
+        };
+        for (tree, command) in [(1, "test"), (1, "lint"), (2, "test")] {
+            verdicts.remember(hash(tree), &gate(command), Timestamp(0));
+        }
+        verdicts.remember(hash(1), &gate("test"), Timestamp(1));
+        assert_eq!(verdicts.passes.len(), 3, "once each");
+        assert!(passed(&verdicts, 1, "test", 1) && passed(&verdicts, 1, "lint", 1) && passed(&verdicts, 2, "test", 1));
+        assert!(!passed(&verdicts, 2, "lint", 1));
+        let a_day_later = i64::try_from(limits.verdict_age.as_millis()).unwrap() + 1;
+        assert!(passed(&verdicts, 1, "test", a_day_later) && !passed(&verdicts, 1, "lint", a_day_later));
+        (3..64).for_each(|tree| verdicts.remember(hash(tree), &gate("test"), Timestamp(1)));
+        assert!(passed(&verdicts, 1, "lint", 1), "sixty-four are remembered");
+        verdicts.remember(hash(64), &gate("test"), Timestamp(1));
+        assert!(!passed(&verdicts, 1, "lint", 1) && passed(&verdicts, 2, "test", 1), "the oldest is forgotten");
+    }
+
+    #[test]
+    fn the_base_is_suspected_for_different_changes_that_failed_with_nothing_merged_between() {
+        let mut verdicts = Verdicts::default();
+        verdicts.charged(request(1));
+        verdicts.charged(request(1));
+        assert!(!verdicts.suspects_base(), "one that fails again is one");
+        verdicts.merged();
+        verdicts.charged(request(2));
+        assert!(!verdicts.suspects_base(), "what was merged shows that it passes");
+        verdicts.charged(request(1));
+        assert!(verdicts.suspects_base());
+    }
+}
