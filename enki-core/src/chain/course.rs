@@ -325,3 +325,74 @@ impl Course {
         (self.number, self.moves) = (self.number + 1, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::review::CustomSpec;
+    use crate::verdict::{Finding, Gate, Severity};
+
+    fn review(states: &str) -> Review {
+        let custom = format!(r#"{{"initial": "working", "max_moves": 20, "max_fixes": 5, "states": {states}}}"#);
+        let custom: CustomSpec = serde_json::from_str(&custom).unwrap();
+        custom.check("own").unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    fn name(review: &Review, then: Then) -> &str {
+        match then {
+            Then::Run { at, .. } => &review.state(at).name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn where_work_leads_may_depend_on_what_it_changed_and_how_often_it_was_repaired() {
+        let review = review(
+            r#"{"working": {"does": "work", "to": [{"when": "fixes >= 2", "state": "last"}, {"when": "unchanged", "state": "judging"}, {"state": "testing"}]},
+                "testing": {"does": "review", "command": "true", "to": [{"when": "pass", "state": "judging"}, {"when": "revise", "state": "working"}]},
+                "judging": {"does": "review", "to": [{"when": "pass", "state": "complete"}, {"when": "revise", "state": "working"}]},
+                "last": {"does": "review", "to": [{"when": "pass", "state": "complete"}]}}"#,
+        );
+        let mut course = Course::default();
+        assert_eq!(name(&review, course.worked(Some(&review), Purpose::Work, true)), "testing");
+        assert_eq!(name(&review, course.worked(Some(&review), Purpose::Work, false)), "judging");
+        course.fixes = 2;
+        assert_eq!(name(&review, course.worked(Some(&review), Purpose::Work, true)), "last");
+    }
+
+    #[test]
+    fn a_verdict_that_is_no_pass_completes_nothing_whatever_a_guard_says() {
+        let review = review(
+            r#"{"working": {"does": "work", "to": [{"state": "judging"}]},
+                "judging": {"does": "review", "to": [{"when": "score >= 1", "state": "complete"}]}}"#,
+        );
+        let mut course = Course::default();
+        course.take(course.worked(Some(&review), Purpose::Work, true));
+        let said = |gate, score| Verdict { score: Some(score), ..Verdict::of(gate) };
+        assert_eq!(course.reviewed(&review, &said(Gate::Revise, 5.0)), Then::Escalate(Escalation::FixesExhausted));
+        assert_eq!(course.reviewed(&review, &said(Gate::Pass, 10.0)), Then::Complete);
+    }
+
+    #[test]
+    fn two_hundred_findings_are_remembered() {
+        let finding = |n: usize| Finding::new(Severity::default(), &"a".repeat(n + 1));
+        let verdict =
+            |of: std::ops::Range<usize>| Verdict { findings: of.map(finding).collect(), ..Verdict::of(Gate::Revise) };
+        let mut course = Course::default();
+        course.note_verdict(AttemptNo(1), None, &verdict(0..200));
+        assert_eq!(course.known.len(), 200);
+        course.note_verdict(AttemptNo(2), None, &verdict(199..202));
+        assert_eq!(course.known.len(), 200);
+        assert_eq!((course.known[199].first, course.known[199].last), (1, 2), "what is known is followed");
+    }
+
+    #[test]
+    fn a_good_end_forgives_failures_of_infrastructure_and_another_end_does_not() {
+        let tired = Course { infra: 1, spawns: 1, ..Course::default() };
+        for (then, left) in [(Then::Complete, 0), (Then::Fail, 1), (Then::Escalate(Escalation::Replan), 1)] {
+            let mut course = tired.clone();
+            course.take(then);
+            assert_eq!((course.infra, course.spawns), (left, left), "{then:?}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! One chain by itself.
 
-use super::{Charge, Course, Ended, Escalation, Refused, Then};
+use super::{Course, Ended, Escalation, Refused, Then};
 use crate::id::{AttemptNo, TreeId};
 use crate::limits::Limits;
 use crate::review::{Review, Reviewer, StateIx};
@@ -305,18 +305,79 @@ impl Chain {
     }
 }
 
-impl Then {
-    /// Whether it is one more try of the same.
-    #[must_use]
-    pub const fn is_repeat(self) -> bool {
-        matches!(self, Self::Run { charge: Charge::Repeat | Charge::Infra | Charge::Spawn | Charge::Void, .. })
-    }
-}
-
 impl Chain {
     /// The name of the state it is in.
     #[must_use]
     pub fn at(&self) -> (StateIx, &str) {
         (self.course.at, &self.review.state(self.course.at).name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Refused;
+    use crate::review::Reviewer;
+    use crate::verdict::Verdict;
+
+    fn chain() -> Chain {
+        Chain::new(Review::work_then_fix(Reviewer::agent(), 9.0, 2))
+    }
+
+    fn hear(chain: &mut Chain, input: &Input) {
+        let event = chain.decide(input, &Limits::default()).unwrap();
+        chain.apply(&event);
+    }
+
+    fn report(attempt: u32, purpose: Purpose, report: Report) -> Input {
+        Input::Report { attempt: AttemptNo(attempt), purpose, report }
+    }
+
+    #[test]
+    fn work_is_no_verdict_and_a_verdict_no_work() {
+        let worked = || Report::Worked { changed: true, tree: None };
+        let passed = || Report::Reviewed { verdict: Verdict::of(crate::verdict::Gate::Pass), tree: None };
+        let limits = Limits::default();
+        let mut chain = chain();
+        hear(&mut chain, &Input::Start);
+        let wrong = Err(Rejected::WrongReport(AttemptNo(1)));
+        assert_eq!(chain.decide(&report(1, Purpose::Work, passed()), &limits), wrong);
+        hear(&mut chain, &report(1, Purpose::Work, worked()));
+        hear(&mut chain, &Input::Start);
+        let wrong = Err(Rejected::WrongReport(AttemptNo(2)));
+        assert_eq!(chain.decide(&report(2, Purpose::Review, worked()), &limits), wrong);
+        assert_eq!((chain.attempts(), chain.at()), (2, (StateIx(1), "reviewing")));
+        hear(&mut chain, &report(2, Purpose::Review, passed()));
+        assert_eq!(chain.state(), State::Complete);
+        // What was handed in clashes: who resolves that is no reviewer, in whichever state the chain stands.
+        hear(&mut chain, &Input::Refused(Refused::Clash { in_vain: false }));
+        let wanted = chain.wanted().unwrap();
+        assert_eq!((wanted.purpose, wanted.reviewer), (Purpose::Resolve, None));
+        assert_eq!(chain.invariants(&limits), Ok(()), "it is resolved where the review was");
+    }
+
+    #[test]
+    fn a_state_that_breaks_an_invariant_is_noticed() {
+        let limits = Limits::default();
+        let broken = |how: &dyn Fn(&mut Chain)| {
+            let mut chain = chain();
+            hear(&mut chain, &Input::Start);
+            assert_eq!(chain.invariants(&limits), Ok(()));
+            how(&mut chain);
+            chain.invariants(&limits).expect_err("it is noticed")
+        };
+        for over in [
+            &|chain: &mut Chain| chain.course.fixes = 3,
+            &|chain: &mut Chain| chain.course.moves = 100,
+            &|chain: &mut Chain| chain.course.infra = Limits::default().infra_retries + 1,
+            &|chain: &mut Chain| chain.course.voids = 2,
+            &|chain: &mut Chain| chain.course.resolutions = Limits::default().resolutions + 1,
+        ] as [&dyn Fn(&mut Chain); 5]
+        {
+            assert!(broken(over).starts_with("a budget is exceeded"));
+        }
+        assert_eq!(broken(&|chain| chain.course.at = StateIx(3)), "state 3 is not there");
+        assert_eq!(broken(&|chain| chain.course.at = StateIx(1)), "a work in state reviewing");
+        assert_eq!(broken(&|chain| chain.attempts = 2), "attempt 1 is not the last");
     }
 }

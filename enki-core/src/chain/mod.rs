@@ -100,3 +100,14 @@ impl fmt::Display for Escalation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_asks_lacks_information_and_everything_else_came_up_on_the_way() {
+        assert_eq!(Escalation::ByAgent.to_person(), "missing_information");
+        assert_eq!(Escalation::NoProgress.to_person(), "runtime_escalation");
+    }
+}

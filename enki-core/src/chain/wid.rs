@@ -76,4 +76,15 @@ mod tests {
             assert!(bad.parse::<Wid>().is_err(), "{bad:?}");
         }
     }
+
+    #[test]
+    fn each_chain_of_a_step_has_a_name_of_its_own_that_can_be_read() {
+        let task = |step: &str| TaskId::of(crate::id::ExecutionId::new(1), &step.parse().unwrap());
+        let names = [wid(task("a"), 0), wid(task("a"), 1), wid(task("b"), 0)];
+        assert_eq!(std::collections::BTreeSet::from(names.clone()).len(), 3);
+        for name in names {
+            assert_eq!(name.len(), "wrfc_".len() + 12);
+            assert_eq!(name.parse::<Wid>().unwrap().as_str(), name);
+        }
+    }
 }

@@ -254,7 +254,7 @@ impl Execution {
     }
 
     /// The step that solves the conflict of a landing.
-    fn landing_step(&self) -> Step {
+    pub(super) fn landing_step(&self) -> Step {
         let of_enki = self.steps.iter().filter(|step| step.landing.is_some()).count();
         let names = (of_enki + 1..).map(|n| format!("land-{n}"));
         let free = |name: &String| self.plan.find(name).is_none();

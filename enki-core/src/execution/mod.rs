@@ -605,3 +605,6 @@ impl Execution {
         AttemptNo(self.step(ix).attempts + 1)
     }
 }
+
+#[cfg(test)]
+mod tests;

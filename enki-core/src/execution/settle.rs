@@ -22,10 +22,8 @@ impl Execution {
             if !events.is_empty() {
                 return events;
             }
-            if self.counts.running + self.counts.pending + self.counts.failed == 0
-                && self.counts.merging == 0
-                && self.landing.in_flight.is_none()
-            {
+            let over = self.counts.done + self.counts.cancelled == self.counts.total;
+            if over && self.landing.in_flight.is_none() {
                 events.push(Event::Ended { status: EndStatus::Cancelled });
             }
             return events;

@@ -231,6 +231,40 @@ fn a_directive_is_never_larger_than_a_tag_may_be() {
     }
 }
 
+#[test]
+fn an_end_is_told_until_it_is_taken_which_happens_once() {
+    for (said, tells) in [("VERDICT: PASS", "Complete"), ("VERDICT: FAIL", "Escalate")] {
+        let mut desk = Desk::default();
+        desk.say(&open("wrfc_a", Review::default(), None)).unwrap();
+        desk.say(&ended("wrfc_a", 1, "done")).unwrap();
+        let early = desk.say(&Input::Taken { wid: wid("wrfc_a") }).unwrap_err();
+        assert!(!early.is_stale(), "{early}: it is not late");
+        assert!(!desk.say(&ended("wrfc_b", 1, "")).unwrap_err().is_stale(), "nobody knows it");
+        desk.say(&ended("wrfc_a", 2, said)).unwrap();
+        assert!(format!("{:?}", desk.one()).starts_with(tells), "{:?}", desk.one());
+        desk.say(&Input::Taken { wid: wid("wrfc_a") }).unwrap();
+        assert_eq!((desk.told(), desk.log.len()), (vec![], 5));
+        desk.say(&Input::Taken { wid: wid("wrfc_a") }).unwrap();
+        assert_eq!(desk.log.len(), 5, "it is a fact already");
+        let chains: Vec<&Wid> = desk.state.chains().map(|(wid, _)| wid).collect();
+        assert_eq!(chains, [&wid("wrfc_a")]);
+    }
+}
+
+#[test]
+fn a_tester_is_told_to_test() {
+    let mut desk = Desk::default();
+    let tester = Reviewer::Agent { role: Some("tester".into()) };
+    desk.say(&open("wrfc_a", Review::work_then_fix(tester, 9.0, 2), None)).unwrap();
+    desk.say(&ended("wrfc_a", 1, "done")).unwrap();
+    let told = desk.one();
+    let (kind, said) = task(&told);
+    assert_eq!(*kind, Spawned::Tester);
+    assert!(said.contains("Test the routes"), "{said}");
+    let other = desk.say(&ended("wrfc_a", 9, "")).unwrap_err();
+    assert!(other.is_stale(), "only the live attempt can end");
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let name = (0..3u8).prop_map(|n| format!("wrfc_{n}"));
     let text = prop_oneof![

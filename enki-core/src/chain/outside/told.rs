@@ -139,3 +139,35 @@ pub(super) const fn word(kind: Spawned) -> &'static str {
         Spawned::Engineer => "engineer",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitted(text: &str) -> String {
+        let mut task = text.to_owned();
+        fit(&mut task);
+        task
+    }
+
+    #[test]
+    fn a_task_is_cut_only_if_it_is_too_large_and_by_no_more_than_a_quarter_at_once() {
+        // Two bytes of it are quotation marks.
+        let fits = "a".repeat(ROOM - 2);
+        assert_eq!(fitted(&fits), fits);
+        let over = "a".repeat(ROOM - 1);
+        assert_eq!(fitted(&over), format!("{}\n[cut]", "a".repeat((ROOM - 1) * 3 / 4)));
+    }
+
+    #[test]
+    fn a_task_is_cut_before_the_character_that_does_not_fit() {
+        let over = format!("a{}", "é".repeat(ROOM / 2));
+        let at = over.len() * 3 / 4;
+        let at = if over.is_char_boundary(at) { at } else { at - 1 };
+        assert_eq!(fitted(&over), format!("{}\n[cut]", &over[..at]));
+        let odd = format!("ab{}", "é".repeat(ROOM / 2));
+        let at = odd.len() * 3 / 4;
+        let at = if odd.is_char_boundary(at) { at } else { at - 1 };
+        assert_eq!(fitted(&odd), format!("{}\n[cut]", &odd[..at]));
+    }
+}
