@@ -245,7 +245,7 @@ impl Execution {
     }
 
     /// Whether an agent may try before a person is asked: not where one just could not, and not for ever.
-    fn may_resolve_landing(&self, limits: &Limits) -> bool {
+    pub(super) fn may_resolve_landing(&self, limits: &Limits) -> bool {
         let landing = &self.landing;
         let open = self.ended.is_none() && !self.cancelling;
         open && landing.gave_up.is_none()

@@ -47,6 +47,7 @@ fn a_landing_that_something_was_in_the_way_of_is_tried_at_the_next_start_while_i
     execution.land = Land::Each;
     merged(&mut execution, A, 50);
     let flight = execution.landing.in_flight.unwrap();
+    assert_eq!(flight.request, RequestId::of(execution.id, None, 1));
     let reason = Refusal::Blocked { reason: "in use".into(), command: "git stash".into() };
     report(&mut execution, Report::Refused { request: flight.request, reason }).unwrap();
     assert!(execution.landing.free_later);
@@ -55,7 +56,8 @@ fn a_landing_that_something_was_in_the_way_of_is_tried_at_the_next_start_while_i
         spoil(&mut execution);
         execution.decide(&Input::Report(Report::TakenUp), NOW, &Limits::default()).unwrap()
     };
-    assert!(matches!(taken_up(&|_| {})[..], [Event::LandingRequested { .. }]));
+    let [Event::LandingRequested { request, .. }] = taken_up(&|_| {})[..] else { panic!("it asks again") };
+    assert_eq!(request, RequestId::of(execution.id, None, 2));
     assert_eq!(taken_up(&|e| e.ended = Some(EndStatus::Failed)), []);
     assert_eq!(taken_up(&|e| e.cancelling = true), []);
     assert_eq!(taken_up(&|e| e.landing.free_later = false), []);
@@ -343,12 +345,16 @@ fn steps_whose_needs_are_there_or_dead_when_they_come_count_them_so() {
     step.id = "c".parse().unwrap();
     let needs = |on| crate::plan::Need { on: crate::plan::NeedOn::Step(on), condition: Condition::Merged };
     step.needs = [needs(A), needs(B)].into();
-    execution.apply(&Event::StepsAdded { steps: vec![step.clone()] });
-    assert_eq!((execution.step(StepIx(2)).unmet, execution.step(StepIx(2)).dead), (1, 0));
-    step.id = "d".parse().unwrap();
-    step.needs = [needs(StepIx(2))].into();
-    execution.apply(&Event::StepsAdded { steps: vec![step] });
-    assert_eq!(execution.step(StepIx(3)).unmet, 1);
+    let mut below = step.clone();
+    (below.id, below.needs) = ("d".parse().unwrap(), [needs(StepIx(2))].into());
+    execution.apply(&Event::StepsAdded { steps: vec![step.clone(), below.clone()] });
+    let counted = |execution: &Execution, ix| (execution.step(ix).unmet, execution.step(ix).dead);
+    assert_eq!([2, 3].map(|n| counted(&execution, StepIx(n))), [(1, 0), (1, 0)]);
+    execution.apply(&Event::StepCancelled { step: B });
+    (step.id, step.needs) = ("e".parse().unwrap(), [needs(StepIx(2))].into());
+    (below.id, below.needs) = ("f".parse().unwrap(), [needs(StepIx(4))].into());
+    execution.apply(&Event::StepsAdded { steps: vec![step, below] });
+    assert_eq!([2, 3, 4, 5].map(|n| counted(&execution, StepIx(n))), [(1, 1); 4]);
     assert_eq!(invariants::check(&execution, &Limits::default()), Ok(()));
 }
 
@@ -364,6 +370,7 @@ fn use_is_recorded_once_it_moved_a_budget_by_a_hundredth_or_used_it_up() {
     };
     assert_eq!([0, 9, 10, 19, 20].map(&mut spends), [false, false, true, false, true]);
     assert_eq!([990, 999, 1000].map(&mut spends), [true, false, true], "it is used up");
+    assert_eq!([1000, 1005].map(&mut spends), [false, true], "what is beyond it is all recorded");
     assert!(execution.spent(BudgetOf::Step(A)).all(|spent| spent.unit == Unit::Tokens));
 }
 
@@ -391,4 +398,86 @@ fn what_a_budget_ended_is_gone_on_with_if_it_left_work() {
     assert!(!execution.goes_on_with(A, &changed(40)));
     end(&mut execution, A, changed(40));
     assert!(!execution.goes_on_with(A, &over), "nothing runs");
+}
+
+#[test]
+fn the_first_wait_after_a_failure_is_the_same_whatever_failed() {
+    let waits = [Outcome::TimedOut, Outcome::NotStarted { reason: "no such program".into() }].map(|outcome| {
+        let mut execution = open(&[plain("a")]);
+        attempt(&mut execution, A, outcome);
+        execution.next_deadline(NOW).expect("it is tried again")
+    });
+    assert_eq!(waits[0], waits[1]);
+}
+
+#[test]
+fn an_attempt_that_leaves_the_tree_that_it_found_changed_nothing() {
+    let custom = r#"{"initial": "working", "max_moves": 9, "max_fixes": 2, "states": {
+        "working": {"does": "work", "to": [{"when": "unchanged", "state": "judging"}, {"state": "testing"}]},
+        "testing": {"does": "review", "to": [{"when": "pass", "state": "judging"}, {"when": "revise", "state": "working"}]},
+        "judging": {"does": "review", "to": [{"when": "pass", "state": "complete"}, {"when": "revise", "state": "working"}]}}}"#;
+    let custom: crate::review::CustomSpec = serde_json::from_str(custom).unwrap();
+    let mut execution = open(&[plain("a")]);
+    let mut step = execution.plan().step(A).clone();
+    (step.id, step.review) = ("b".parse().unwrap(), Some(custom.check("own").unwrap().into()));
+    execution.apply(&Event::StepsAdded { steps: vec![step] });
+    let mut leads = |n| {
+        start(&mut execution, B);
+        end(&mut execution, B, changed(n));
+        let review = execution.plan().step(B).review.as_ref().unwrap();
+        let at = review.state(execution.step(B).course.at).name.to_string();
+        let revise = crate::verdict::Verdict::of(crate::verdict::Gate::Revise).saying(format!("not {n} {at}"));
+        attempt(&mut execution, B, Outcome::Reviewed(revise));
+        at
+    };
+    assert_eq!([40, 40, 41].map(&mut leads), ["testing", "judging", "testing"]);
+}
+
+#[test]
+fn a_landing_is_tried_and_resolved_boundedly_often() {
+    let limits = Limits::default();
+    let mut execution = open(&[plain("a")]);
+    merged(&mut execution, A, 50);
+    let flight = execution.landing.in_flight.unwrap();
+    let reason = Refusal::Blocked { reason: "in use".into(), command: "git stash".into() };
+    for (refusals, again) in [(limits.landing_tries - 1, true), (limits.landing_tries, false)] {
+        execution.landing.refusals = refusals;
+        let events = execution.landing_refused(flight, &reason, NOW, &limits);
+        let tried = events.iter().any(|event| matches!(event, Event::LandingRefused { again: Some(_), .. }));
+        assert_eq!(tried, again, "{events:?}");
+    }
+    assert!(execution.may_resolve_landing(&limits));
+    assert!(
+        !execution.may_resolve_landing(&Limits { max_steps: 1, ..Limits::default() }),
+        "there is no room for a step"
+    );
+    execution.landing.resolutions = limits.resolutions;
+    assert!(!execution.may_resolve_landing(&limits));
+}
+
+#[test]
+fn the_step_that_resolves_a_landing_says_what_it_is_for_and_is_as_urgent_as_the_plan() {
+    let mut execution = Execution::new(&submitted(json!({"priority": "high", "steps": [plain("a")]})));
+    let step = execution.landing_step();
+    assert_eq!(step.priority, execution.plan().priority);
+    assert_ne!(step.priority, Step::default().priority);
+    assert!(step.description.contains("main"), "{}", step.description);
+    let merge = LandingMerge { onto: commit(1), tip: commit(2), paths: vec![], merges: 0 };
+    execution.add_landing_step(&step, merge, "", &mut Touched::default());
+    assert_eq!([A, B].map(|ix| execution.next_purpose(ix)), [Purpose::Work, Purpose::Resolve]);
+}
+
+#[test]
+fn as_many_paths_of_a_capture_are_kept_as_may_be_stored() {
+    let mut end = AttemptEnd::new(Outcome::Changed);
+    end.keep_files((0..17).map(|n| format!("{n:01024}")).collect());
+    assert_eq!(end.files.len(), 16);
+}
+
+#[test]
+fn only_work_beside_which_the_repository_was_changed_is_a_persons() {
+    let tampered = || Outcome::Tampered { what: vec!["HEAD".into()] };
+    assert!(AttemptEnd { work: changed(40).work, ..AttemptEnd::new(tampered()) }.is_tampered_work());
+    assert!(!AttemptEnd::new(tampered()).is_tampered_work(), "there is none");
+    assert!(!changed(40).is_tampered_work());
 }
