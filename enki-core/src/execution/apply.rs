@@ -237,7 +237,6 @@ impl Execution {
                     let course = std::mem::take(&mut s.course).renewed();
                     *s = StepRun {
                         course,
-                        state: StepState::Pending,
                         attempts: s.attempts,
                         requests: s.requests,
                         paused: s.paused,

@@ -190,4 +190,13 @@ mod tests {
         verdicts.charged(request(1));
         assert!(verdicts.suspects_base());
     }
+
+    #[test]
+    fn a_base_is_green_for_the_command_that_it_passed() {
+        let mut verdicts = Verdicts::default();
+        assert!(!verdicts.is_green(hash(1), &gate("test")));
+        verdicts.base_passed(hash(1), &gate("test"));
+        assert!(verdicts.is_green(hash(1), &gate("test")));
+        assert!(!verdicts.is_green(hash(1), &gate("lint")) && !verdicts.is_green(hash(2), &gate("test")));
+    }
 }

@@ -28,6 +28,8 @@ impl Office {
         for event in self.mail.decide(input, Timestamp(now))? {
             self.mail.apply(&event);
             self.log.push(record::encode_mail(&event));
+            let stored = self.log.last().map(|line| record::decode_mail(record::FORMAT, line).unwrap());
+            assert_eq!(stored.as_ref(), Some(&event), "what is stored is what happened");
             if let Event::Sent { no, .. } = event {
                 new = Some(no);
             }

@@ -170,4 +170,11 @@ mod tests {
         let at = if odd.is_char_boundary(at) { at } else { at - 1 };
         assert_eq!(fitted(&odd), format!("{}\n[cut]", &odd[..at]));
     }
+
+    #[test]
+    fn the_largest_task_fits_into_a_tag() {
+        let wid = format!("wrfc_{}", "a".repeat(100));
+        let directive = Directive::spawn(&wid, Spawned::Engineer, &"a".repeat(ROOM - 2));
+        assert!(directive.encode().len() <= TAG_LIMIT);
+    }
 }

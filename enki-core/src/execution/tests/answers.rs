@@ -481,3 +481,23 @@ fn only_work_beside_which_the_repository_was_changed_is_a_persons() {
     assert!(!AttemptEnd::new(tampered()).is_tampered_work(), "there is none");
     assert!(!changed(40).is_tampered_work());
 }
+
+#[test]
+fn a_retry_leaves_what_a_step_needs_as_it_stands() {
+    let started = json!({"needs": [{"step": "a", "condition": "started"}]});
+    let mut execution = open(&[plain("a"), step("b", started), plain("c")]);
+    let attempt_of_a = start(&mut execution, A);
+    report(&mut execution, Report::Live { step: A, attempt: attempt_of_a, session: None }).unwrap();
+    attempt(&mut execution, B, declined());
+    end(&mut execution, A, AttemptEnd::new(declined()));
+    let again = |execution: &mut Execution, step| {
+        execution.apply(&Event::StepRetried { step, mode: RetryMode::Fresh, note: None });
+        invariants::check(execution, &Limits::default()).unwrap();
+    };
+    let mut dead = execution.clone();
+    again(&mut dead, B);
+    assert_eq!((dead.step(B).dead, dead.word(B)), (1, "blocked"));
+    again(&mut execution, A);
+    again(&mut execution, B);
+    assert_eq!((execution.step(B).unmet, execution.word(B)), (1, "pending"));
+}

@@ -178,7 +178,7 @@ fn what_waits_for_its_start_says_so() {
 #[test]
 fn a_chain_is_seen_from_its_first_attempt_on_and_its_resolution_by_name() {
     let review = json!({"review": "code"});
-    let mut execution = open(&[step("a", review.clone()), step("b", review)]);
+    let mut execution = open(&[step("a", review.clone()), step("b", review), plain("c")]);
     assert_eq!((execution.chain(A), execution.joined_chains()), (None, None));
     execution.apply(&Event::StepCancelled { step: A });
     assert_eq!(execution.chain(A), None, "it never began");

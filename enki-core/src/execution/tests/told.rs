@@ -30,13 +30,13 @@ fn verdict(gate: Gate, score: f32) -> Outcome {
 #[test]
 fn each_attempt_that_a_chain_wants_is_told_and_its_end() {
     let mut execution = open(&[step("a", json!({"review": {"max_fixes": 2}}))]);
-    let review = spawn(&execution, Spawned::Reviewer, "Review step a: a");
-    assert_eq!(after_attempt(&mut execution, Outcome::Changed), [review.clone()]);
+    let review = [spawn(&execution, Spawned::Reviewer, "Review step a: a")];
+    assert_eq!(after_attempt(&mut execution, Outcome::Changed), review);
     let fix = spawn(&execution, Spawned::Engineer, "Fix step a: a (fix 1 of 2)");
     assert_eq!(after_attempt(&mut execution, verdict(Gate::Revise, 5.0)), [fix]);
     start(&mut execution, A);
     let events = end(&mut execution, A, changed(41));
-    assert_eq!(told(&execution, &events), [review]);
+    assert_eq!(told(&execution, &events), review);
     let passed = after_attempt(&mut execution, verdict(Gate::Pass, 10.0));
     assert_eq!(passed, [complete(&execution, 0)]);
     let request = request(&execution, A);

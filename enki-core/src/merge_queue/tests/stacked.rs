@@ -167,3 +167,19 @@ fn a_publishing_that_a_pause_interrupted_is_another_try_after_it() {
     assert!(effect_of(&queue, 1).attempt > publish.attempt);
     assert!(queue.line(LineNo(2)).is_none(), "what is not past the point of no return is built anew");
 }
+
+#[test]
+fn a_batch_that_fails_is_halved_and_a_small_one_tried_one_by_one() {
+    for (size, parts) in [(4, vec![1, 1, 1, 1]), (5, vec![3, 2])] {
+        let limits = Limits { max_batch: 8, adaptive_batch: false, ..Limits::default() };
+        let mut queue = daring((1..=size).map(entry));
+        let members = (1..=size).map(|n| Member { entry: entry(n), ..queue.lines[0].members[0].clone() }).collect();
+        queue.lines = [Line::new(LineNo(1), members, commit(1))].into();
+        assert_eq!((queue.len(), queue.is_empty()), (size as usize + queue.lot.len(), false));
+        queue.lines[0].failed = Some(Check::Failed { log: "no".into() });
+        queue.lines[0].stage = Stage::Decided;
+        let events = queue.settle(&limits);
+        let [Event::BatchSplit { groups, .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), parts);
+    }
+}
