@@ -340,6 +340,10 @@ mod tests {
         let limits = Limits::default();
         let mut chain = chain();
         hear(&mut chain, &Input::Start);
+        for other in [0, 2] {
+            let stale = Err(Rejected::Stale(AttemptNo(other)));
+            assert_eq!(chain.decide(&report(other, Purpose::Work, worked()), &limits), stale);
+        }
         let wrong = Err(Rejected::WrongReport(AttemptNo(1)));
         assert_eq!(chain.decide(&report(1, Purpose::Work, passed()), &limits), wrong);
         hear(&mut chain, &report(1, Purpose::Work, worked()));
