@@ -53,9 +53,7 @@ fn read(log: &Log, path: &NotePath, id: &str, how: &How, model: Option<&str>) ->
         {
             Brief::Cancelled
         }
-        Ok(task) => {
-            step(&task, how, model).map_or_else(|error| why(&error), |(spec, _)| Brief::Says(Box::new(spec)))
-        }
+        Ok(task) => step(&task, how, model).map_or_else(|error| why(&error), |(spec, _)| Brief::Says(Box::new(spec))),
         Err(NoteError::NotFound { .. }) => Brief::Unreadable {
             reason: format!("{path} is not there any more; put it back, or give the entry up: enki queue cancel {id}"),
         },

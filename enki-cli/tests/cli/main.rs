@@ -16,6 +16,7 @@ mod chat;
 mod claude;
 mod clients;
 mod common;
+mod day;
 mod drive;
 mod edits;
 mod hostile;
