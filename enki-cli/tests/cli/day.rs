@@ -1,7 +1,7 @@
 //! A day with two projects: captures, one of them by the real Claude Code client over MCP, tasks, their queue, a kill of the
 //! driver, and in the evening the files and `enki trace`, which tell all of it.
 
-use crate::claude::{Scene, call, output, scenario};
+use crate::claude::{Scene, call, output, review, scenario};
 use crate::common::{Place, both, code, git, until};
 use serde_json::{Value, json};
 use std::fs;
@@ -23,10 +23,9 @@ echo "[OUTPUT]$word is done[/OUTPUT]"
 fn scenarios() -> Value {
     let seen = json!({"text": "The site fails at midnight: FILE-midnight", "project_id": "site"});
     let write = json!({"file_path": "{{cwd}}/till.txt", "content": "counts right\n"});
-    json!([scenario(
-        "The till counts wrong",
-        &[call("mcp__enki__enki_note", &seen), call("Write", &write), output("the till counts right")]
-    )])
+    let pass = json!({"gate": "PASS", "score": 9.9, "summary": "good", "issues": []});
+    let work = [call("mcp__enki__enki_note", &seen), call("Write", &write), output("the till counts right")];
+    json!([review("first work", &pass), scenario("The till counts wrong", &work)])
 }
 
 struct Day {
@@ -63,7 +62,13 @@ impl Day {
     /// The driver of both.
     fn up(&self) -> Child {
         let mut up = self.shop.inside(&self.shop.place.command(&["up"]));
-        up.env("ANTHROPIC_API_KEY", "sk-ant-dummy").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        // The gate of the agent lies beside the project.
+        up.env("ANTHROPIC_API_KEY", "sk-ant-dummy")
+            .env("ENKI_SANDBOX_LEVEL", "0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 }
 

@@ -166,7 +166,10 @@ fn a_time_out_is_the_one_that_was_asked_for_and_a_batch_is_done_in_order() {
     assert_eq!(listed[0]["timeout_s"][0], 1);
     let ran = place.enki(&["queue", "run"]);
     assert_eq!(code(&ran), 7, "{}", both(&ran));
-    assert_eq!(entries(&place, &["--all", "--query", "HANG"])[0]["status"], "timeout");
+    let entry = &entries(&place, &["--all", "--query", "HANG"])[0];
+    assert_eq!(entry["status"], "timeout");
+    // It is not tried again by itself.
+    assert_eq!(place.json(&["trace", &slow])["entries"][0]["attempts"].as_array().unwrap().len(), 1, "{entry}");
     let results: Vec<String> = notes(&place, "result");
     assert_eq!(results.len(), 3);
     let status = |note: &str| (key(&place, note, "status").unwrap(), key(&place, note, "task").unwrap());

@@ -248,6 +248,8 @@ impl Execution {
             Outcome::NoChange => Ended::Worked { changed: false },
             Outcome::Reviewed(verdict) => Ended::Reviewed(verdict),
             Outcome::Void { .. } => Ended::Void,
+            // Of a task note its time was asked for: a person looks before there is more of it.
+            Outcome::TimedOut if self.is_of_note() => Ended::Dead,
             Outcome::TimedOut | Outcome::Stuck | Outcome::Lost | Outcome::NoResult | Outcome::OutputLimit => {
                 Ended::Infra
             }

@@ -200,6 +200,11 @@ impl Execution {
         &self.origin
     }
 
+    /// Whether it was made of task notes.
+    pub(crate) fn is_of_note(&self) -> bool {
+        self.origin.starts_with("note(")
+    }
+
     /// Where its work lands.
     #[must_use]
     pub const fn target(&self) -> &Branch {
@@ -403,7 +408,7 @@ impl Execution {
     /// Whether the note that a step was made of is to be read once more before its first attempt.
     #[must_use]
     pub fn awaits_note(&self, ix: StepIx) -> bool {
-        let of_note = self.origin.starts_with("note(");
+        let of_note = self.is_of_note();
         of_note && self.steps.get(ix.index()).is_some_and(|s| s.unbegun() && s.landing.is_none())
     }
 

@@ -410,6 +410,20 @@ fn the_first_wait_after_a_failure_is_the_same_whatever_failed() {
     assert_eq!(waits[0], waits[1]);
 }
 
+/// W10: the time that was asked for is the time that it gets.
+#[test]
+fn a_task_of_a_note_that_took_too_long_is_not_tried_again_by_itself() {
+    let ended = |origin: &str, outcome| {
+        let mut execution = open(&[plain("a")]);
+        execution.origin = origin.to_owned();
+        attempt(&mut execution, A, outcome);
+        execution.ended
+    };
+    assert_eq!(ended("note(docs/log/task/task-1.md)", Outcome::TimedOut), Some(EndStatus::Failed));
+    assert_eq!(ended("note(docs/log/task/task-1.md)", Outcome::Lost), None, "what was lost is");
+    assert_eq!(ended("cli", Outcome::TimedOut), None, "and so is any other step");
+}
+
 #[test]
 fn an_attempt_that_leaves_the_tree_that_it_found_changed_nothing() {
     let custom = r#"{"initial": "working", "max_moves": 9, "max_fixes": 2, "states": {
