@@ -5,7 +5,7 @@
 //! docs/log/<kind>/<kind>-<owner>-YYYYMMDD-HHMMSS-<micro6>.md
 //! ```
 //!
-//! A [`Log`] makes, lists, finds and changes the notes of a project. A [`Document`] is one note's text: YAML front
+//! `docs/log` unless the person says another [`LogDir`]. A [`Log`] makes, lists, finds and changes the notes of a project. A [`Document`] is one note's text: YAML front
 //! matter that is edited in place, so that what a person wrote stays byte for byte, and a body. [`classify`], [`related`]
 //! and [`prompt`] are pure. Nothing here asks a model, a clock or the environment.
 //!
@@ -20,6 +20,7 @@ mod kind;
 mod log;
 mod name;
 mod outcome;
+mod place;
 mod related;
 mod section;
 mod task;
@@ -32,5 +33,6 @@ pub use kind::{CaptureStatus, Kind, ResultStatus, TaskStatus};
 pub use log::{Enriched, Filed, Head, Listing, Log, Note, Promoted, Promotion, Proposal, Settled};
 pub use name::{NotePath, Owner};
 pub use outcome::NewResult;
+pub use place::LogDir;
 pub use related::{Candidate, RELATED_LIMIT, related};
 pub use task::{NewTask, Task, prompt};

@@ -11,8 +11,14 @@ impl Owner {
     /// A name as a slug; `enki` if nothing is left of it.
     #[must_use]
     pub fn of(name: &str) -> Self {
+        Self::named(name).unwrap_or_default()
+    }
+
+    /// A name as a slug, if anything is left of it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         let slug = slug(name, 32);
-        Self(if slug.is_empty() { "enki".to_owned() } else { slug })
+        (!slug.is_empty()).then_some(Self(slug))
     }
 
     /// The slug.

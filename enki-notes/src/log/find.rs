@@ -23,13 +23,13 @@ impl Log {
             let path = Path::new(text);
             let below = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(&root)).unwrap_or(path);
             let below = below.strip_prefix(".").unwrap_or(below);
-            let path = below.to_str().and_then(|below| NotePath::parse(&self.dir, below)).ok_or_else(none)?;
+            let path = below.to_str().and_then(|below| NotePath::parse(self.dir.parts(), below)).ok_or_else(none)?;
             return if self.is_there(&path)? { Ok(path) } else { Err(none()) };
         }
         for name in [text.to_owned(), format!("{text}.md")] {
             let mut found = Vec::new();
             for kind in Kind::ALL.into_iter().filter(|_| is_file(&name)) {
-                let path = NotePath::new(&self.dir, kind, &name);
+                let path = NotePath::new(self.dir.parts(), kind, &name);
                 if self.is_there(&path)? {
                     found.push(path);
                 }
@@ -55,7 +55,7 @@ impl Log {
     /// The path of a text that names a file of these notes from the root of the project, whether it is there or not.
     #[must_use]
     pub fn path(&self, text: &str) -> Option<NotePath> {
-        NotePath::parse(&self.dir, text)
+        NotePath::parse(self.dir.parts(), text)
     }
 
     fn is_there(&self, path: &NotePath) -> Result<bool, NoteError> {
@@ -65,7 +65,7 @@ impl Log {
 
     /// The note that a link in another one names, if it is there.
     pub(super) fn linked(&self, link: &str) -> Result<Option<NotePath>, NoteError> {
-        match NotePath::parse(&self.dir, link) {
+        match NotePath::parse(self.dir.parts(), link) {
             Some(path) if self.is_there(&path)? => Ok(Some(path)),
             _ => Ok(None),
         }

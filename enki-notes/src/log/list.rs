@@ -159,7 +159,7 @@ impl Log {
                 NoteError::io(format!("list {}", self.root.join(self.parts(*kind).join("/")).display()), error)
             })?;
             let path = |name: String| {
-                let path = NotePath::new(&self.dir, *kind, &name);
+                let path = NotePath::new(self.dir.parts(), *kind, &name);
                 let odd = name.contains('\u{fffd}') || !is_file(&name);
                 if odd {
                     Err(Broken::whole(path.as_str(), "its name has characters that no note's has"))

@@ -15,6 +15,7 @@ use crate::folder::{Folder, Locked, NOTE_LIMIT};
 use crate::front::{Document, Fault, Value};
 use crate::kind::{CaptureStatus, Kind, TaskStatus};
 use crate::name::{Micros, NotePath, Owner, file_name};
+use crate::place::LogDir;
 use crate::related::{Candidate, related};
 use crate::task::{NewTask, Task};
 use enki_core::time::Timestamp;
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The notes of one project, in `docs/log/<kind>/`.
+/// The notes of one project, in `docs/log/<kind>/` or what stands in its place.
 ///
 /// # Contract
 ///
@@ -33,7 +34,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Log {
     root: PathBuf,
-    dir: Vec<String>,
+    dir: LogDir,
     owner: Owner,
     project: String,
     /// The time in the last name of each kind.
@@ -89,13 +90,7 @@ impl Log {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self {
-            root,
-            dir: vec!["docs".to_owned(), "log".to_owned()],
-            owner: Owner::default(),
-            project: name,
-            last: Mutex::default(),
-        }
+        Self { root, dir: LogDir::default(), owner: Owner::default(), project: name, last: Mutex::default() }
     }
 
     /// The same, written by that owner.
@@ -104,10 +99,22 @@ impl Log {
         Self { owner, ..self }
     }
 
+    /// The same, with the notes in that folder.
+    #[must_use]
+    pub fn below(self, dir: LogDir) -> Self {
+        Self { dir, ..self }
+    }
+
     /// The folder that all this is in.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folder below it that the notes are in.
+    #[must_use]
+    pub const fn dir(&self) -> &LogDir {
+        &self.dir
     }
 
     /// Writes a capture.
@@ -257,8 +264,7 @@ impl Log {
         now: Timestamp,
         mut render: impl FnMut(&Naming<'_>) -> Document,
     ) -> Result<NotePath, NoteError> {
-        let attempted =
-            || format!("write a note in {}", self.root.join(self.dir.join("/")).join(kind.as_str()).display());
+        let attempted = || format!("write a note in {}", self.root.join(self.parts(kind).join("/")).display());
         let failed = |error| NoteError::io(attempted(), error);
         let folder = Folder::make(&self.root, &self.parts(kind)).and_then(Folder::adding).map_err(failed)?;
         let place = Kind::ALL.iter().position(|of| *of == kind).expect("every kind is in the list");
@@ -271,7 +277,7 @@ impl Log {
                 let naming = Naming { at, project: &self.project, id: id(&file, text) };
                 if folder.create(&file, &render(&naming).to_bytes()).map_err(failed)? {
                     last[place] = at.get();
-                    return Ok(NotePath::new(&self.dir, kind, &file));
+                    return Ok(NotePath::new(self.dir.parts(), kind, &file));
                 }
             }
             let next = Micros::new(at.get() + 1);
@@ -289,7 +295,7 @@ impl Log {
     }
 
     fn parts(&self, kind: Kind) -> Vec<&str> {
-        self.dir.iter().map(String::as_str).chain([kind.as_str()]).collect()
+        self.dir.parts().iter().map(String::as_str).chain([kind.as_str()]).collect()
     }
 }
 

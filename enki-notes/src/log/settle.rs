@@ -60,7 +60,7 @@ impl Log {
         let slug = new.slug();
         let tried = if new.attempt > 1 { format!("{slug}-attempt{}", new.attempt) } else { slug.clone() };
         let result = self.once(Kind::Result, at, &tried, &ending(at, &tried), &tried, |naming| new.render(naming))?;
-        if let Some(source) = new.source_note.as_deref().and_then(|path| NotePath::parse(&self.dir, path)) {
+        if let Some(source) = new.source_note.as_deref().and_then(|path| NotePath::parse(self.dir.parts(), path)) {
             told(self.link(&source, &result, new.status, ended))?;
         }
         self.log_activity(&new.activity(at, &self.project, &result), &result)?;
@@ -113,13 +113,13 @@ impl Log {
         let folder = Folder::make(&self.root, &self.parts(kind)).and_then(Folder::changing).map_err(failed)?;
         let names = folder.folder().names().map_err(failed)?;
         if let Some(file) = names.iter().find(|name| name.ends_with(unique)) {
-            return Ok(NotePath::new(&self.dir, kind, file));
+            return Ok(NotePath::new(self.dir.parts(), kind, file));
         }
         let file = format!("{kind}-{}{}", self.owner.as_str(), ending(at, slug));
         let naming = Naming { at, project: &self.project, id: id(&file, text) };
         // Whoever put one of that name there in this moment is no other Enki.
         folder.create(&file, &render(&naming).to_bytes()).map_err(failed)?;
-        Ok(NotePath::new(&self.dir, kind, &file))
+        Ok(NotePath::new(self.dir.parts(), kind, &file))
     }
 
     /// Tells the note that the task was made of.
@@ -162,7 +162,7 @@ impl Log {
 
     /// Puts an entry at the end of the activity log, unless it is there.
     fn log_activity(&self, entry: &str, result: &NotePath) -> Result<(), NoteError> {
-        let dir: Vec<&str> = self.dir.iter().map(String::as_str).collect();
+        let dir: Vec<&str> = self.dir.parts().iter().map(String::as_str).collect();
         let failed = |error| NoteError::io(format!("write {}/activity.md", dir.join("/")), error);
         let folder = Folder::make(&self.root, &dir).and_then(Folder::changing).map_err(failed)?;
         for n in 1.. {

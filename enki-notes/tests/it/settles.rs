@@ -3,7 +3,7 @@
 use crate::{NOW, Place};
 use enki_core::time::Timestamp;
 use enki_notes::{
-    CaptureStatus, Kind, NewCapture, NewResult, NoteError, NotePath, Promotion, ResultStatus, TaskStatus,
+    CaptureStatus, Kind, LogDir, NewCapture, NewResult, NoteError, NotePath, Promotion, ResultStatus, TaskStatus,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -170,4 +170,30 @@ fn notes_that_a_person_removed_or_broke_stop_nothing() {
     place.log.mark_capture(&capture, CaptureStatus::Cancelled, NOW).unwrap();
     place.log.settle(&result, ENDED).unwrap();
     assert!(place.text(&capture).contains("status: cancelled\n"));
+}
+
+#[test]
+fn all_that_is_written_stands_in_the_folder_that_a_person_chose() {
+    let mut place = Place::new();
+    // What stands in the folder that it would be else is none of these.
+    place.put("idea/idea-enki-20231114-222320-000000.md", "---\ntitle: x\nstatus: open\n---\n");
+    place.log = place.log.below(LogDir::parse("notes").unwrap());
+    let (capture, task, mut result) = promoted(&place, ResultStatus::Failed);
+    result.failure = Some("it broke".to_owned());
+    let settled = place.log.settle(&result, ENDED).unwrap();
+    assert!(settled.faults.is_empty(), "{settled:?}");
+    let all: Vec<String> = files(&place.dir.path().join("shop/notes")).into_keys().collect();
+    let issue = settled.issue.unwrap();
+    let mut expected: Vec<String> = [&capture, &task, &settled.result, &issue]
+        .iter()
+        .map(|path| path.as_str().strip_prefix("notes/").unwrap().to_owned())
+        .chain(["activity.md".to_owned()])
+        .collect();
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(files(&place.dir.path().join("shop/docs")).len(), 1);
+    assert_eq!(place.log.list(&Kind::ALL).unwrap().heads.len(), 4);
+    assert_eq!(place.log.find(task.file()).unwrap(), task);
+    assert!(place.log.find("docs/log/idea/idea-enki-20231114-222320-000000.md").is_err());
+    assert_eq!(place.log.path(task.as_str()), Some(task));
 }
