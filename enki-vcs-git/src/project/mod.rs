@@ -67,6 +67,8 @@ pub struct GitOptions {
     pub min_free_bytes: Option<u64>,
     /// How the files of a workspace are made.
     pub method: WorkspaceMethod,
+    /// The folder of notes, from the top of the work tree: changes in it are in no landing's way.
+    pub notes: String,
 }
 
 /// How the files of a workspace are made.
@@ -146,6 +148,7 @@ impl GitOptions {
             supervisor: None,
             min_free_bytes: None,
             method: WorkspaceMethod::Files,
+            notes: "docs/log".to_owned(),
         }
     }
 
@@ -327,7 +330,16 @@ impl GitProject {
         if self.is_folder() {
             return Ok(false);
         }
-        dirty(&self.inner.git, &self.inner.root)
+        self.is_dirty_at(&self.inner.root)
+    }
+
+    /// The same of a work tree, by the person's own git. Notes are left out: Enki writes them itself while it works, and a
+    /// fast-forward that would touch a changed one is refused by git.
+    pub(crate) fn is_dirty_at(&self, work_tree: &Path) -> Result<bool, GitError> {
+        let notes = format!(":(top,exclude,literal){}", self.inner.options.notes);
+        let what = ["status", "--porcelain", "-z", "--untracked-files=no", "--", ":/", &notes];
+        let status = self.inner.git.as_person(work_tree).args(what).long().ok()?;
+        Ok(!status.stdout.is_empty())
     }
 
     /// The branch of that name and its head: a local one, or with a name as in `origin:main` that of a remote, fetched
@@ -653,14 +665,6 @@ impl GitProject {
         }
         text
     }
-}
-
-/// Whether tracked files of a work tree differ from its HEAD, by the person's own git. Notes are left out: Enki writes
-/// them itself while it works, and a fast-forward that would touch a changed one is refused by git.
-pub(crate) fn dirty(git: &Git, work_tree: &Path) -> Result<bool, GitError> {
-    let what = ["status", "--porcelain", "-z", "--untracked-files=no", "--", ":/", ":(top,exclude)docs/log"];
-    let status = git.as_person(work_tree).args(what).long().ok()?;
-    Ok(!status.stdout.is_empty())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the default; whoever owns the clock gives theirs")]

@@ -1,8 +1,8 @@
 //! The person's work trees: who uses a branch, and how one that is checked out moves along with its files.
 
 use crate::error::GitError;
+use crate::project::GitProject;
 use crate::project::heads::{Plainly, is_alias, plainly};
-use crate::project::{GitProject, dirty};
 use crate::refinery::publish::standing;
 use enki_core::id::CommitId;
 use enki_core::refinery::Publish;
@@ -134,7 +134,7 @@ pub(crate) fn fast_forward(
     if let Some(reason) = project.untrusted()? {
         return Ok(Publish::Blocked { reason, command });
     }
-    if dirty(project.git(), work_tree)? {
+    if project.is_dirty_at(work_tree)? {
         let reason =
             format!("the branch is checked out at {shown}, and files there have changes that are not committed");
         return Ok(Publish::Blocked { reason, command });
