@@ -179,6 +179,53 @@ fn a_time_out_is_the_one_that_was_asked_for_and_a_batch_is_done_in_order() {
 }
 
 #[test]
+fn a_batch_keeps_its_order_has_a_result_of_each_note_and_is_blocked_after_a_failure() {
+    let place = place();
+    place.agent(&AGENT.replace("if says \"BREAK\"", "if [ \"$ENKI_STEP_ID\" = task-2 ]"));
+    let all = [task(&place, "First"), task(&place, "Second"), task(&place, "Third"), task(&place, "Fourth")];
+    let [first, bad, third, fourth] = &all;
+    let batch = add(&place, &[first, bad, third, fourth]);
+    let (id, execution) = (batch["queue_id"].as_str().unwrap(), batch["execution_id"].as_str().unwrap());
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 7, "{}", both(&ran));
+    let status = |note: &str| key(&place, note, "status").unwrap();
+    let statuses = || all.iter().map(|note| status(note)).collect::<Vec<_>>();
+    // What was never begun has no result: it waits for the one before it.
+    assert_eq!(statuses(), ["done", "failed", "pending", "pending"]);
+    assert_eq!(place.json(&["queue", "list", "--all"])["entries"][0]["status"], "failed");
+    let block = |result: &str| {
+        let key = |name: &str| key(&place, result, name).unwrap_or_else(|| panic!("{name}: {}", text(&place, result)));
+        // A command has no session of its own to tell.
+        assert!(key("duration_s").parse::<f64>().is_ok() && key("session").is_empty(), "{}", text(&place, result));
+        (key("task"), key("status"), key("queue_id"))
+    };
+    let blocks = || {
+        let mut all: Vec<_> = notes(&place, "result").iter().map(|result| block(result)).collect();
+        all.sort();
+        all
+    };
+    let one = |task: &String, status: &str| (task.clone(), status.to_owned(), id.to_owned());
+    let sorted = |mut all: Vec<_>| {
+        all.sort();
+        all
+    };
+    assert_eq!(blocks(), sorted(vec![one(first, "done"), one(bad, "failed")]));
+    // Mended, the rest is done, each after the one before it.
+    place.agent(&AGENT.replace("exit 3", "true"));
+    assert_eq!(code(&place.enki(&["retry", id])), 0);
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    assert_eq!(statuses(), ["done", "done", "done", "done"]);
+    let done = |note: &String| one(note, "done");
+    assert_eq!(blocks(), sorted(vec![done(first), one(bad, "failed"), done(bad), done(third), done(fourth)]));
+    let log = both(&place.enki(&["log", execution]));
+    let starts: Vec<&str> =
+        log.lines().filter(|line| line.contains("started")).filter_map(|line| line.split("task-").nth(1)).collect();
+    let steps: Vec<&str> = starts.iter().map(|rest| &rest[..1]).collect();
+    assert_eq!(steps, ["1", "2", "2", "3", "4"], "{log}");
+}
+
+#[test]
 fn a_kill_at_work_loses_no_note_and_starts_nothing_twice() {
     let place = place();
     let (first, second) = (task(&place, "WAIT one"), task(&place, "Two"));
