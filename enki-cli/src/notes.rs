@@ -7,6 +7,7 @@ use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::host::Host;
 use crate::project::Project;
+use crate::registry::{Keeping, Registry};
 use crate::source::visible;
 use crate::wire;
 use enki_core::redact::Redactor;
@@ -24,24 +25,25 @@ pub(crate) struct Notes {
 
 impl Notes {
     /// Those of a project, to look at.
-    pub(crate) fn read(root: &Path) -> Log {
-        Log::new(root)
+    pub(crate) fn read(host: &Host, root: &Path) -> Result<Log, CliError> {
+        Ok(log(root, Registry::keeping(host, root)?, Owner::default))
     }
 
     /// Those of a project, in the name of whoever its git signs with. Asks git.
-    pub(crate) fn signed(host: &Host, config: &Config, root: &Path) -> Self {
+    pub(crate) fn signed(host: &Host, config: &Config, root: &Path) -> Result<Self, CliError> {
         // A project whose git cannot be asked can have notes all the same.
         let git = wire::git(root, host).ok();
-        Self {
-            log: git.as_ref().map_or_else(|| Log::new(root), |git| signed_log(git, root)),
+        let keeping = Registry::keeping(host, root)?;
+        Ok(Self {
+            log: log(root, keeping, || git.as_ref().map_or_else(Owner::default, signer)),
+            redactor: wire::redactor(config, host),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
-            ..Self::unsigned(host, config, root)
-        }
+        })
     }
 
     /// The same without asking git: for what makes no new note.
-    pub(crate) fn unsigned(host: &Host, config: &Config, root: &Path) -> Self {
-        Self { log: Log::new(root), redactor: wire::redactor(config, host), commits: Vec::new() }
+    pub(crate) fn unsigned(host: &Host, config: &Config, root: &Path) -> Result<Self, CliError> {
+        Ok(Self { log: Self::read(host, root)?, redactor: wire::redactor(config, host), commits: Vec::new() })
     }
 
     /// What is written of a text: without secrets.
@@ -78,7 +80,7 @@ pub(crate) struct NewNote {
 pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option<String>), CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
-    let notes = Notes::signed(&cx.host, &config, &project.root);
+    let notes = Notes::signed(&cx.host, &config, &project.root)?;
     let now = cx.host.now();
     match note.kind {
         Some(Kind::Task) => {
@@ -101,7 +103,7 @@ pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option
 pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<(NotePath, Promoted), CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
-    let notes = Notes::signed(&cx.host, &config, &project.root);
+    let notes = Notes::signed(&cx.host, &config, &project.root)?;
     let source = notes.log.find(note)?;
     let mut how = how.clone();
     enrich(&cx.host, &config, &notes, &source, &mut how).await?;
@@ -112,9 +114,18 @@ pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Re
     Ok((source, promoted))
 }
 
-/// The notes of a project, in the name of whoever its git signs with. Asks git.
-pub(crate) fn signed_log(git: &GitProject, root: &Path) -> Log {
-    Log::new(root).by(git.person_name().map_or_else(Owner::default, |name| Owner::of(&name)))
+/// The notes of a project that are kept like that, in the name of whoever its git signs with if nothing else is said. Asks git.
+pub(crate) fn signed_log(git: &GitProject, keeping: Keeping) -> Log {
+    log(git.root(), keeping, || signer(git))
+}
+
+/// The one place where notes get their folder and their owner.
+fn log(root: &Path, keeping: Keeping, otherwise: impl FnOnce() -> Owner) -> Log {
+    Log::new(root).below(keeping.dir).by(keeping.owner.unwrap_or_else(otherwise))
+}
+
+fn signer(git: &GitProject) -> Owner {
+    git.person_name().map_or_else(Owner::default, |name| Owner::of(&name))
 }
 
 impl From<NoteError> for CliError {

@@ -3,6 +3,7 @@
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::host::Host;
+use enki_notes::{LogDir, Owner};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,6 +34,20 @@ pub(crate) struct Registered {
     /// The model of its tasks, where neither they nor whoever starts them says one.
     #[serde(default)]
     pub(crate) model: Option<String>,
+    /// The folder of its notes, from the root; see [`Registry::keeping`].
+    #[serde(default)]
+    log_dir: Option<String>,
+    /// Who writes them.
+    #[serde(default)]
+    owner: Option<String>,
+}
+
+/// How the notes of a project are kept, as far as the list of projects says it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Keeping {
+    pub(crate) dir: LogDir,
+    /// If left out, whoever the project's git signs with.
+    pub(crate) owner: Option<Owner>,
 }
 
 #[derive(Default, Deserialize)]
@@ -55,6 +70,61 @@ impl Registry {
         let lock = fs::OpenOptions::new().create(true).append(true).open(dir.join("projects.lock")).map_err(cannot)?;
         lock.lock().map_err(cannot)?;
         Ok(Self { _lock: Some(lock), ..Self::load(host)? })
+    }
+
+    /// How the notes of the project at that root are kept. Where there can be no list of projects nothing says it, and it is
+    /// as usual; a list that cannot be read is an error: what it says of this project is not known.
+    pub(crate) fn keeping(host: &Host, root: &Path) -> Result<Keeping, CliError> {
+        if host.dir("XDG_CONFIG_HOME").is_none() && host.dir("HOME").is_none() {
+            return Ok(Keeping::default());
+        }
+        let registry = Self::load(host)?;
+        let mut found: Option<(&String, Keeping)> = None;
+        for (id, one) in registry.at(root) {
+            let keeping = registry.keeping_of(id, one)?;
+            match &found {
+                Some((first, other)) if *other != keeping => {
+                    let path = registry.path.display();
+                    return Err(CliError::usage(format!(
+                        "{path}: projects.{first} and projects.{id} are the same folder, with another log_dir or owner"
+                    ))
+                    .hint("write the same for both, or remove one"));
+                }
+                Some(_) => {}
+                None => found = Some((id, keeping)),
+            }
+        }
+        Ok(found.map(|(_, keeping)| keeping).unwrap_or_default())
+    }
+
+    fn keeping_of(&self, id: &str, one: &Registered) -> Result<Keeping, CliError> {
+        let wrong = |key: &str, value: &str, why: &str, hint: &str| {
+            CliError::usage(format!("{}: projects.{id}.{key} = {value:?}: {why}", self.path.display()))
+                .hint(format!("{hint}; nothing was written"))
+        };
+        let mut keeping = Keeping::default();
+        if let Some(text) = &one.log_dir {
+            let hint = "name a folder below the project, as docs/log";
+            keeping.dir = LogDir::parse(text).map_err(|why| wrong("log_dir", text, why, hint))?;
+            if let Some(way) = keeping.dir.blocked(&one.root) {
+                let why = format!("{way} is a symbolic link or a file");
+                return Err(wrong("log_dir", text, &why, "name a real folder below the project, or one to be made"));
+            }
+        }
+        if let Some(name) = &one.owner {
+            let why = "it has no letter of a-z and no digit";
+            let owner =
+                Owner::named(name).ok_or_else(|| wrong("owner", name, why, "write the name in such letters"))?;
+            keeping.owner = Some(owner);
+        }
+        Ok(keeping)
+    }
+
+    /// The projects at that root: those that say so word for word, else those that lead there.
+    fn at(&self, root: &Path) -> Vec<(&String, &Registered)> {
+        let of = |is: &dyn Fn(&Path) -> bool| self.projects.iter().filter(|(_, one)| is(&one.root)).collect::<Vec<_>>();
+        let exact = of(&|own| own == root);
+        if exact.is_empty() { of(&|own| same(own, root)) } else { exact }
     }
 
     fn path(host: &Host) -> Result<PathBuf, CliError> {
@@ -113,13 +183,12 @@ impl Registry {
 
     /// The name of the project at that root: its own, or the one that it would be added by.
     pub(crate) fn name_of(&self, root: &Path) -> String {
-        let own = self.projects.iter().find(|(_, one)| one.root == root).map(|(id, _)| id.clone());
-        own.unwrap_or_else(|| folder_name(root))
+        self.at(root).first().map_or_else(|| folder_name(root), |(id, _)| (*id).clone())
     }
 
     /// The model of the tasks of the project at that root.
     pub(crate) fn model_of(&self, root: &Path) -> Option<&str> {
-        self.projects.values().find(|one| one.root == root)?.model.as_deref()
+        self.at(root).first()?.1.model.as_deref()
     }
 
     /// Adds a project, under that name or its folder's. The same root again has the name that it had.
@@ -158,7 +227,10 @@ impl Registry {
         let gap = if text.is_empty() { "" } else { "\n" };
         let _ = write!(text, "{gap}[projects.{id}]\nroot = {}\n", toml::Value::String(shown.to_owned()));
         self.write(text)?;
-        self.projects.insert(id.clone(), Registered { root: root.to_owned(), stream: None, model: None });
+        self.projects.insert(
+            id.clone(),
+            Registered { root: root.to_owned(), stream: None, model: None, log_dir: None, owner: None },
+        );
         Ok(id)
     }
 
@@ -205,6 +277,11 @@ impl Registry {
         self.text = text;
         Ok(())
     }
+}
+
+/// Whether two paths lead to the same folder.
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The name of a project by its folder's.

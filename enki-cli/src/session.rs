@@ -11,6 +11,7 @@ use crate::look;
 use crate::notes;
 use crate::queue::briefs::NoteBriefs;
 use crate::queue::keeper::Keeper;
+use crate::registry::Registry;
 use crate::rpc;
 use crate::wire;
 use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Settings};
@@ -90,7 +91,7 @@ impl Session {
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));
         driven.reviewer.clone_from(&agents.reviewer);
         driven.recall = wire::recall(config, &cx.host, git.root());
-        driven.briefs = Some(Arc::new(NoteBriefs::new(git.root(), &cx.host)));
+        driven.briefs = Some(Arc::new(NoteBriefs::new(git.root(), &cx.host)?));
         let passes = Passes::default();
         if let Some(program) = &cx.host.supervisor {
             let admission = Admission::new(program.clone(), git.root(), &enki_dir, passes.clone());
@@ -115,6 +116,7 @@ impl Session {
         settings.reviews = agents.words.reviews.clone();
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let mail = wire::mail(config, &cx.host, &store, &lock.holder).await?;
+        let keeping = Registry::keeping(&cx.host, git.root())?;
         let (orchestrator, driver) = driver::start(driven, settings).await?;
         let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), cx);
         let activity = Activity::default();
@@ -132,7 +134,7 @@ impl Session {
         let server = rpc::Server::start(&enki_dir, service)?;
         let person = git.clone();
         let keeper =
-            Keeper::start(Arc::clone(&store), orchestrator.watch(), move || notes::signed_log(&person, person.root()));
+            Keeper::start(Arc::clone(&store), orchestrator.watch(), move || notes::signed_log(&person, keeping));
         let (driver, ended, git) = (Some(driver), Ok(()), git.clone());
         Ok(Self { store, orchestrator, office, driver, ended, keeper, server, git, _lock: lock })
     }

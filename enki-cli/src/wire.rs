@@ -4,6 +4,7 @@ use crate::config::{Config, verify_command};
 use crate::error::CliError;
 use crate::host::Host;
 use crate::output::Out;
+use crate::registry::Registry;
 use crate::sandbox::{self, Sandboxed};
 use crate::source::visible;
 use crate::words::Words;
@@ -435,7 +436,10 @@ pub(crate) fn store_options(config: &Config) -> OpenOptions {
 
 /// The repository, or the folder that `enki init` made a project, around a folder.
 pub(crate) fn git(start: &Path, host: &Host) -> Result<GitProject, CliError> {
-    Ok(GitProject::open(start, git_options(host))?)
+    let git = GitProject::open(start, git_options(host))?;
+    // Where it cannot be told, what works with notes says why; a landing then has more in its way, and not less.
+    let Ok(keeping) = Registry::keeping(host, git.root()) else { return Ok(git) };
+    Ok(git.with_options(|options| options.notes = keeping.dir.to_string()))
 }
 
 pub(crate) fn git_options(host: &Host) -> GitOptions {

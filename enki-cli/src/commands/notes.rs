@@ -84,7 +84,7 @@ pub(super) fn list(cx: &mut Context, args: &NotesArgs) -> Result<Exit, CliError>
     let project = Project::require(&cx.start_dir()?)?;
     let kinds: Vec<Kind> = args.kind.iter().map(|kind| Kind::from(*kind)).collect();
     let before = args.older_than.as_deref().map(|age| before(age, cx.host.now().0)).transpose()?;
-    let listing = Notes::read(&project.root).list(if kinds.is_empty() { &Kind::ALL } else { &kinds })?;
+    let listing = Notes::read(&cx.host, &project.root)?.list(if kinds.is_empty() { &Kind::ALL } else { &kinds })?;
     let wanted = |head: &&Head| {
         let status = match args.status.as_deref() {
             None => !kinds.is_empty() || head.is_open(),

@@ -155,7 +155,7 @@ pub(crate) fn entry(cx: &Context, text: String) -> Result<String, CliError> {
         return Ok(text);
     }
     let project = Project::require(&cx.start_dir()?)?;
-    let log = Notes::read(&project.root);
+    let log = Notes::read(&cx.host, &project.root)?;
     // `EXECUTION/step` is no note.
     let Ok(path) = log.find(&text) else { return Ok(text) };
     let task = log.read_task(&path)?;
@@ -177,7 +177,7 @@ pub(crate) async fn give_up(cx: &mut Context, id: String) -> Result<(Done, bool)
     if let Some(store) = open_to_read(&project.state_dir())? {
         let named = look::find(store.as_ref(), Some(&id)).await?;
         let config = cx.config(Some(&project))?;
-        let log = Notes::signed(&cx.host, &config, &project.root).log;
+        let log = Notes::signed(&cx.host, &config, &project.root)?.log;
         // Where somebody drives they write it; it is the same that is written.
         Books { store, log: Arc::new(log) }.write(named.execution).await?;
     }
@@ -186,7 +186,7 @@ pub(crate) async fn give_up(cx: &mut Context, id: String) -> Result<(Done, bool)
 
 fn proposals(cx: &mut Context) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
-    let found = Notes::read(&project.root).proposals()?;
+    let found = Notes::read(&cx.host, &project.root)?.proposals()?;
     if cx.out.json {
         let all: Vec<Value> =
             found.iter().map(|one| json!({"result": one.result.as_str(), "text": one.text})).collect();
@@ -204,7 +204,7 @@ fn proposals(cx: &mut Context) -> Result<Exit, CliError> {
 
 async fn show(cx: &mut Context, filter: &Filter) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
-    let entries = list::entries(&project, filter).await?;
+    let entries = list::entries(&cx.host, &project, filter).await?;
     if cx.out.json {
         let entries: Vec<Value> = entries.iter().map(object).collect();
         cx.out.object(&json!({"schema": "enki.queue.v1", "entries": entries}))?;
@@ -224,7 +224,7 @@ async fn show(cx: &mut Context, filter: &Filter) -> Result<Exit, CliError> {
 pub(super) async fn trace(cx: &mut Context, what: &str) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let store = open_to_read(&project.state_dir())?;
-    let trace = queue::trace::trace(&Notes::read(&project.root), store.as_deref(), what).await?;
+    let trace = queue::trace::trace(&Notes::read(&cx.host, &project.root)?, store.as_deref(), what).await?;
     if cx.out.json {
         cx.out.object(&trace.object())?;
         return Ok(Exit::Ok);

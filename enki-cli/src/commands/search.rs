@@ -115,7 +115,7 @@ struct Said {
 impl Said {
     async fn gather(cx: &mut Context, project: &Project) -> Result<Self, CliError> {
         let config = cx.config(Some(project))?;
-        let notes = Notes::unsigned(&cx.host, &config, &project.root);
+        let notes = Notes::unsigned(&cx.host, &config, &project.root)?;
         let paths = notes.log.stamps(&Kind::ALL, cx.host.now())?;
         let paths = paths.into_iter().map(|(path, stamp)| Item { key: path.to_string(), stamp }).collect();
         let memory = memory_folder(&project.root).ok().map(FileRecall::read_only);

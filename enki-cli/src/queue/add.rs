@@ -45,7 +45,7 @@ pub(crate) struct Added {
 pub(crate) async fn add(cx: &mut Context, texts: &[String], how: &How, author: Author) -> Result<Added, CliError> {
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let config = configured(cx, &git, &Overrides::default())?;
-    let notes = Notes::unsigned(&cx.host, &config, git.root());
+    let notes = Notes::unsigned(&cx.host, &config, git.root())?;
     let tasks = texts.iter().map(|text| task(&notes.log, text)).collect::<Result<Vec<Task>, CliError>>()?;
     let store = open_to_read(&git.enki_dir())?;
     if let Some((id, _)) = &how.after {

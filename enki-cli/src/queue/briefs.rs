@@ -3,6 +3,7 @@
 use super::{How, notes_of, step};
 use crate::error::CliError;
 use crate::host::Host;
+use crate::notes::Notes;
 use crate::registry::Registry;
 use enki_core::async_trait;
 use enki_core::driver::{Asked, Brief, Briefs};
@@ -19,10 +20,10 @@ pub(crate) struct NoteBriefs {
 }
 
 impl NoteBriefs {
-    pub(crate) fn new(root: &Path, host: &Host) -> Self {
-        // A list of projects that cannot be read says nothing of this one; commands on it say why.
+    pub(crate) fn new(root: &Path, host: &Host) -> Result<Self, CliError> {
+        let log = Arc::new(Notes::read(host, root)?);
         let model = Registry::load(host).ok().and_then(|all| all.model_of(root).map(str::to_owned));
-        Self { log: Arc::new(Log::new(root)), model }
+        Ok(Self { log, model })
     }
 }
 

@@ -2,7 +2,7 @@
 //! to be written follows from the store and the notes alone, so what a crash cut short is made up for at the next start.
 
 use super::told::Told;
-use super::{is_told, notes_of, outcome};
+use super::{is_of_notes, is_told, notes_of, outcome};
 use crate::error::CliError;
 use crate::look::{self, Logged};
 use enki_core::driver::{Notice, NoticeKind};
@@ -92,7 +92,12 @@ impl Work {
 
     async fn write(&mut self, id: ExecutionId) {
         match self.books.write(id).await {
-            Ok(()) => drop(self.failed.remove(&id)),
+            Ok(Written::All) => drop(self.failed.remove(&id)),
+            Ok(Written::Elsewhere) => {
+                let dir = self.books.log.dir();
+                tracing::warn!(execution = %id, %dir, "its notes are not where the project's are now, and are left as they are");
+                self.failed.insert(id);
+            }
             Err(error) => {
                 complain(id, &error);
                 self.failed.insert(id);
@@ -132,6 +137,15 @@ impl Work {
     }
 }
 
+/// Whether the notes of an execution say how far it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Written {
+    /// They do, or it has none.
+    All,
+    /// They do not: they stand in another folder than the project's notes do now.
+    Elsewhere,
+}
+
 /// The store, and the notes that follow it.
 #[derive(Clone, Debug)]
 pub(crate) struct Books {
@@ -141,13 +155,15 @@ pub(crate) struct Books {
 
 impl Books {
     /// Has the notes of an execution say how far it is.
-    pub(crate) async fn write(&self, id: ExecutionId) -> Result<(), CliError> {
+    pub(crate) async fn write(&self, id: ExecutionId) -> Result<Written, CliError> {
         let events = look::events(self.store.as_ref(), id).await?;
-        let Some(state) = look::fold(&events) else { return Ok(()) };
-        let Some(paths) = notes_of(&self.log, state.origin()) else { return Ok(()) };
+        let Some(state) = look::fold(&events) else { return Ok(Written::All) };
+        let Some(paths) = notes_of(&self.log, state.origin()) else {
+            return Ok(if is_of_notes(state.origin()) { Written::Elsewhere } else { Written::All });
+        };
         let log = Arc::clone(&self.log);
         let written = tokio::task::spawn_blocking(move || write(&log, &state, &events, &paths)).await;
-        written.unwrap_or(Ok(())).map_err(CliError::from)
+        written.unwrap_or(Ok(())).map_err(CliError::from).map(|()| Written::All)
     }
 }
 

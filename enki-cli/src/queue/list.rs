@@ -2,6 +2,7 @@
 
 use super::{notes_of, word};
 use crate::error::CliError;
+use crate::host::Host;
 use crate::look::{self, Logged};
 use crate::notes::Notes;
 use crate::project::Project;
@@ -82,9 +83,9 @@ pub(crate) struct Entry {
 }
 
 /// The entries of a project, the newest first.
-pub(crate) async fn entries(project: &Project, filter: &Filter) -> Result<Vec<Entry>, CliError> {
+pub(crate) async fn entries(host: &Host, project: &Project, filter: &Filter) -> Result<Vec<Entry>, CliError> {
     let Some(store) = open_to_read(&project.state_dir())? else { return Ok(Vec::new()) };
-    let log = Notes::read(&project.root);
+    let log = Notes::read(host, &project.root)?;
     let query = filter.query.as_deref().map(str::to_lowercase);
     let open = matches!(filter.status, Status::Active);
     let mut entries = Vec::new();

@@ -46,6 +46,11 @@ pub(crate) fn notes_of(log: &Log, origin: &str) -> Option<Vec<NotePath>> {
     log.path(inner).map(|path| vec![path]).or_else(|| inner.split(BETWEEN).map(|path| log.path(path)).collect())
 }
 
+/// Whether an execution was made of notes, wherever they are.
+fn is_of_notes(origin: &str) -> bool {
+    origin.starts_with("note(")
+}
+
 const BETWEEN: &str = ", ";
 
 /// The plan of tasks that are done one after another; a failure blocks the rest. `project` is the model of its tasks, if it has

@@ -211,7 +211,7 @@ pub(crate) struct Came {
 pub(crate) async fn came(cx: &mut Context, state: &Execution) -> Result<Came, CliError> {
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let config = configured(cx, &git, &Overrides::default())?;
-    let log = Arc::new(Notes::signed(&cx.host, &config, git.root()).log);
+    let log = Arc::new(Notes::signed(&cx.host, &config, git.root())?.log);
     let notes: Vec<NotePath> = notes_of(&log, state.origin()).unwrap_or_default();
     if let Some(store) = open_to_read(&git.enki_dir())?
         && state.ended().is_some()

@@ -33,6 +33,7 @@ mod places;
 mod plan_check;
 mod pty;
 mod queue;
+mod registry;
 mod reviews;
 mod runs;
 mod search;

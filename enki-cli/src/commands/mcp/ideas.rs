@@ -39,13 +39,13 @@ impl Notebook {
     /// Does something with the notes where it may block.
     async fn with<T: Send + 'static>(
         &self,
-        open: fn(&Host, &Config, &Path) -> Notes,
+        open: fn(&Host, &Config, &Path) -> Result<Notes, CliError>,
         work: impl FnOnce(&Notes, Timestamp) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let this = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let host = this.host.lock().unwrap_or_else(PoisonError::into_inner);
-            let notes = open(&host, &this.config, &this.root);
+            let notes = open(&host, &this.config, &this.root).map_err(|error| failure(&error))?;
             work(&notes, host.now())
         });
         done.await.unwrap_or_else(|error| Err(Failure::new(Code::Unavailable, error.to_string(), "please report this")))

@@ -14,7 +14,7 @@ use crate::project::Project;
 use crate::queue::list::{self, Filter, Status};
 use crate::queue::wait::{self, Came, Idle, Leaving};
 use crate::queue::{add, prompt, trace};
-use crate::registry::Registry;
+use crate::registry::{Registry, same};
 use crate::session::open_to_read;
 use crate::wire::Backends;
 use enki_core::advice::approval::Author;
@@ -26,10 +26,10 @@ use enki_mcp::{
     Asker, Chain, Code, Does, Entries, Entry, Errand, Failure, FoundNote, GivenUp, KnownProject, KnownProjects,
     NewNote, NoteKind, NoteSource, Noted, PromotedNote, Queued, Ran, Schedule, Tail, Told, Tool, Wanted,
 };
-use enki_notes::{Kind, Log, NoteError, Promotion, Source};
+use enki_notes::{Kind, NoteError, Promotion, Source};
 use serde_json::{Map, Value};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -169,11 +169,10 @@ impl Worklog {
     fn of_note(&self, cx: &Context, text: &str) -> Result<At, CliError> {
         let mut found = Vec::new();
         for at in self.all(cx) {
-            match Log::new(&at.root).find(text) {
+            match Notes::read(&cx.host, &at.root).and_then(|log| Ok(log.find(text)?)) {
                 Ok(_) if at.root == self.root => return Ok(at),
                 Ok(_) => found.push(at),
-                Err(NoteError::NotFound { .. }) => {}
-                Err(error) if at.root == self.root => return Err(error.into()),
+                Err(error) if at.root == self.root && error.exit != Exit::NotFound => return Err(error),
                 // What another project has of it is not what is meant here.
                 Err(_) => {}
             }
@@ -245,10 +244,6 @@ fn only(mut found: Vec<At>, none: impl FnOnce() -> CliError, text: &str) -> Resu
 }
 
 /// Whether two paths are one folder.
-fn same(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-}
-
 fn queued(at: &At, added: add::Added) -> Queued {
     let mut notes = added.notes;
     if !added.driven {
@@ -404,7 +399,7 @@ impl enki_mcp::Worklog for Worklog {
                 query: wanted.query,
             };
             let project = Project { root: at.root.clone() };
-            let mut found = list::entries(&project, &filter).await?;
+            let mut found = list::entries(&cx.host, &project, &filter).await?;
             // Nothing here was made by a schedule.
             found.retain(|_| wanted.schedule_id.is_none());
             let total = found.len();
@@ -480,7 +475,7 @@ impl enki_mcp::Worklog for Worklog {
                 Asker::Coordinator => this.of_note(cx, &id)?,
                 Asker::Agent(_) => this.own(cx),
             };
-            let log = Notes::read(&at.root);
+            let log = Notes::read(&cx.host, &at.root)?;
             let path = log.find(&id)?;
             let head = log.read(&path)?.head();
             let kind = path.kind().as_str().to_owned();
@@ -497,7 +492,7 @@ impl enki_mcp::Worklog for Worklog {
                 Asker::Agent(_) => this.own(cx),
             };
             let store = open_to_read(&at.root.join(".enki"))?;
-            let found = trace::trace(&Notes::read(&at.root), store.as_deref(), &what).await?;
+            let found = trace::trace(&Notes::read(&cx.host, &at.root)?, store.as_deref(), &what).await?;
             Ok(Chain { project: at.id, lines: found.lines(), chain: found.object() })
         })
         .await

@@ -1,0 +1,105 @@
+//! What the list of projects says of a project's notes: where they are, and whose.
+
+use crate::common::{both, code, git};
+use crate::queue::{add, key, place, task, text};
+use std::fs;
+use std::path::Path;
+
+/// Writes the list of projects of a home, in which `shop` is at that root.
+fn list(home: &Path, root: &Path, more: &str) {
+    let folder = home.join(".config/enki");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("projects.toml"), format!("[projects.shop]\nroot = {root:?}\n{more}")).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(all) = fs::read_dir(folder) else { return Vec::new() };
+    all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn notes_stand_where_the_list_of_projects_says_and_have_the_owner_that_it_says() {
+    let place = place();
+    git(&place.root, &["config", "user.name", "Ada L."]);
+    list(&place.dir.path().join("home"), &place.root, "log_dir = \"my notes\"\nowner = \"Team X\"\n");
+    let noted = place.enki(&["note", "The shop is broken"]);
+    let capture = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+    assert!(capture.starts_with("my notes/issue/issue-team-x-"), "{capture}");
+    let promoted = place.enki(&["promote", &capture]);
+    let (good, bad) = (String::from_utf8(promoted.stdout).unwrap().trim_end().to_owned(), task(&place, "BREAK it"));
+    // Committed and changed since, they are in the way of nothing that lands.
+    git(&place.root, &["add", "my notes"]);
+    git(&place.root, &["commit", "-qm", "notes"]);
+    let entry = add(&place, &[&good]);
+    add(&place, &[&bad]);
+    // What it is to do stands there too, and is read once more when it starts.
+    let edited = text(&place, &good).replace("tags: [task]", "tags: [task]\ntier: heavy");
+    fs::write(place.root.join(&good), edited).unwrap();
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 7, "{}", both(&ran));
+    assert!(git(&place.root, &["log", "--format=%s", "main"]).lines().count() > 2, "it landed");
+    for (note, status) in [(&capture, "resolved"), (&good, "done"), (&bad, "failed")] {
+        assert_eq!(key(&place, note, "status").as_deref(), Some(status));
+    }
+    let results = names(&place.root.join("my notes/result"));
+    assert!(results.len() == 2 && results.iter().all(|name| name.starts_with("result-team-x-")), "{results:?}");
+    assert_eq!(names(&place.root.join("my notes/issue")).len(), 2, "one was noted, one filed");
+    assert_eq!(text(&place, "my notes/activity.md").matches("\n## ").count(), 2);
+    assert!(!place.root.join("docs").exists());
+    // Whoever looks finds them there.
+    assert_eq!(place.json(&["notes", "--status", "all"])["notes"].as_array().unwrap().len(), 6);
+    let listed = &place.json(&["queue", "list", "--all", "--query", "shop"])["entries"][0];
+    assert_eq!((&listed["task_paths"][0], &listed["tiers"][0]), (&good.as_str().into(), &"heavy".into()));
+    let result = key(&place, &good, "result_note").unwrap();
+    let whole = place.json(&["trace", entry["queue_id"].as_str().unwrap()]);
+    assert_eq!(
+        (&whole["task"]["path"], &whole["source"]["path"], &whole["results"][0]["path"]),
+        (&good.as_str().into(), &capture.as_str().into(), &result.as_str().into())
+    );
+    assert_eq!(place.json(&["queue", "list", "--proposals"])["proposals"][0]["result"], result);
+    let hits = place.json(&["search", "broken", "--kind", "issue"]).to_string();
+    assert!(hits.contains(&capture), "{hits}");
+    let mut client = crate::mcp::Client::of(place.command(&["mcp"]));
+    let found = client.call("enki_note_resolve", serde_json::json!({"id": good}));
+    assert_eq!((&found["path"], &found["project"]), (&good.as_str().into(), &"shop".into()));
+    let idea = client.call("enki_backlog_add", serde_json::json!({"body": "Sell hats"}));
+    assert!(idea.to_string().contains("my notes/idea/idea-team-x-"), "{idea}");
+}
+
+#[test]
+fn what_the_list_of_projects_says_wrongly_is_named_and_nothing_is_written_elsewhere() {
+    let place = place();
+    let home = place.dir.path().join("home");
+    std::os::unix::fs::symlink(place.dir.path(), place.root.join("out")).unwrap();
+    fs::write(place.root.join("file"), "").unwrap();
+    for (key, value) in [
+        ("log_dir", "../elsewhere"),
+        ("log_dir", "/tmp/notes"),
+        ("log_dir", ".git/notes"),
+        ("log_dir", "."),
+        ("log_dir", "out/notes"),
+        ("log_dir", "file"),
+        ("owner", "---"),
+    ] {
+        list(&home, &place.root, &format!("{key} = {value:?}\n"));
+        for args in [&["note", "Broken"][..], &["notes"], &["queue", "run"], &["search", "x"], &["trace", "x"]] {
+            let refused = place.enki(args);
+            let said = both(&refused);
+            assert!(code(&refused) == 2 && said.contains(&format!("projects.shop.{key}")), "{args:?} {value}: {said}");
+        }
+    }
+    // Twice the same folder, and not the same said of it.
+    list(&home, &place.root, &format!("[projects.other]\nroot = {:?}\nlog_dir = \"notes\"\n", place.root));
+    let refused = place.enki(&["note", "Broken"]);
+    assert!(code(&refused) == 2 && both(&refused).contains("projects.other and projects.shop"), "{}", both(&refused));
+    // One that cannot be read may say anything of this project.
+    list(&home, &place.root, "log_dir = 1\n");
+    let refused = place.enki(&["note", "Broken"]);
+    assert!(code(&refused) == 2 && both(&refused).contains("projects.toml"), "{}", both(&refused));
+    assert!(!place.root.join("docs").exists() && !place.root.join("notes").exists());
+    assert!(names(place.dir.path()).iter().all(|name| name != "elsewhere" && name != "notes"));
+    // It is said by another way to the same folder too.
+    list(&home, &place.root.join("out").join("project"), "log_dir = \"notes\"\n");
+    let noted = place.enki(&["note", "Broken"]);
+    assert!(both(&noted).contains("notes/issue/"), "{}", both(&noted));
+}
