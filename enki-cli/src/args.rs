@@ -216,7 +216,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MemoryCommand,
     },
-    /// Write down an idea, an issue or an observation, as a file in docs/log
+    /// Write down an idea, an issue or an observation, as a file of the project (docs/log)
     Note(NoteArgs),
     /// List notes, the newest first: what is open, unless a status or a kind is named
     Notes(NotesArgs),

@@ -103,3 +103,23 @@ fn what_the_list_of_projects_says_wrongly_is_named_and_nothing_is_written_elsewh
     let noted = place.enki(&["note", "Broken"]);
     assert!(both(&noted).contains("notes/issue/"), "{}", both(&noted));
 }
+
+#[test]
+fn what_has_ended_while_its_notes_were_elsewhere_is_written_when_they_are_back() {
+    let place = place();
+    let home = place.dir.path().join("home");
+    let note = task(&place, "Mend it");
+    add(&place, &[&note]);
+    list(&home, &place.root, "log_dir = \"notes\"\n");
+    for _ in 0..2 {
+        let ran = place.enki(&["queue", "run"]);
+        assert_eq!(code(&ran), 0, "{}", both(&ran));
+        assert_eq!(key(&place, &note, "status").as_deref(), Some("pending"), "nothing is written where no notes are");
+        assert!(!place.root.join("notes").exists());
+    }
+    list(&home, &place.root, "");
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    assert_eq!(key(&place, &note, "status").as_deref(), Some("done"));
+    assert_eq!(names(&place.root.join("docs/log/result")).len(), 1);
+}
