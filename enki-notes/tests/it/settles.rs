@@ -182,6 +182,9 @@ fn all_that_is_written_stands_in_the_folder_that_a_person_chose() {
     result.failure = Some("it broke".to_owned());
     let settled = place.log.settle(&result, ENDED).unwrap();
     assert!(settled.faults.is_empty(), "{settled:?}");
+    for linked in [&capture, &task] {
+        assert!(place.text(linked).contains(&format!("\nresult_note: {}\n", settled.result)), "{}", place.text(linked));
+    }
     let all: Vec<String> = files(&place.dir.path().join("shop/notes")).into_keys().collect();
     let issue = settled.issue.unwrap();
     let mut expected: Vec<String> = [&capture, &task, &settled.result, &issue]
