@@ -18,10 +18,37 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Whether nothing is said by it: what is not stored.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(crate) fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The time since `earlier`, zero if the clock went backwards.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// A wait, as it was decided: from when until when.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Wait {
+    /// When it is over.
+    pub until: Timestamp,
+    /// When it began; zero if that is not known.
+    pub since: Timestamp,
+}
+
+impl Wait {
+    /// No wait at all.
+    pub const NONE: Self = Self { until: Timestamp(0), since: Timestamp(0) };
+
+    /// Whether it is over. It is for a clock that stands before its begin too: that one was set back, and nobody is to wait
+    /// longer by as much as it was. So a wait takes at most twice its length, whatever becomes of the clock.
+    #[must_use]
+    pub fn is_over(self, now: Timestamp) -> bool {
+        self.until <= now || now < self.since
     }
 }
 

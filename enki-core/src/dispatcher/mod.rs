@@ -18,7 +18,7 @@ use crate::execution::{Claim, Demand, StartOrder};
 use crate::id::{ExecutionId, StepIx};
 use crate::limits::Limits;
 use crate::tier::{Pool, Priority, Tier};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use claims::Claims;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -48,7 +48,7 @@ pub struct Dispatcher {
     stopping: BTreeMap<Place, Tier>,
     used: [u32; 3],
     claims: Claims,
-    disk_until: Option<Timestamp>,
+    disk: Wait,
     services: Services,
 }
 
@@ -132,7 +132,7 @@ impl Dispatcher {
     /// The step that starts next, if permits allow any. The caller grants it and updates its demand.
     #[must_use]
     pub fn next(&self, limits: &Limits, now: Timestamp) -> Option<Place> {
-        if self.runs() >= limits.runs || self.disk_until.is_some_and(|until| now < until) {
+        if self.runs() >= limits.runs || !self.disk.is_over(now) {
             return None;
         }
         let chain_free = u32::try_from(self.chains.len()).unwrap_or(u32::MAX) < limits.chains;
@@ -207,9 +207,9 @@ impl Dispatcher {
         }
     }
 
-    /// No attempt starts before `until`: the disk is full. The later of two such times counts.
-    pub fn wait_for_disk(&mut self, until: Timestamp) {
-        self.disk_until = self.disk_until.max(Some(until));
+    /// No attempt starts before that is over: the disk is full. The later of two such waits counts.
+    pub fn wait_for_disk(&mut self, wait: Wait) {
+        self.disk = self.disk.max(wait);
     }
 
     /// The services that agents use: nothing starts that needs one which may not be asked.
@@ -228,7 +228,7 @@ impl Dispatcher {
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |pool: &Pool| self.queues[*pool as usize].iter().flatten().any(|queue| !queue.is_empty());
         let services = POOLS.into_iter().filter(waits).filter_map(|pool| self.services.waits(pool, now));
-        let disk = self.disk_until.filter(|until| *until > now && !self.waiting.is_empty());
+        let disk = Some(self.disk.until).filter(|until| *until > now && !self.waiting.is_empty());
         services.chain(disk).min()
     }
 
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn the_next_deadline_is_when_somebody_who_waits_may_start() {
         let mut dispatcher = Dispatcher::default();
-        dispatcher.wait_for_disk(Timestamp(20));
+        dispatcher.wait_for_disk(Wait { until: Timestamp(20), since: Timestamp(0) });
         dispatcher.services_mut().wait(Pool::Reviewer, Timestamp(5));
         assert_eq!(dispatcher.next_deadline(Timestamp(0)), None, "nobody waits");
         dispatcher.update(place(0), wants(Tier::Light, false));

@@ -26,7 +26,7 @@ use crate::review::{Chains, ReviewDefaults};
 use crate::role::Roles;
 use crate::store::{LogId, LogKind, Version};
 use crate::tier::Tier;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Names the queue of a target branch: a hash of its name.
@@ -478,10 +478,11 @@ impl Engine {
 
     /// All share the disk.
     fn note_disk(&mut self, event: &execution::Event) {
-        if let execution::Event::AttemptEnded { end, .. } = event
+        if let execution::Event::AttemptEnded { end, next, .. } = event
             && let execution::Outcome::DiskLow { until, .. } = end.outcome
         {
-            self.dispatcher.wait_for_disk(until);
+            let since = if let execution::Next::Run { since, .. } = next { *since } else { Timestamp::default() };
+            self.dispatcher.wait_for_disk(Wait { until, since });
         }
     }
 

@@ -154,12 +154,16 @@ impl Engine {
     fn look_at_queue(&mut self, id: QueueId, now: Timestamp, turn: &mut Turn) {
         let Some(slot) = self.queues.get(&id) else { return };
         let inspect = merge_queue::Effect { line: LineNo(0), kind: EffectKind::Inspect, attempt: 0 };
+        let flying = self.lines_in_flight.get(&id).cloned().unwrap_or_default();
+        let begun = flying.iter().filter_map(|line| match self.in_flight.get(&Subject::Queue(id, *line)) {
+            Some(Effect::Queue(_, begun)) if slot.machine.goes_on(*begun) => Some(*begun),
+            _ => None,
+        });
         let wanted: Vec<merge_queue::Effect> = match (self.inspecting.contains(&id), slot.machine.paused()) {
             (true, None) => vec![inspect],
             (true, Some(_)) => Vec::new(),
-            (false, _) => slot.machine.effects(now).collect(),
+            (false, _) => begun.chain(slot.machine.effects(now)).collect(),
         };
-        let flying = self.lines_in_flight.get(&id).cloned().unwrap_or_default();
         let lines: BTreeSet<LineNo> = flying.into_iter().chain(wanted.iter().map(|effect| effect.line)).collect();
         for line in lines {
             let effect = wanted.iter().find(|effect| effect.line == line).map(|effect| Effect::Queue(id, *effect));

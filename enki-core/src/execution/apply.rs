@@ -10,7 +10,7 @@ use crate::id::StepIx;
 use crate::plan::NeedOn;
 use crate::spec::Condition;
 use crate::tier::Purpose;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use std::sync::Arc;
 
 /// What a caller has to look at again after events were applied.
@@ -139,7 +139,7 @@ impl Execution {
             }
             Event::AttemptStopped { step, .. } => self.change(*step, touched, |s| {
                 if let StepState::Running(running) = &mut s.state {
-                    running.run = Run::Wanted { not_before: Timestamp::default() };
+                    running.run = Run::Wanted { wait: Wait::NONE };
                 }
             }),
             Event::StepMerged { step, commit } => {
@@ -168,7 +168,9 @@ impl Execution {
                 (self.ended, touched.all) = (None, true);
                 self.landing.asked_for();
             }
-            Event::LandingRefused { again, reason, .. } => self.landing.refused(reason, *again),
+            Event::LandingRefused { again, since, reason, .. } => {
+                self.landing.refused(reason, again.map(|until| Wait { until, since: *since }));
+            }
             Event::LandingResolution { step, .. } if self.plan.check_stored(std::slice::from_ref(step)).is_err() => {}
             Event::LandingResolution { step, onto, tip, paths, findings } => {
                 let merges = self.landing.tried.map_or(self.landing.merges, |offer| offer.merges);
@@ -306,11 +308,11 @@ impl Execution {
                 s.requests += 1;
                 s.state = StepState::Merging { request: *request };
             }
-            Next::Run { purpose, not_before, at, charge, findings } => {
+            Next::Run { purpose, not_before, since, at, charge, findings } => {
                 s.course.take(Then::Run { purpose: *purpose, at: *at, charge: *charge });
                 s.findings = findings.as_deref().map(Into::into);
-                s.state =
-                    StepState::Running(Running { purpose: *purpose, run: Run::Wanted { not_before: *not_before } });
+                let wait = Wait { until: *not_before, since: *since };
+                s.state = StepState::Running(Running { purpose: *purpose, run: Run::Wanted { wait } });
             }
             Next::Fail(reason) => s.state = StepState::Failed(reason.clone()),
         });
@@ -453,10 +455,10 @@ impl Execution {
             StepState::Running(running) => {
                 tally(&mut self.counts.running);
                 set(&mut self.active, ix, put);
-                if let Run::Wanted { not_before } = running.run
-                    && not_before > Timestamp::default()
+                if let Run::Wanted { wait } = running.run
+                    && wait.until > Timestamp::default()
                 {
-                    set(&mut self.timers, (not_before, ix), put);
+                    set(&mut self.timers, (wait.until, ix), put);
                 }
             }
             StepState::Merging { request } => {

@@ -13,7 +13,7 @@ use crate::plan::{Added, External, NeedOn};
 use crate::retry::backoff;
 use crate::role::RoleOutput;
 use crate::tier::Purpose;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use crate::workspace::Start;
 
 impl Execution {
@@ -93,7 +93,7 @@ impl Execution {
                 if self.cancelling {
                     return Ok(vec![Event::StepCancelled { step }]);
                 }
-                let next = self.after_refusal(step, reason, now, limits);
+                let next = self.after_refusal(step, reason, limits);
                 let next = self.within_budget(step, None, next);
                 Ok(vec![Event::MergeRefused { step, reason: reason.clone(), next }])
             }
@@ -272,16 +272,16 @@ impl Execution {
         };
         match step.course.ended(plan.review.as_deref(), purpose, ended, limits) {
             Then::Run { purpose, at, charge } => {
-                let not_before = match &end.outcome {
+                let Wait { until: not_before, since } = match &end.outcome {
                     // A service that asks to wait is waited for by the dispatcher: a person may end that.
-                    Outcome::DiskLow { until, .. } => *until,
+                    Outcome::DiskLow { until, .. } => Wait { until: *until, since: now },
                     _ => match wait(charge) {
                         // A clock that is set back afterwards delays nothing that was to start at once.
-                        std::time::Duration::ZERO => Timestamp::default(),
-                        wait => now.plus(wait),
+                        std::time::Duration::ZERO => Wait::NONE,
+                        wait => Wait { until: now.plus(wait), since: now },
                     },
                 };
-                Next::Run { purpose, not_before, at, charge, findings: findings_for(step, end, charge) }
+                Next::Run { purpose, not_before, since, at, charge, findings: findings_for(step, end, charge) }
             }
             Then::Complete if step.landing.is_some() => Self::landing_merge(end.work),
             // Without work of its own it is an artifact, or there was nothing to be done.
@@ -329,23 +329,22 @@ impl Execution {
         }
     }
 
-    fn after_refusal(&self, ix: StepIx, reason: &Refusal, now: Timestamp, limits: &Limits) -> Next {
+    fn after_refusal(&self, ix: StepIx, reason: &Refusal, limits: &Limits) -> Next {
         match reason {
             Refusal::Empty => Next::Done(DoneKind::NoChanges),
             Refusal::Check { log } => {
                 let failed = || Next::Fail(FailReason::Check { log: log.clone() });
-                self.refused(ix, Refused::Check, format!("the check failed:\n{log}"), now, limits)
-                    .unwrap_or_else(failed)
+                self.refused(ix, Refused::Check, format!("the check failed:\n{log}"), limits).unwrap_or_else(failed)
             }
             Refusal::Conflict { paths, hunks, .. } => {
                 let findings = format!("conflict in {}\n\n{hunks}", paths.join(", "));
                 let failed = || Next::Fail(FailReason::Conflict { paths: paths.clone() });
-                self.refused(ix, self.clash(ix), findings, now, limits).unwrap_or_else(failed)
+                self.refused(ix, self.clash(ix), findings, limits).unwrap_or_else(failed)
             }
             Refusal::Interaction { with, log } => {
                 let findings = format!("the check fails together with \"{with}\":\n{log}");
                 let failed = || Next::Fail(FailReason::Check { log: log.clone() });
-                self.refused(ix, self.clash(ix), findings, now, limits).unwrap_or_else(failed)
+                self.refused(ix, self.clash(ix), findings, limits).unwrap_or_else(failed)
             }
             Refusal::Policy { reason } | Refusal::Blocked { reason, .. } => {
                 Next::Fail(FailReason::Workspace { reason: reason.clone() })
@@ -356,10 +355,12 @@ impl Execution {
 
     /// What follows a refusal, if its budget allows one more attempt. That others were first is charged to no fix: it is
     /// not the step's fault.
-    fn refused(&self, ix: StepIx, refused: Refused, findings: String, now: Timestamp, limits: &Limits) -> Option<Next> {
+    fn refused(&self, ix: StepIx, refused: Refused, findings: String, limits: &Limits) -> Option<Next> {
         match self.step(ix).course.refused(self.plan.step(ix).review.as_deref(), refused, limits) {
             Then::Run { purpose, at, charge } => {
-                Some(Next::Run { purpose, not_before: now, at, charge, findings: Some(findings) })
+                // It waits for nothing, whatever becomes of the clock.
+                let Wait { until: not_before, since } = Wait::NONE;
+                Some(Next::Run { purpose, not_before, since, at, charge, findings: Some(findings) })
             }
             Then::Complete | Then::Escalate(_) | Then::Fail => None,
         }
@@ -526,7 +527,12 @@ impl Execution {
         let mut events = vec![Event::CancelRequested];
         events.extend(close.chain(steps));
         if let Some(flight) = self.landing.in_flight.filter(|flight| !committing.contains(&flight.request)) {
-            events.push(Event::LandingRefused { request: flight.request, reason: Refusal::Withdrawn, again: None });
+            events.push(Event::LandingRefused {
+                request: flight.request,
+                reason: Refusal::Withdrawn,
+                again: None,
+                since: Timestamp::default(),
+            });
         }
         if self.ended.is_some() {
             events.push(Event::Ended { status: super::EndStatus::Cancelled });

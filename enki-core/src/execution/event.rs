@@ -460,6 +460,8 @@ pub enum Event {
         reason: Refusal,
         /// When it is tried again although nothing is heard: whether the way is free is seen by trying only.
         again: Option<Timestamp>,
+        /// Since when it waits for that; zero if it does not, or if that is not known.
+        since: Timestamp,
     },
     /// It conflicts with the target, and a step of its own resolves that. The step is added at the end of the plan.
     LandingResolution {
@@ -634,6 +636,9 @@ pub enum Next {
         purpose: Purpose,
         /// Not before.
         not_before: Timestamp,
+        /// Since when it waits for that; zero if it does not, or if that is not known.
+        #[serde(default, skip_serializing_if = "Timestamp::is_unknown")]
+        since: Timestamp,
         /// In which state of its chain.
         #[serde(default, skip_serializing_if = "is_first")]
         at: StateIx,

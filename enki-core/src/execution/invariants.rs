@@ -118,8 +118,8 @@ fn edges(execution: &Execution, ix: StepIx) -> (u32, u32) {
 
 fn timers(execution: &Execution, ix: StepIx, step: &StepRun) -> Result<(), String> {
     let expected = match &step.state {
-        StepState::Running(Running { run: Run::Wanted { not_before }, .. }) if *not_before > Timestamp::default() => {
-            Some(*not_before)
+        StepState::Running(Running { run: Run::Wanted { wait }, .. }) if wait.until > Timestamp::default() => {
+            Some(wait.until)
         }
         _ => None,
     };

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::plan::Step;
 use crate::retry::backoff;
 use crate::spec::Land;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use std::sync::Arc;
 
 /// How far the integration branch has landed.
@@ -29,7 +29,7 @@ pub(super) struct Landing {
     pub(super) landed: Option<CommitId>,
     /// Tries that were refused in a row, and when the next one is due by itself.
     pub(super) refusals: u32,
-    pub(super) again: Option<Timestamp>,
+    pub(super) again: Option<Wait>,
     /// Whether what refused it last may have gone away since.
     pub(super) free_later: bool,
     /// Whether the last try was refused for where the target is, not for what was to land.
@@ -92,7 +92,7 @@ impl Landing {
         }
     }
 
-    pub(super) fn refused(&mut self, reason: &Refusal, again: Option<Timestamp>) {
+    pub(super) fn refused(&mut self, reason: &Refusal, again: Option<Wait>) {
         self.free_later = reason.ends_by_itself();
         self.in_the_way = matches!(reason, Refusal::Blocked { .. } | Refusal::Moved | Refusal::Withdrawn);
         self.refusals += 1;
@@ -169,7 +169,8 @@ impl Execution {
         let wait = || backoff(&limits.landing_backoff, self.landing.refusals + 1, u64::from(self.landing.requests));
         let again = free_later.then(|| now.plus(wait()));
         let Flight { request, offer } = flight;
-        let refused = |again| Event::LandingRefused { request, reason: reason.clone(), again };
+        let since = if again.is_some() { now } else { Timestamp::default() };
+        let refused = |again| Event::LandingRefused { request, reason: reason.clone(), again, since };
         let hold = |reason: String, command: String| HoldReason::Landing { reason, command };
         let hold = match reason {
             // Contained already: that is what landing means.

@@ -388,8 +388,8 @@ impl Execution {
             StepState::Running(Running { purpose, run: Run::Live { .. } }) => {
                 Demand::Live { tier: plan.tier_of(*purpose), chain }
             }
-            StepState::Running(Running { purpose, run: Run::Wanted { not_before } }) => {
-                if *not_before <= now && !step.paused && self.may_start() && self.has_turn(ix) {
+            StepState::Running(Running { purpose, run: Run::Wanted { wait } }) => {
+                if wait.is_over(now) && !step.paused && self.may_start() && self.has_turn(ix) {
                     wants(false, *purpose)
                 } else if chain {
                     Demand::Open { yields: step.paused || self.suspended() || !self.has_turn(ix) }
@@ -492,7 +492,11 @@ impl Execution {
     /// When after `now` the passing of time alone changes something.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        let again = self.landing.again.filter(|at| *at > now && self.ended.is_none() && !self.cancelling);
+        let again = self
+            .landing
+            .again
+            .map(|wait| wait.until)
+            .filter(|at| *at > now && self.ended.is_none() && !self.cancelling);
         self.next_of_steps(now).into_iter().chain(again).min()
     }
 
@@ -507,10 +511,12 @@ impl Execution {
         timer.map(|(at, _)| *at).into_iter().chain(trigger).min()
     }
 
-    /// Steps whose waiting time ended after `since` and not after `now`.
+    /// Steps whose waiting time ended after `since` and not after `now`; all that wait, if the clock was set back.
     pub fn due(&self, since: Timestamp, now: Timestamp) -> impl Iterator<Item = StepIx> + '_ {
-        let from = Bound::Excluded((since.min(now), StepIx(u32::MAX)));
-        self.timers.range((from, Bound::Included((now, StepIx(u32::MAX))))).map(|(_, ix)| *ix)
+        let set_back = now < since;
+        let from = if set_back { Bound::Unbounded } else { Bound::Excluded((since, StepIx(u32::MAX))) };
+        let to = if set_back { Bound::Unbounded } else { Bound::Included((now, StepIx(u32::MAX))) };
+        self.timers.range((from, to)).map(|(_, ix)| *ix)
     }
 
     fn predecessor_allows(&self) -> bool {

@@ -51,7 +51,7 @@ impl Execution {
             events.extend(self.ask_again(now));
         }
         if events.is_empty() {
-            events.extend(self.landing_event(self.landing.again.is_some_and(|at| at <= now)));
+            events.extend(self.landing_event(self.landing.again.is_some_and(|wait| wait.is_over(now))));
         }
         if events.is_empty() {
             events.extend(self.end_event());
@@ -80,7 +80,7 @@ impl Execution {
         let step = self.step(ix);
         let due = match &step.state {
             StepState::Pending => true,
-            StepState::Running(Running { run: Run::Wanted { not_before }, .. }) => *not_before <= now,
+            StepState::Running(Running { run: Run::Wanted { wait }, .. }) => wait.is_over(now),
             _ => false,
         };
         let clash = step.clash.as_ref().filter(|_| due && step.work.is_some())?;

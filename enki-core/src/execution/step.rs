@@ -8,7 +8,7 @@ use crate::chain::{Course, Escalation};
 use crate::id::{AttemptNo, CommitId, RequestId, TreeId};
 use crate::spec::Condition;
 use crate::tier::Purpose;
-use crate::time::Timestamp;
+use crate::time::Wait;
 use crate::workspace::Start;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -47,10 +47,10 @@ pub struct Running {
 /// Whether an attempt lives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Run {
-    /// Wanted, as soon as permits and this time allow.
+    /// Wanted, as soon as permits and a wait allow.
     Wanted {
-        /// Not before.
-        not_before: Timestamp,
+        /// That wait.
+        wait: Wait,
     },
     /// Granted: its agent is starting or lives.
     Live {

@@ -4,7 +4,7 @@ use super::lot::Member;
 use super::{Event, Line, MergeQueue, Partner, QueuePause, Stage};
 use crate::id::{CommitId, RequestId};
 use crate::refinery::{Candidate, Check};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 
 /// Number of merged changes that are remembered.
 const REMEMBERED: usize = 64;
@@ -87,10 +87,10 @@ impl MergeQueue {
                 self.asides += 1;
                 self.lot.with(*request, |member| member.off = false);
             }
-            Event::Deferred { line, until, .. } => self.with(*line, |line| {
+            Event::Deferred { line, until, since, .. } => self.with(*line, |line| {
                 line.tries += 1;
                 line.failures += 1;
-                line.not_before = *until;
+                line.wait = Wait { until: *until, since: *since };
             }),
             Event::Verified { .. } => {}
             Event::Booted { boot } => self.boot = Some(boot.clone()),
@@ -191,7 +191,7 @@ impl MergeQueue {
             Some(line) if line.stage == Stage::Publishing => {
                 line.tries += 1;
                 line.failures = 0;
-                line.not_before = Timestamp(0);
+                line.wait = Wait::NONE;
                 let no = line.no;
                 self.dissolve_above(no);
             }

@@ -249,5 +249,5 @@ fn defer(line: &Line, reason: &str, now: Timestamp, limits: &Limits) -> Event {
         return Event::QueuePaused { why: QueuePause::Infrastructure { reason: reason.to_owned() } };
     }
     let until = now.plus(backoff(&limits.check_backoff, failures, line.no.0));
-    Event::Deferred { line: line.no, until, reason: reason.to_owned() }
+    Event::Deferred { line: line.no, until, since: now, reason: reason.to_owned() }
 }

@@ -302,6 +302,8 @@ pub enum Event {
         line: LineNo,
         /// When.
         until: Timestamp,
+        /// Since when it waits; zero if that is not known.
+        since: Timestamp,
         /// Why, in one line.
         reason: String,
     },

@@ -4,7 +4,7 @@ use super::lot::Member;
 use super::{Effect, EffectKind, LineNo};
 use crate::id::{CommitId, RequestId};
 use crate::refinery::{Candidate, Check, Gate};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 
 /// A candidate in the works, of one change or a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub struct Line {
     pub(super) old_base_passed: Option<bool>,
     pub(super) tries: u32,
     pub(super) failures: u32,
-    pub(super) not_before: Timestamp,
+    pub(super) wait: Wait,
 }
 
 /// Where a candidate is.
@@ -70,7 +70,7 @@ impl Line {
             old_base_passed: None,
             tries: 0,
             failures: 0,
-            not_before: Timestamp(0),
+            wait: Wait::NONE,
         }
     }
 
@@ -93,11 +93,17 @@ impl Line {
     }
 
     pub(super) fn at(&mut self, stage: Stage) {
-        (self.stage, self.failures, self.not_before) = (stage, 0, Timestamp(0));
+        (self.stage, self.failures, self.wait) = (stage, 0, Wait::NONE);
         self.tries += 1;
     }
 
+    /// What is to be done for it at `now`.
     pub(super) fn effect(&self, now: Timestamp) -> Option<Effect> {
+        self.effect_after_wait().filter(|_| self.wait.is_over(now))
+    }
+
+    /// The same, once it waits no more.
+    pub(super) fn effect_after_wait(&self) -> Option<Effect> {
         let kind = match self.stage {
             Stage::Importing => EffectKind::Import,
             Stage::Building => EffectKind::Build,
@@ -107,6 +113,6 @@ impl Line {
             Stage::Publishing => EffectKind::Publish,
             Stage::Decided => return None,
         };
-        (self.not_before <= now).then_some(Effect { line: self.no, kind, attempt: self.tries })
+        Some(Effect { line: self.no, kind, attempt: self.tries })
     }
 }

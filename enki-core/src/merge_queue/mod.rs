@@ -184,6 +184,12 @@ impl MergeQueue {
         lines.chain(self.aside().map(|kind| Effect { line: LineNo(0), kind, attempt: self.asides }))
     }
 
+    /// Whether what was begun for a line is still wanted: a clock that is set makes nothing wait that runs.
+    #[must_use]
+    pub fn goes_on(&self, begun: Effect) -> bool {
+        self.paused.is_none() && self.line(begun.line).and_then(Line::effect_after_wait) == Some(begun)
+    }
+
     /// What is wanted beside the lines.
     fn aside(&self) -> Option<EffectKind> {
         if self.looks() {
@@ -240,7 +246,7 @@ impl MergeQueue {
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let lines = self.lines.iter().filter(|_| self.paused.is_none());
-        lines.map(|line| line.not_before).filter(|at| *at > now).min()
+        lines.map(|line| line.wait.until).filter(|at| *at > now).min()
     }
 
     /// Checks the state against itself (merge-queue invariants Q1, Q2, Q6, Q9).

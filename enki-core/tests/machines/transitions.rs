@@ -292,7 +292,7 @@ fn describe(execution: &Execution, x: StepIx, now: Timestamp) -> String {
         StepState::Pending => execution.word(x).to_owned(),
         StepState::Running(running) => match &running.run {
             Run::Live { .. } => running.purpose.to_string(),
-            Run::Wanted { not_before } if *not_before > now => format!("{} later", running.purpose),
+            Run::Wanted { wait } if !wait.is_over(now) => format!("{} later", running.purpose),
             Run::Wanted { .. } => format!("{} next", running.purpose),
         },
         StepState::Merging { .. } => "merging".to_owned(),

@@ -1,6 +1,7 @@
 //! What others see of an execution.
 
 use super::*;
+use crate::time::Wait;
 
 #[test]
 fn it_says_what_it_was_submitted_with() {
@@ -80,7 +81,7 @@ fn the_next_deadline_is_after_now_and_only_while_it_changes_something() {
     assert_eq!(execution.next_deadline(before), Some(Timestamp(5000)));
     execution.triggered = true;
     assert_eq!(execution.next_deadline(before), None, "it has begun");
-    execution.landing.again = Some(Timestamp(5000));
+    execution.landing.again = Some(Wait { until: Timestamp(5000), since: before });
     assert_eq!(execution.next_deadline(before), Some(Timestamp(5000)));
     assert_eq!(execution.next_deadline(Timestamp(5000)), None);
     assert_eq!(execution.next_of_steps(before), None, "a landing is nobody's step");

@@ -82,6 +82,7 @@ fn a_retry_that_goes_on_where_a_budget_stopped_it_is_told_as_that() {
     let waiting = Next::Run {
         purpose: Purpose::Review,
         not_before: Timestamp(0),
+        since: Timestamp(0),
         at: execution.step(A).course.at,
         charge: Charge::Nothing,
         findings: None,

@@ -179,6 +179,9 @@ pub enum ExecutionEvent<'a> {
         /// When it is tried again although nothing is heard.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<Timestamp>,
+        /// Since when it waits for that.
+        #[serde(default, skip_serializing_if = "Timestamp::is_unknown")]
+        since: Timestamp,
     },
     /// It conflicts with the target, and a step added at the end of the plan resolves that.
     LandingResolution {
@@ -325,8 +328,9 @@ impl<'a> From<&'a Event> for ExecutionEvent<'a> {
                 Self::LandingRequested { request: *request, tip: *tip, merge: *merge }
             }
             Event::Landed { request, commit } => Self::Landed { request: *request, commit: *commit },
-            Event::LandingRefused { request, reason, again } => {
-                Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason), again: *again }
+            Event::LandingRefused { request, reason, again, since } => {
+                let (again, since) = (*again, *since);
+                Self::LandingRefused { request: *request, reason: Cow::Borrowed(reason), again, since }
             }
             Event::LandingResolution { step, onto, tip, paths, findings } => Self::LandingResolution {
                 step: Box::new((&**step).into()),
@@ -424,8 +428,8 @@ impl<'a> ExecutionEvent<'a> {
             Self::MergeRequested { step, request } => Event::MergeRequested { step, request },
             Self::LandingRequested { request, tip, merge } => Event::LandingRequested { request, tip, merge },
             Self::Landed { request, commit } => Event::Landed { request, commit },
-            Self::LandingRefused { request, reason, again } => {
-                Event::LandingRefused { request, reason: reason.into_owned(), again }
+            Self::LandingRefused { request, reason, again, since } => {
+                Event::LandingRefused { request, reason: reason.into_owned(), again, since }
             }
             Self::LandingResolution { step, onto, tip, paths, findings } => Event::LandingResolution {
                 step: Box::new(step.into_step()?),

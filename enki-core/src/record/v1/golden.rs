@@ -296,6 +296,7 @@ fn execution_log() -> Vec<E> {
     let again = |n: usize| Next::Run {
         purpose: Purpose::Work,
         not_before: Timestamp(1_780_000_100_000),
+        since: if n.is_multiple_of(2) { Timestamp::default() } else { Timestamp(1_780_000_095_000) },
         at: crate::review::StateIx(u16::try_from(n % 3).unwrap()),
         charge: charges()[n % charges().len()],
         findings: n.is_multiple_of(2).then(text),
@@ -374,7 +375,8 @@ fn execution_log() -> Vec<E> {
     for reason in refusals() {
         events.push(E::LandingRequested { request: request(200), tip: commit(500), merge: None });
         let again = matches!(reason, Refusal::Blocked { .. }).then_some(Timestamp(1_790_000_060_000));
-        events.push(E::LandingRefused { request: request(200), reason, again });
+        let since = Timestamp(if again.is_some() { 1_790_000_000_000 } else { 0 });
+        events.push(E::LandingRefused { request: request(200), reason, again, since });
     }
     events.push(E::LandingRequested { request: request(201), tip: commit(500), merge: None });
     events.push(E::Landed { request: request(201), commit: commit(501) });
@@ -404,7 +406,7 @@ fn resolved_landing(events: &mut Vec<E>) {
     end.work = Some(Work { base: onto, commit: merge, tree: tree(601), attempt });
     events.extend([
         E::LandingRequested { request: request(202), tip, merge: None },
-        E::LandingRefused { request: request(202), reason: conflict, again: None },
+        E::LandingRefused { request: request(202), reason: conflict, again: None, since: Timestamp(0) },
         E::LandingResolution { step: Box::new(of_enki), onto, tip, paths: paths(), findings: text() },
         E::AttemptStarted {
             step,
@@ -502,7 +504,7 @@ fn queue_log() -> Vec<Q> {
         Q::Confirming { line },
         Q::CheckingBase { line },
         Q::CheckingOldBase { line },
-        Q::Deferred { line, until: Timestamp(1_780_000_200_000), reason: text() },
+        Q::Deferred { line, until: Timestamp(1_780_000_200_000), since: Timestamp(1_780_000_190_000), reason: text() },
         Q::VerdictReused { line, tree: tree(20) },
         Q::Verified { line },
         Q::Booted { boot: text() },

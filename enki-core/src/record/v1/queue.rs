@@ -160,6 +160,9 @@ pub enum QueueEvent<'a> {
         line: LineNo,
         /// When.
         until: Timestamp,
+        /// Since when it waits.
+        #[serde(default, skip_serializing_if = "Timestamp::is_unknown")]
+        since: Timestamp,
         /// Why, in one line.
         reason: Cow<'a, str>,
     },
@@ -236,8 +239,8 @@ impl<'a> From<&'a Event> for QueueEvent<'a> {
             Event::BaseRecorded { line, check, at } => {
                 Self::BaseRecorded { line: *line, check: Cow::Borrowed(check), at: *at }
             }
-            Event::Deferred { line, until, reason } => {
-                Self::Deferred { line: *line, until: *until, reason: Cow::Borrowed(reason) }
+            Event::Deferred { line, until, since, reason } => {
+                Self::Deferred { line: *line, until: *until, since: *since, reason: Cow::Borrowed(reason) }
             }
             Event::Verified { line } => Self::Verified { line: *line },
             Event::Committing { line } => Self::Committing { line: *line },
@@ -282,7 +285,9 @@ impl QueueEvent<'_> {
             Self::Confirming { line } => Event::Confirming { line },
             Self::CheckingBase { line } => Event::CheckingBase { line },
             Self::BaseRecorded { line, check, at } => Event::BaseRecorded { line, check: check.into_owned(), at },
-            Self::Deferred { line, until, reason } => Event::Deferred { line, until, reason: reason.into_owned() },
+            Self::Deferred { line, until, since, reason } => {
+                Event::Deferred { line, until, since, reason: reason.into_owned() }
+            }
             Self::Verified { line } => Event::Verified { line },
             Self::Committing { line } => Event::Committing { line },
             Self::Merged { line, commit } => Event::Merged { line, commit },

@@ -3,6 +3,7 @@
 mod attempts;
 mod audit;
 mod budgets;
+mod clocks;
 mod commands;
 mod conflicts;
 mod landings;
