@@ -146,10 +146,25 @@ pub(crate) struct Gate(Mutex<Calls>);
 #[derive(Debug, Default)]
 struct Calls {
     bucket: Bucket,
+    began: Began,
     /// By the text of their id: what was asked, and the answer if it is kept.
     known: HashMap<String, Known>,
     order: VecDeque<String>,
     kept: usize,
+}
+
+/// How far the client is with the handshake.
+#[derive(Debug, Default, PartialEq)]
+enum Began {
+    /// It did not begin one.
+    #[default]
+    No,
+    /// With the request of that id, which is not answered yet. What comes behind it is answered after it.
+    Asked(String),
+    /// It is done, once for the whole session.
+    Yes,
+    /// Each request says for itself what a handshake would.
+    Never,
 }
 
 #[derive(Debug)]
@@ -157,6 +172,16 @@ struct Known {
     asked: u64,
     answered: bool,
     answer: Option<String>,
+}
+
+const INITIALIZE: &str = "initialize";
+const DISCOVER: &str = "server/discover";
+const PING: &str = "ping";
+
+/// Whether a request says what a handshake would, so that it needs none. Whether it says it well the protocol knows.
+fn stands_alone(message: &serde_json::Map<String, Value>) -> bool {
+    let meta = message.get("params").and_then(|params| params.get("_meta"));
+    meta.is_some_and(|meta| meta.get("io.modelcontextprotocol/protocolVersion").is_some())
 }
 
 /// What is looked at of a message.
@@ -207,8 +232,10 @@ impl Gate {
             Ok(Ok(_)) => return error(&Value::Null, ErrorCode::INVALID_REQUEST.0, "a message is an object"),
         };
         let Some(method) = message.get("method").and_then(Value::as_str) else {
-            // An answer of the client's, or nothing: the protocol says which.
-            return Judged::Forward;
+            // An answer of the client's, or nothing: the protocol says which. Before the handshake nothing was asked, and
+            // it would end the session.
+            let answers = message.contains_key("result") || message.contains_key("error");
+            return if answers && self.lock().began == Began::No { Judged::Nothing } else { Judged::Forward };
         };
         // What an id may be is known to the protocol.
         let id = message.get("id");
@@ -216,10 +243,10 @@ impl Gate {
             let message = format!("{} has no id, and needs one", crate::failure::quoted(method));
             return error(&Value::Null, ErrorCode::INVALID_REQUEST.0, &message);
         }
-        self.admit(id, bytes)
+        self.admit(method, id, stands_alone(&message), bytes)
     }
 
-    fn admit(&self, id: Option<&Value>, bytes: &[u8]) -> Judged {
+    fn admit(&self, method: &str, id: Option<&Value>, alone: bool, bytes: &[u8]) -> Judged {
         let mut calls = self.lock();
         if let Err(wait) = calls.bucket.take() {
             let Some(id) = id else { return Judged::Nothing };
@@ -228,7 +255,13 @@ impl Gate {
             let error = json!({"code": TOO_MANY, "message": message, "data": data});
             return Judged::Answer(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string());
         }
-        let Some(id) = id else { return Judged::Forward };
+        let Some(id) = id else {
+            // There is nothing yet that it could be about, and it would end the session.
+            return if calls.began == Began::No { Judged::Nothing } else { Judged::Forward };
+        };
+        if let Some(why) = calls.out_of_turn(method, id, alone) {
+            return error(id, ErrorCode::INVALID_REQUEST.0, why);
+        }
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let (asked, name) = (hasher.finish(), id.to_string());
@@ -243,6 +276,13 @@ impl Gate {
                 error(id, ErrorCode::INVALID_REQUEST.0, "that id is in use; another call has not been answered yet")
             }
             Some(_) | None => {
+                match (method, &calls.began) {
+                    (INITIALIZE, _) => calls.began = Began::Asked(name.clone()),
+                    // Asking what is spoken here begins nothing.
+                    (DISCOVER, _) => {}
+                    (_, Began::No) if alone => calls.began = Began::Never,
+                    _ => {}
+                }
                 calls.begin(name, asked);
                 Judged::Forward
             }
@@ -254,7 +294,13 @@ impl Gate {
         let Ok(message) = serde_json::from_str::<Message<'_>>(line) else { return };
         let Message { method: None, id: Some(id), result, error } = message else { return };
         if result.is_some() || error.is_some() {
-            self.lock().end(&id.to_string(), line);
+            let mut calls = self.lock();
+            let name = id.to_string();
+            if calls.began == Began::Asked(name.clone()) {
+                // One that failed may be tried again.
+                calls.began = if result.is_some() { Began::Yes } else { Began::No };
+            }
+            calls.end(&name, line);
         }
     }
 
@@ -264,6 +310,24 @@ impl Gate {
 }
 
 impl Calls {
+    /// Why a request cannot be taken now: each belongs to a session that was begun, once, or says itself how it is meant.
+    fn out_of_turn(&self, method: &str, id: &Value, alone: bool) -> Option<&'static str> {
+        match (&self.began, method) {
+            // The same line again is answered once, as any other.
+            (Began::Asked(name), INITIALIZE) if *name != id.to_string() => {
+                Some("initialize was sent already, and is being answered")
+            }
+            (Began::Yes, INITIALIZE) => Some("the session has begun already; connect anew for another one"),
+            (Began::Never, INITIALIZE) => Some("the session goes without initialize; connect anew for one with it"),
+            (Began::Asked(_) | Began::Yes, _) | (Began::No, INITIALIZE | PING) => None,
+            (Began::No | Began::Never, _) if alone => None,
+            (Began::No | Began::Never, _) => Some(
+                "the session has not begun; send initialize first, or name the version of the protocol, the client and its \
+                 capabilities in the _meta of each request",
+            ),
+        }
+    }
+
     fn begin(&mut self, name: String, asked: u64) {
         let known = Known { asked, answered: false, answer: None };
         if let Some(old) = self.known.insert(name.clone(), known) {

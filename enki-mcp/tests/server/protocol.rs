@@ -3,7 +3,7 @@
 use crate::world::{Client, World, initialize, office, token};
 use enki_core::advice::approval::Preset;
 use enki_core::driver::Shutdown;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
 
@@ -33,6 +33,49 @@ async fn a_client_of_the_revision_without_initialize_is_served() {
     let answer = client.request("tools/call", json!({"_meta": meta, "name": "enki_status", "arguments": {}})).await;
     assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
     assert_eq!(answer["result"]["structuredContent"]["merge_queue_length"], 0);
+    // Bad input 41: each says it, and no other session begins in this one.
+    client.line(r#"{"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 77}}"#).await;
+    for (method, params) in [("tools/list", json!({})), ("initialize", initialize())] {
+        let answer = client.request(method, params).await;
+        assert_eq!(answer["error"]["code"], -32600, "{method}: {answer}");
+    }
+    assert!(client.request("tools/list", json!({"_meta": meta})).await.get("result").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_41_a_session_begins_once_and_nothing_is_called_before() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::silent(&enki);
+    let refused = |answer: &Value, what: &str| {
+        assert_eq!(answer["error"]["code"], -32600, "{what}: {answer}");
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    };
+    // What nothing is said to yet does not end the session, and is not answered.
+    client.line(r#"{"jsonrpc": "2.0", "method": "notifications/initialized"}"#).await;
+    client.line(r#"{"jsonrpc": "2.0", "id": 1, "result": {}}"#).await;
+    assert!(refused(&client.request("tools/list", json!({})).await, "early").contains("send initialize first"));
+    assert!(client.request("ping", json!({})).await.get("result").is_some(), "this may be asked at any time");
+    // One that says nothing is none.
+    let answer = client.request("initialize", json!({})).await;
+    assert!(answer.get("error").is_some(), "{answer}");
+    assert!(client.request("initialize", initialize()).await.get("result").is_some());
+    assert!(refused(&client.request("initialize", initialize()).await, "late").contains("has begun already"));
+    assert!(client.request("tools/list", json!({})).await.get("result").is_some(), "the session goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_41_an_initialize_that_is_not_answered_yet_is_not_sent_twice() {
+    let (enki, _driver) = World::new().start().await;
+    let mut client = Client::silent(&enki);
+    let hello = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": initialize()});
+    // All at once, and a call that does not wait either: it comes behind the first one.
+    let list = json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {}});
+    client.line(&format!("{}\n{}\n{}\n{list}", hello(1), hello(2), hello(1))).await;
+    let mut answers = vec![client.answer().await, client.answer().await, client.answer().await];
+    answers.sort_by_key(|answer| answer["id"].as_u64());
+    assert!(answers[0]["id"] == 1 && answers[0].get("result").is_some(), "{answers:?}");
+    assert!(answers[1]["id"] == 2 && answers[1]["error"]["code"] == -32600, "{answers:?}");
+    assert!(answers[2]["id"] == 3 && answers[2].get("result").is_some(), "{answers:?}");
 }
 
 #[tokio::test(start_paused = true)]

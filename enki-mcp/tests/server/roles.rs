@@ -247,8 +247,7 @@ async fn nothing_is_called_before_the_handshake() {
             let mut client = Client::at(&cast.office, Cast::token(role));
             let answer = client.try_call(tool.name(), json!({})).await;
             assert!(answer.get("result").is_none(), "{} of a {}: {answer}", tool.name(), role.as_str());
-            // To the revision without a handshake it is a call that does not say its version.
-            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+            assert_eq!(answer["error"]["code"], -32600, "{answer}");
         }
     }
     assert!(cast.enki.query(|engine| engine.executions().all(|e| !e.is_paused())).await.unwrap());

@@ -346,11 +346,12 @@ pub(super) fn handshakes(b: &mut Bench) {
     let hello = r#"{"jsonrpc":"2.0","id":ID,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
     let list = r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{}}"#;
     let early = served(b, "a call before initialize", &[list]);
-    assert!(early.len() == 1 && early[0].get("error").is_some(), "{early:?}");
+    assert!(early.len() == 1 && early[0]["error"]["code"] == -32600, "{early:?}");
     let done = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let (first, second) = (hello.replace("ID", "1"), hello.replace("ID", "2"));
     let twice = served(b, "initialize twice, and a call", &[&first, done, &second, list]);
     let of = |id: u64| twice.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{twice:?}"));
+    assert_eq!(of(2)["error"]["code"], -32600, "{twice:?}");
     assert!(of(1).get("result").is_some() && of(9).get("result").is_some(), "the server lives on: {twice:?}");
 }
 
