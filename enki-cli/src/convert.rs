@@ -93,6 +93,7 @@ const fn has_remedy(error: &GitError) -> bool {
             | GitError::TooBroad { .. }
             | GitError::Bare { .. }
             | GitError::Unborn { .. }
+            | GitError::CutOff { .. }
             | GitError::DubiousOwnership { .. }
     )
 }

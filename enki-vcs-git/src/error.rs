@@ -52,6 +52,16 @@ pub enum GitError {
         /// The branch that HEAD names.
         branch: String,
     },
+    /// A table of refs has no end, and git shows none of them.
+    #[error(
+        "{} was cut off by a loss of power, and without it git shows no branch at all: commit nothing; put its folder back \
+         from a copy, or take its name out of `tables.list` beside it, and all refs are as they were before it was written",
+        file.display()
+    )]
+    CutOff {
+        /// The table.
+        file: PathBuf,
+    },
     /// The person's git does not trust the folder.
     #[error(
         "git does not trust {}, because somebody else owns it: if you do, run `git config --global --add safe.directory {}`",

@@ -100,20 +100,12 @@ impl Patience {
         self.next *= 2;
         true
     }
+}
 
-    /// Turns "the lock is still there" into the error that names it, or gives the error back.
-    pub(crate) fn exhausted(error: GitError) -> GitError {
-        match &error {
-            GitError::Failed { stderr, .. } => match lock_named_in(stderr) {
-                Some(file) => {
-                    let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-                    GitError::Locked { file, age: age.unwrap_or_default() }
-                }
-                None => error,
-            },
-            _ => error,
-        }
-    }
+/// The error that names a lock which is still there.
+pub(crate) fn stays(file: PathBuf) -> GitError {
+    let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    GitError::Locked { file, age: age.unwrap_or_default() }
 }
 
 /// The lock file that git says it could not make because it exists.

@@ -2,7 +2,7 @@
 
 use crate::error::GitError;
 use crate::git::Durable;
-use crate::git::lock::{Lock, Patience, lock_named_in};
+use crate::git::lock::Lock;
 use crate::git::loose::{commit_text, write_commit};
 use crate::project::GitProject;
 use enki_core::crash_point;
@@ -121,33 +121,27 @@ impl GitProject {
         };
         let id = new.to_string();
         self.watch().moves(full_ref, new);
-        let mut patience = Patience::new();
-        loop {
-            crash_point!("git.ref-prepared");
-            let message = format!("enki {new}");
-            let git =
-                self.at_person_durably().args(["update-ref", "--create-reflog", "-m", &message, full_ref, &id, &old]);
-            let output = self.move_ref(lock, full_ref, &id, git)?;
-            if output.code == Some(0) {
-                crash_point!("git.ref-renamed");
-                return Ok(Swap::Done);
-            }
-            let elsewhere = ["but expected", "reference already exists", "unable to resolve reference"];
-            if elsewhere.iter().any(|words| output.stderr.contains(words)) {
-                return Ok(Swap::Elsewhere);
-            }
-            let locked = lock_named_in(&output.stderr).is_some();
-            if !locked || !patience.wait() {
-                return Err(Patience::exhausted(output.into_error()));
-            }
+        crash_point!("git.ref-prepared");
+        let message = format!("enki {new}");
+        let git =
+            || self.at_person_durably().args(["update-ref", "--create-reflog", "-m", &message, full_ref, &id, &old]);
+        let output = self.move_ref(lock, full_ref, &id, git)?;
+        if output.code == Some(0) {
+            crash_point!("git.ref-renamed");
+            return Ok(Swap::Done);
         }
+        let elsewhere = ["but expected", "reference already exists", "unable to resolve reference"];
+        if elsewhere.iter().any(|words| output.stderr.contains(words)) {
+            return Ok(Swap::Elsewhere);
+        }
+        Err(output.into_error())
     }
 
     /// Deletes a ref of the person's repository if it is at that commit.
     pub(crate) fn delete_ref(&self, lock: &Lock, full_ref: &str) -> Result<(), GitError> {
         if self.position(full_ref)?.is_some() && !self.delete_plainly(full_ref) {
-            let output = self.move_ref(lock, full_ref, "", self.at_person().args(["update-ref", "-d", full_ref]))?;
-            output.ok()?;
+            let git = || self.at_person().args(["update-ref", "-d", full_ref]);
+            self.move_ref(lock, full_ref, "", git)?.ok()?;
         }
         Ok(())
     }

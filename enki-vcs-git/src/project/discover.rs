@@ -2,7 +2,7 @@
 
 use crate::error::GitError;
 use crate::git::{Git, Object, person_call};
-use crate::project::Head;
+use crate::project::{Head, tables};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,10 @@ pub(crate) fn head_of(git: &Git, places: &Places) -> Result<(Head, bool), GitErr
     let branch = (symbolic.code == Some(0)).then(|| symbolic.line());
     let head = match (id, branch) {
         (None, branch) => {
+            // Git says that nothing is committed, and would let a person begin anew.
+            if let Some(file) = tables::cut_off(&places.common_dir) {
+                return Err(GitError::CutOff { file });
+            }
             let branch = branch.unwrap_or_default().trim_start_matches("refs/heads/").to_owned();
             return Err(GitError::Unborn { path: places.root.clone(), branch });
         }

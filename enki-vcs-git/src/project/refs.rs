@@ -1,7 +1,7 @@
 //! The refs that keep work: read with what their commits say of themselves, archived, and deleted by compare-and-swap.
 
 use crate::error::GitError;
-use crate::git::lock::{Lock, Patience, lock_named_in};
+use crate::git::lock::Lock;
 use crate::git::objects::Swap;
 use crate::project::GitProject;
 use enki_core::id::{AttemptNo, CommitId, TaskId};
@@ -105,20 +105,15 @@ impl GitProject {
             input.push_str(&format!("delete {name} {old}\n"));
         }
         input.push_str("prepare\ncommit\n");
-        let mut patience = Patience::new();
-        loop {
-            let cmd = self.at_person_durably().args(["update-ref", "--stdin"]);
-            let output = cmd.stdin(input.clone()).let_finish().long().run()?;
-            if output.code == Some(0) {
-                return Ok(Swap::Done);
-            }
-            if ["but expected", "unable to resolve reference"].iter().any(|words| output.stderr.contains(words)) {
-                return Ok(Swap::Elsewhere);
-            }
-            if lock_named_in(&output.stderr).is_none() || !patience.wait() {
-                return Err(Patience::exhausted(output.into_error()));
-            }
+        let output =
+            self.move_refs(|| self.at_person_durably().args(["update-ref", "--stdin"]).stdin(input.clone()))?;
+        if output.code == Some(0) {
+            return Ok(Swap::Done);
         }
+        if ["but expected", "unable to resolve reference"].iter().any(|words| output.stderr.contains(words)) {
+            return Ok(Swap::Elsewhere);
+        }
+        Err(output.into_error())
     }
 }
 

@@ -409,7 +409,7 @@ fn pin(project: &GitProject, task: TaskId, plan: &Plan) -> Result<(), GitError> 
         return Ok(());
     }
     let id = plan.parent.to_string();
-    let update = project.at_person_durably().args(["update-ref", &full_ref, &id]);
+    let update = || project.at_person_durably().args(["update-ref", &full_ref, &id]);
     let output = project.move_ref(&lock, &full_ref, &id, update)?;
     if output.code != Some(0) && output.stderr.contains("nonexistent object") {
         return Err(GitError::Gone(format!("commit {id} is not in the repository {}", project.common_dir().display())));

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 
 /// A repository whose main is not checked out, and a candidate on it that is anchored already.
 async fn anchored() -> (Repo, CommitId, Candidate) {
-    let repo = Repo::new();
+    anchored_in(Repo::new()).await
+}
+
+async fn anchored_in(repo: Repo) -> (Repo, CommitId, Candidate) {
     repo.git(&["checkout", "-q", "-b", "elsewhere"]);
     let base = repo.head("main");
     let change = repo.change("a", base, &[("a.txt", "changed\n"), ("b.txt", "b\n")]).await;
@@ -137,4 +140,80 @@ async fn a_note_of_a_move_never_leads_out_of_the_refs() {
         fs::remove_file(&lock).unwrap();
         repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
     }
+}
+
+/// Where all refs have one lock.
+fn tables(repo: &Repo) -> PathBuf {
+    repo.root.join(".git/reftable")
+}
+
+/// As [`anchored`], with refs in tables.
+async fn anchored_in_tables() -> Option<(Repo, CommitId, Candidate)> {
+    if !makes("--ref-format=reftable") {
+        return None;
+    }
+    Some(anchored_in(Repo::with("p", &["--ref-format=reftable"])).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locks_of_tables_that_a_dead_git_of_ours_left_are_removed() {
+    let Some((repo, base, candidate)) = anchored_in_tables().await else { return };
+    let folder = tables(&repo);
+    let list = fs::read_to_string(folder.join("tables.list")).unwrap();
+    let first = list.lines().next().unwrap();
+    for content in ["", &list, "\\0\\0\\0"] {
+        let content = content.replace('\n', "\\n");
+        let make =
+            format!("cd {0} && printf '{content}' >tables.list.lock; >{first}.lock; kill -9 $$", folder.display());
+        with_killer(&repo, &make).publish(&main(), base, &candidate).await.unwrap_err();
+        assert_eq!((locks(&repo).len(), repo.head("main")), (2, base), "{content}");
+        assert_eq!(repo.refinery().publish(&main(), base, &candidate).await.unwrap(), Publish::Published, "{content}");
+        assert_eq!((repo.head("main"), locks(&repo)), (candidate.commit, vec![]), "{content}");
+        repo.git(&["update-ref", "refs/heads/main", &base.to_string()]);
+        repo.git(&["pack-refs", "--all"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locks_of_tables_that_may_be_anothers_stay() {
+    let Some((repo, base, candidate)) = anchored_in_tables().await else { return };
+    let lock = tables(&repo).join("tables.list.lock");
+    let make = |content: &str| format!("printf '{content}' >{}; kill -9 $$", lock.display());
+    let stays = async |what: &str| {
+        let error = repo.refinery().publish(&main(), base, &candidate).await.unwrap_err();
+        assert!(error.transient && error.reason.contains("tables.list.lock has been there for "), "{what}: {error}");
+        assert!(lock.exists() && repo.head("main") == base, "{what}");
+    };
+    with_killer(&repo, &make("what no git writes")).publish(&main(), base, &candidate).await.unwrap_err();
+    stays("it holds something else").await;
+
+    with_killer(&repo, &make("")).publish(&main(), base, &candidate).await.unwrap_err();
+    let open = fs::File::open(&lock).unwrap();
+    stays("somebody has it open").await;
+    drop(open);
+    stays("no git of ours was killed at it").await;
+    fs::remove_file(&lock).unwrap();
+
+    // A git that joins tables has the list open, and not their locks.
+    let joining = tables(&repo).join("0x000000000001-0x000000000001-00000000.ref.lock");
+    with_killer(&repo, &format!("touch {}; kill -9 $$", joining.display()))
+        .publish(&main(), base, &candidate)
+        .await
+        .unwrap_err();
+    let open = fs::File::open(tables(&repo).join("tables.list")).unwrap();
+    assert_eq!(repo.refinery().publish(&main(), base, &candidate).await.unwrap(), Publish::Published);
+    assert!(joining.exists(), "somebody has the list open");
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_another_git_has_locked_are_waited_for() {
+    let Some((repo, base, candidate)) = anchored_in_tables().await else { return };
+    let (lock, met) = (tables(&repo).join("tables.list.lock"), repo.dir.path().join("met"));
+    let (lock, met) = (lock.display(), met.display());
+    // The first try meets the lock, the second does not.
+    let line = format!("if [ -e {met} ]; then rm -f {lock}; else touch {met} {lock}; fi");
+    let published = with_killer(&repo, &line).publish(&main(), base, &candidate).await;
+    assert_eq!(published.unwrap(), Publish::Published);
+    assert_eq!((repo.head("main"), locks(&repo)), (candidate.commit, vec![]));
 }

@@ -5,7 +5,7 @@ use enki_core::branch::Branch;
 use enki_core::id::{CommitId, EffectId};
 use enki_core::refinery::{Change, Check, Gate, Import, Publish, Refinery};
 use enki_core::workspace::{Capture, Expect, Start, WorkspaceProvider};
-use enki_vcs_git::GitError;
+use enki_vcs_git::{GitError, GitProject};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,6 +62,41 @@ async fn reftable_works() {
     if makes("--ref-format=reftable") {
         let repo = Repo::with("p", &["--ref-format=reftable"]);
         assert_eq!(repo.project().facts().ref_format, "reftable");
+        lands(&repo).await;
+    }
+}
+
+/// What a loss of power leaves of a table that git had not written to its end. Git says then that nothing is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_refs_without_its_end_is_named_and_the_way_out_holds() {
+    for format in ["--object-format=sha1", "--object-format=sha256"] {
+        if !makes("--ref-format=reftable") || !makes(format) {
+            return;
+        }
+        let repo = Repo::with("p", &["--ref-format=reftable", format]);
+        // So large that git does not join it with the next one.
+        (0..24).for_each(|n| drop(repo.git(&["branch", &format!("branch-{n}")])));
+        repo.git(&["pack-refs", "--all"]);
+        let before = repo.git(&["for-each-ref"]);
+        let lists = repo.root.join(".git/reftable/tables.list");
+        repo.git(&["branch", "more"]);
+        let last = fs::read_to_string(&lists).unwrap().lines().last().unwrap().to_owned();
+        let table = lists.with_file_name(&last);
+        let whole = fs::read(&table).unwrap();
+        for length in [whole.len() - 68 - 4 * usize::from(format.ends_with("256")), whole.len() - 1, 3, 0] {
+            fs::write(&table, &whole[..length]).unwrap();
+            let error = GitProject::open(&repo.root, repo.options()).unwrap_err();
+            assert!(matches!(&error, GitError::CutOff { file } if *file == table), "{length}: {error}");
+        }
+        // As the error says.
+        let list_of_others: String = fs::read_to_string(&lists)
+            .unwrap()
+            .lines()
+            .filter(|name| *name != last)
+            .map(|name| format!("{name}\n"))
+            .collect();
+        fs::write(&lists, list_of_others).unwrap();
+        assert_eq!(repo.git(&["for-each-ref"]), before);
         lands(&repo).await;
     }
 }

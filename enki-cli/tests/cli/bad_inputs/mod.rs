@@ -219,7 +219,7 @@ const ROWS: &[Row] = &[
     here(41, "MCP", "call before initialize, second initialize, a call without one", here::handshakes)
         .and(&[
             "enki-mcp/tests/server/roles.rs: nothing_is_called_before_the_handshake",
-            "enki-mcp/tests/server/protocol.rs: a_client_of_the_revision_without_initialize_is_served",
+            "enki-mcp/tests/server/protocol.rs: a_client_of_the_revision_without_initialize_is_served bad_input_41_a_session_begins_once_and_nothing_is_called_before bad_input_41_an_initialize_that_is_not_answered_yet_is_not_sent_twice",
         ]),
     by(42, "MCP", "worker calls a coordinator's tool", &[
         "enki-cli/tests/cli/calls.rs: bad_input_42_a_refused_call_is_recorded_where_a_person_sees_it",
