@@ -80,6 +80,11 @@ impl GitProject {
                 Err(e) => return Err(e),
             };
             crash_point!("git.fetch");
+            // First: of a ref whose objects a loss of power took, git says that the repository is broken, and whoever comes
+            // after it makes another ref.
+            if let New::Objects(ids) = new {
+                self.sync_objects(ids)?;
+            }
             match self.write_lock().and_then(|lock| self.create_ref(&lock, full_ref, commit)) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Kept::Taken),
@@ -87,7 +92,10 @@ impl GitProject {
                 Err(e) => return Err(e),
             }
             if let Some(there) = self.complete(commit, new)? {
-                self.sync(full_ref, &there)?;
+                match new {
+                    New::Objects(_) => self.sync_ref(full_ref)?,
+                    New::Since(_) | New::All => self.sync(full_ref, &there)?,
+                }
                 self.spare(commit, &there, pack.as_deref());
                 return Ok(Kept::Yes);
             }
