@@ -259,12 +259,13 @@ impl Gate {
             // There is nothing yet that it could be about, and it would end the session.
             return if calls.began == Began::No { Judged::Nothing } else { Judged::Forward };
         };
-        if let Some(why) = calls.out_of_turn(method, id, alone) {
+        let name = id.to_string();
+        if let Some(why) = calls.out_of_turn(method, &name, alone) {
             return error(id, ErrorCode::INVALID_REQUEST.0, why);
         }
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
-        let (asked, name) = (hasher.finish(), id.to_string());
+        let asked = hasher.finish();
         match calls.known.get(&name) {
             Some(Known { asked: before, answered: true, answer }) if *before == asked => match answer {
                 Some(answer) => Judged::Answer(answer.clone()),
@@ -311,10 +312,10 @@ impl Gate {
 
 impl Calls {
     /// Why a request cannot be taken now: each belongs to a session that was begun, once, or says itself how it is meant.
-    fn out_of_turn(&self, method: &str, id: &Value, alone: bool) -> Option<&'static str> {
+    fn out_of_turn(&self, method: &str, name: &str, alone: bool) -> Option<&'static str> {
         match (&self.began, method) {
             // The same line again is answered once, as any other.
-            (Began::Asked(name), INITIALIZE) if *name != id.to_string() => {
+            (Began::Asked(first), INITIALIZE) if first != name => {
                 Some("initialize was sent already, and is being answered")
             }
             (Began::Yes, INITIALIZE) => Some("the session has begun already; connect anew for another one"),
