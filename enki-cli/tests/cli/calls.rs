@@ -85,7 +85,8 @@ fn bad_input_42_a_refused_call_is_recorded_where_a_person_sees_it() {
     place.open_gate();
     boss.status(&place.newest(), "done");
     let late = agent.refused("enki_worker_report", json!({"status": "still here"}));
-    assert!(["NOT_ALLOWED", "STALE", "UNAVAILABLE"].contains(&late["code"].as_str().unwrap()), "{late}");
+    // Whoever drove may end in that very moment.
+    assert!(["NOT_ALLOWED", "STALE", "UNAVAILABLE", "LOCKED"].contains(&late["code"].as_str().unwrap()), "{late}");
 }
 
 #[test]
