@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many commits are remembered; the oldest are forgotten.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 3_000;
 /// How far back a line of commits is followed.
 const FOLLOWED: usize = 1_000;
 
