@@ -254,7 +254,8 @@ fn process(child: &Child) -> Process {
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
     Process {
-        memory_kib: number("VmRSS:"),
+        // Its own: the store is mapped too, and grows with what is kept, but those pages are the system's to take back.
+        memory_kib: number("RssAnon:"),
         descriptors: fs::read_dir(path.join("fd")).unwrap().count() as u64,
         threads: number("Threads:"),
     }
