@@ -70,7 +70,10 @@ impl From<GitError> for CliError {
         // What to do stands behind the colon or semicolon of these errors already.
         let exit = if matches!(
             error,
-            GitError::NoSuchBranch { .. } | GitError::NoSuchRemoteBranch { .. } | GitError::UnfitRoot { .. }
+            GitError::NoSuchBranch { .. }
+                | GitError::NoSuchRemoteBranch { .. }
+                | GitError::UnfitRoot { .. }
+                | GitError::UnfitBranch { .. }
         ) {
             Exit::Usage
         } else {

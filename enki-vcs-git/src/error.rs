@@ -87,6 +87,14 @@ pub enum GitError {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A branch cannot be the one beside the work.
+    #[error("branch {name:?} cannot be the one of results: {why}")]
+    UnfitBranch {
+        /// Which one.
+        name: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// There is no local branch of that name.
     #[error("there is no local branch {name:?}; {}", candidates_text(candidates))]
     NoSuchBranch {

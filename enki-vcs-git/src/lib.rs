@@ -93,6 +93,7 @@ pub use error::GitError;
 pub use keep::gc::{Freed, GitKeep, Item, Known, Life, Verdict};
 pub use keep::recover::{Pin, Restored, Standing};
 pub use project::folder::Recorded;
+pub use project::side::{HeldSide, SideBranch};
 pub use project::{Confined, DriftRule, Facts, GitOptions, GitProject, Head, Policy, Reach, WorkspaceMethod};
 pub use refinery::GitRefinery;
 pub use workspaces::GitWorkspaces;

@@ -59,8 +59,12 @@ impl Log {
     }
 
     fn is_there(&self, path: &NotePath) -> Result<bool, NoteError> {
-        let Some(folder) = self.folder(path.kind())? else { return Ok(false) };
-        folder.has(path.file()).map_err(|error| NoteError::io(format!("look for {path}"), error))
+        for folder in self.folders(path.kind())? {
+            if folder.has(path.file()).map_err(|error| NoteError::io(format!("look for {path}"), error))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The note that a link in another one names, if it is there.

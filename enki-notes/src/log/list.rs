@@ -8,6 +8,7 @@ use crate::kind::{CaptureStatus, Kind, TaskStatus};
 use crate::name::{NotePath, is_file, stamp_of};
 use enki_core::time::Timestamp;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// What a list tells of a note.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -154,20 +155,27 @@ impl Log {
     fn paths(&self, kinds: &[Kind]) -> Result<Vec<(Folder, Vec<Result<NotePath, Broken>>)>, NoteError> {
         let mut all = Vec::new();
         for kind in kinds {
-            let Some(folder) = self.folder(*kind)? else { continue };
-            let names = folder.names().map_err(|error| {
-                NoteError::io(format!("list {}", self.root.join(self.parts(*kind).join("/")).display()), error)
-            })?;
-            let path = |name: String| {
-                let path = NotePath::new(self.dir.parts(), *kind, &name);
-                let odd = name.contains('\u{fffd}') || !is_file(&name);
-                if odd {
-                    Err(Broken::whole(path.as_str(), "its name has characters that no note's has"))
-                } else {
-                    Ok(path)
+            let mut seen: BTreeSet<String> = BTreeSet::new();
+            let folders = self.folders(*kind)?;
+            let several = folders.len() > 1;
+            for folder in folders {
+                let listed = || format!("list {}", self.parts(*kind).join("/"));
+                let mut names = folder.names().map_err(|error| NoteError::io(listed(), error))?;
+                if several {
+                    // One that is in both is read in the first.
+                    names.retain(|name| seen.insert(name.clone()));
                 }
-            };
-            all.push((folder, names.into_iter().map(path).collect()));
+                let path = |name: String| {
+                    let path = NotePath::new(self.dir.parts(), *kind, &name);
+                    let odd = name.contains('\u{fffd}') || !is_file(&name);
+                    if odd {
+                        Err(Broken::whole(path.as_str(), "its name has characters that no note's has"))
+                    } else {
+                        Ok(path)
+                    }
+                };
+                all.push((folder, names.into_iter().map(path).collect()));
+            }
         }
         Ok(all)
     }

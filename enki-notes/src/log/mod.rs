@@ -34,6 +34,8 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Log {
     root: PathBuf,
+    /// Where results stand instead, with the activity log.
+    results: Option<PathBuf>,
     dir: LogDir,
     owner: Owner,
     project: String,
@@ -90,7 +92,8 @@ impl Log {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { root, dir: LogDir::default(), owner: Owner::default(), project: name, last: Mutex::default() }
+        let (dir, owner, last) = (LogDir::default(), Owner::default(), Mutex::default());
+        Self { root, results: None, dir, owner, project: name, last }
     }
 
     /// The same, written by that owner.
@@ -103,6 +106,13 @@ impl Log {
     #[must_use]
     pub fn below(self, dir: LogDir) -> Self {
         Self { dir, ..self }
+    }
+
+    /// The same, with results and the activity log below another root, such as the files of a branch of their own. Results
+    /// that are below the first one are read as before.
+    #[must_use]
+    pub fn with_results(self, root: impl Into<PathBuf>) -> Self {
+        Self { results: Some(root.into()), ..self }
     }
 
     /// The folder that all this is in.
@@ -160,9 +170,13 @@ impl Log {
     ///
     /// If it is not there, or broken.
     pub fn read(&self, path: &NotePath) -> Result<Note, NoteError> {
-        let folder = self.folder(path.kind())?.ok_or_else(|| not_there(path))?;
-        let (_, document) = read(&folder, path)?;
-        Ok(Note { path: path.clone(), document })
+        for folder in self.folders(path.kind())? {
+            if folder.has(path.file()).map_err(|error| NoteError::io(format!("look for {path}"), error))? {
+                let (_, document) = read(&folder, path)?;
+                return Ok(Note { path: path.clone(), document });
+            }
+        }
+        Err(not_there(path))
     }
 
     /// Reads a task, as a person left it.
@@ -251,9 +265,10 @@ impl Log {
         change_in(&self.alone(path)?, path, change)
     }
 
-    /// The folder of a note, with nobody else who writes there.
+    /// The folder of a note, with nobody else who writes there. A result below a root of its own is changed where that is
+    /// kept, and is not there for this.
     fn alone(&self, path: &NotePath) -> Result<Locked, NoteError> {
-        let folder = self.folder(path.kind())?.ok_or_else(|| not_there(path))?;
+        let folder = self.open(&self.root, path.kind())?.ok_or_else(|| not_there(path))?;
         folder.changing().map_err(|error| NoteError::io(format!("lock the folder of {path}"), error))
     }
 
@@ -288,10 +303,22 @@ impl Log {
         }
     }
 
-    fn folder(&self, kind: Kind) -> Result<Option<Folder>, NoteError> {
+    /// Where new notes of that kind go.
+    fn home(&self, kind: Kind) -> &Path {
+        self.results.as_deref().filter(|_| kind == Kind::Result).unwrap_or(&self.root)
+    }
+
+    /// The folders of that kind that are there: where new ones go first.
+    fn folders(&self, kind: Kind) -> Result<Vec<Folder>, NoteError> {
+        let home = self.home(kind);
+        let roots = std::iter::once(home).chain((home != self.root).then_some(self.root.as_path()));
+        roots.filter_map(|root| self.open(root, kind).transpose()).collect()
+    }
+
+    fn open(&self, root: &Path, kind: Kind) -> Result<Option<Folder>, NoteError> {
         let parts = self.parts(kind);
-        Folder::open(&self.root, &parts)
-            .map_err(|error| NoteError::io(format!("open {}", self.root.join(parts.join("/")).display()), error))
+        Folder::open(root, &parts)
+            .map_err(|error| NoteError::io(format!("open {}", root.join(parts.join("/")).display()), error))
     }
 
     fn parts(&self, kind: Kind) -> Vec<&str> {

@@ -48,6 +48,22 @@ impl Log {
     ///
     /// If something cannot be written.
     pub fn settle(&self, new: &NewResult, ended: Timestamp) -> Result<Settled, NoteError> {
+        self.settle_with(new, ended, |_| Ok(true))
+    }
+
+    /// The same for results that are committed where they stand: `commit` is given the paths of what was written below that
+    /// root, before anything else says that they are there. If it says `false` (the files were changed beside it, and may be
+    /// gone), what is missing is written once more, and it is asked again.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be written or committed.
+    pub fn settle_with(
+        &self,
+        new: &NewResult,
+        ended: Timestamp,
+        mut commit: impl FnMut(&[String]) -> Result<bool, NoteError>,
+    ) -> Result<Settled, NoteError> {
         let at = Micros::new(ended.0.saturating_mul(1000));
         let mut faults = Vec::new();
         let mut told = |done: Result<(), NoteError>| match done {
@@ -59,11 +75,26 @@ impl Log {
         };
         let slug = new.slug();
         let tried = if new.attempt > 1 { format!("{slug}-attempt{}", new.attempt) } else { slug.clone() };
-        let result = self.once(Kind::Result, at, &tried, &ending(at, &tried), &tried, |naming| new.render(naming))?;
+        let mut tries = 0..TRIES;
+        let result = loop {
+            let result =
+                self.once(Kind::Result, at, &tried, &ending(at, &tried), &tried, |naming| new.render(naming))?;
+            let activity = self.log_activity(&new.activity(at, &self.project, &result), &result)?;
+            if commit(&[result.to_string(), activity])? {
+                break result;
+            }
+            if tries.next().is_none() {
+                let why = "something else changes its branch all the time";
+                return Err(NoteError::refused(
+                    format!("commit {result}"),
+                    why,
+                    "see what does; the next start tries again",
+                ));
+            }
+        };
         if let Some(source) = new.source_note.as_deref().and_then(|path| NotePath::parse(self.dir.parts(), path)) {
             told(self.link(&source, &result, new.status, ended))?;
         }
-        self.log_activity(&new.activity(at, &self.project, &result), &result)?;
         let issue = match new.issue(&self.project) {
             Some(issue) => {
                 let reason = Sha256::digest(new.failure.as_deref().unwrap_or_default());
@@ -110,7 +141,7 @@ impl Log {
         render: impl FnOnce(&Naming<'_>) -> Document,
     ) -> Result<NotePath, NoteError> {
         let failed = |error| NoteError::io(format!("write the {kind} note of {slug}"), error);
-        let folder = Folder::make(&self.root, &self.parts(kind)).and_then(Folder::changing).map_err(failed)?;
+        let folder = Folder::make(self.home(kind), &self.parts(kind)).and_then(Folder::changing).map_err(failed)?;
         let names = folder.folder().names().map_err(failed)?;
         if let Some(file) = names.iter().find(|name| name.ends_with(unique)) {
             return Ok(NotePath::new(self.dir.parts(), kind, file));
@@ -160,32 +191,46 @@ impl Log {
         })
     }
 
-    /// Puts an entry at the end of the activity log, unless it is there.
-    fn log_activity(&self, entry: &str, result: &NotePath) -> Result<(), NoteError> {
+    /// Puts an entry at the end of the activity log, unless it is there. Gives the path of its file.
+    fn log_activity(&self, entry: &str, result: &NotePath) -> Result<String, NoteError> {
         let dir: Vec<&str> = self.dir.parts().iter().map(String::as_str).collect();
         let failed = |error| NoteError::io(format!("write {}/activity.md", dir.join("/")), error);
-        let folder = Folder::make(&self.root, &dir).and_then(Folder::changing).map_err(failed)?;
-        for n in 1.. {
-            // One that is full is followed by another.
-            let name = if n == 1 { "activity.md".to_owned() } else { format!("activity-{n}.md") };
-            let old = match folder.folder().read(&name, NOTE_LIMIT - LONGEST).map_err(failed)? {
-                None if folder.create(&name, format!("# Activity\n\n{entry}").as_bytes()).map_err(failed)? => break,
+        let folder = Folder::make(self.home(Kind::Result), &dir).and_then(Folder::changing).map_err(failed)?;
+        let name = |n: usize| if n < 2 { "activity.md".to_owned() } else { format!("activity-{n}.md") };
+        let path = |n: usize| format!("{}/{}", dir.join("/"), name(n));
+        let number = |file: &str| file.strip_prefix("activity-")?.strip_suffix(".md")?.parse::<usize>().ok();
+        let names = folder.folder().names().map_err(failed)?;
+        let last = names.iter().filter_map(|file| number(file)).max().unwrap_or(1);
+        // One that was written just before a crash may be the last of a file that is full.
+        if last > 1
+            && let Some(part) = folder.folder().read(&name(last - 1), NOTE_LIMIT).map_err(failed)?
+            && contains(&part.bytes, result.as_str().as_bytes())
+        {
+            return Ok(path(last - 1));
+        }
+        for n in last.. {
+            let old = match folder.folder().read(&name(n), NOTE_LIMIT).map_err(failed)? {
+                None if folder.create(&name(n), format!("# Activity\n\n{entry}").as_bytes()).map_err(failed)? => {
+                    return Ok(path(n));
+                }
                 // It came in this moment: look again.
                 None => return self.log_activity(entry, result),
-                Some(part) if !part.whole => continue,
-                Some(part) => part.bytes,
+                Some(part) => part,
             };
-            if contains(&old, result.as_str().as_bytes()) {
-                break;
+            if contains(&old.bytes, result.as_str().as_bytes()) {
+                return Ok(path(n));
             }
-            let gap = if old.ends_with(b"\n") { "\n" } else { "\n\n" };
-            let new = [&old, gap.as_bytes(), entry.as_bytes()].concat();
-            if folder.replace(&name, &old, &new).map_err(failed)? {
-                break;
+            if !old.whole || old.bytes.len() > FULL {
+                continue;
+            }
+            let gap = if old.bytes.ends_with(b"\n") { "\n" } else { "\n\n" };
+            let new = [&old.bytes, gap.as_bytes(), entry.as_bytes()].concat();
+            if folder.replace(&name(n), &old.bytes, &new).map_err(failed)? {
+                return Ok(path(n));
             }
             return self.log_activity(entry, result);
         }
-        Ok(())
+        unreachable!("a file of a number that nobody has used is made")
     }
 }
 
@@ -193,5 +238,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Longest entry of the activity log, in bytes.
-const LONGEST: usize = 1 << 20;
+/// A file of the activity log that is larger, in bytes, is followed by another one: each is read and written as a whole.
+const FULL: usize = 1 << 20;
+
+/// How often what was written is committed again that something else has changed in between.
+const TRIES: usize = 20;

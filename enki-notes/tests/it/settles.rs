@@ -200,3 +200,81 @@ fn all_that_is_written_stands_in_the_folder_that_a_person_chose() {
     assert!(place.log.find("docs/log/idea/idea-enki-20231114-222320-000000.md").is_err());
     assert_eq!(place.log.path(task.as_str()), Some(task));
 }
+
+#[test]
+fn results_of_another_root_are_committed_before_anything_says_that_they_are_there() {
+    let mut place = Place::new();
+    // One of before stays where it is, and is read.
+    let (_, _, mut earlier) = promoted(&place, ResultStatus::Done);
+    earlier.queue_id = "aaaaaaaaaaaa".to_owned();
+    let earlier = place.log.settle(&earlier, ENDED).unwrap().result;
+    let elsewhere = tempfile::tempdir().unwrap();
+    place.log = place.log.with_results(elsewhere.path());
+    let (capture, task, mut result) = promoted(&place, ResultStatus::Done);
+    result.proposals = vec!["ship it".to_owned()];
+    let root = place.dir.path().join("shop");
+    let before = files(&root);
+    // Somebody else has the branch first, once: what was written is gone.
+    let mut asked = Vec::new();
+    let settled = place.log.settle_with(&result, ENDED, |paths| {
+        assert!(files(&root) == before, "nothing says so yet");
+        assert!(paths.iter().all(|path| elsewhere.path().join(path).is_file()), "{paths:?}");
+        asked.push(paths.to_vec());
+        if asked.len() == 1 {
+            fs::remove_dir_all(elsewhere.path().join("docs")).unwrap();
+        }
+        Ok(asked.len() > 1)
+    });
+    let settled = settled.unwrap();
+    let written = [settled.result.to_string(), "docs/log/activity.md".to_owned()];
+    assert_eq!(asked, [written.clone(), written.clone()]);
+    let mut there: Vec<String> = files(elsewhere.path()).into_keys().collect();
+    there.reverse();
+    assert_eq!(there, written);
+    for linked in [&capture, &task] {
+        assert!(place.text(linked).contains(&format!("\nresult_note: {}\n", settled.result)));
+    }
+    assert_eq!(place.log.find(settled.result.file()).unwrap(), settled.result);
+    assert!(place.log.read(&settled.result).unwrap().document.text("task") == Some(task.as_str()));
+    let listed: Vec<NotePath> =
+        place.log.list(&[Kind::Result]).unwrap().heads.into_iter().map(|head| head.path).collect();
+    assert_eq!(listed, [earlier.clone(), settled.result.clone()]);
+    assert_eq!(place.log.proposals().unwrap().len(), 1);
+    // The one of before, found in both, is one.
+    fs::copy(place.file(&earlier), elsewhere.path().join(earlier.as_str())).unwrap();
+    assert_eq!(place.log.list(&[Kind::Result]).unwrap().heads.len(), 2);
+    // What cannot be committed is told to nobody, and the next start does it.
+    let (capture, _, mut result) = promoted(&place, ResultStatus::Failed);
+    result.queue_id = "bbbbbbbbbbbb".to_owned();
+    let before = files(&root);
+    let refused = place.log.settle_with(&result, ENDED, |_| Ok(false)).unwrap_err();
+    assert!(refused.to_string().contains("all the time"), "{refused}");
+    assert!(files(&root) == before);
+    let settled = place.log.settle_with(&result, ENDED, |_| Ok(true)).unwrap();
+    assert!(place.text(&capture).contains(settled.result.as_str()));
+    assert!(root.join(settled.issue.unwrap().as_str()).is_file(), "an issue is a note to work with");
+}
+
+#[test]
+fn a_full_activity_log_is_followed_by_another() {
+    let place = Place::new();
+    let (_, _, mut result) = promoted(&place, ResultStatus::Done);
+    let folder = place.dir.path().join("shop/docs/log");
+    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    place.log.settle(&result, ENDED).unwrap();
+    let full = text("activity.md") + &"x".repeat(1 << 20);
+    fs::write(folder.join("activity.md"), &full).unwrap();
+    place.log.settle(&result, ENDED).unwrap();
+    assert!(!folder.join("activity-2.md").exists(), "it is there already");
+    result.queue_id = "bbbbbbbbbbbb".to_owned();
+    place.log.settle(&result, ENDED).unwrap();
+    assert_eq!((text("activity.md") == full, text("activity-2.md").matches("\n## ").count()), (true, 1));
+    // The last of a file that was full, told once more after a crash.
+    result.queue_id = "0f3a91c2d4e5".to_owned();
+    place.log.settle(&result, ENDED).unwrap();
+    assert_eq!(text("activity-2.md").matches("\n## ").count(), 1);
+    fs::write(folder.join("activity-2.md"), "x".repeat(9 << 20)).unwrap();
+    result.queue_id = "cccccccccccc".to_owned();
+    place.log.settle(&result, ENDED).unwrap();
+    assert_eq!(text("activity-3.md").matches("\n## ").count(), 1);
+}

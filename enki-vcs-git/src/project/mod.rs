@@ -9,6 +9,7 @@ mod person;
 pub(crate) mod refs;
 pub(crate) mod remote;
 pub(crate) mod root;
+pub(crate) mod side;
 mod tables;
 
 use crate::GitRefinery;

@@ -31,5 +31,6 @@ mod resolve;
 mod safety;
 mod setup;
 mod share;
+mod side;
 mod started;
 mod workspaces;
