@@ -11,13 +11,59 @@ use crate::registry::{Keeping, Registry};
 use crate::source::visible;
 use crate::wire;
 use enki_core::redact::Redactor;
-use enki_notes::{Enriched, Kind, Log, NewCapture, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Source};
-use enki_vcs_git::GitProject;
+use enki_core::time::Timestamp;
+use enki_notes::{
+    Enriched, Kind, Log, NewCapture, NewResult, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Settled,
+    Source,
+};
+use enki_vcs_git::{GitError, GitProject, SideBranch};
+use std::io;
+use std::ops::Deref;
 use std::path::Path;
+
+/// The notes of a project, and the branch that their results are committed to, if they are.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    log: Log,
+    results: Option<SideBranch>,
+}
+
+impl Deref for Ledger {
+    type Target = Log;
+
+    fn deref(&self) -> &Log {
+        &self.log
+    }
+}
+
+impl Ledger {
+    fn new(log: Log, results: Option<SideBranch>) -> Self {
+        match results {
+            Some(results) => Self { log: log.with_results(results.files()), results: Some(results) },
+            None => Self { log, results: None },
+        }
+    }
+
+    /// The same, with results as they are on their branch now.
+    fn refreshed(self) -> Result<Self, CliError> {
+        self.results.as_ref().map(|results| results.hold().map(drop)).transpose()?;
+        Ok(self)
+    }
+
+    /// Writes down how a task's run ended, as [`Log::settle`] does, and commits the result. Blocks.
+    pub(crate) fn settle(&self, result: &NewResult, ended: Timestamp) -> Result<Settled, NoteError> {
+        let Some(results) = &self.results else { return self.log.settle(result, ended) };
+        let attempted = || format!("commit the result of {} to {}", result.task, results.branch());
+        let failed = |error: GitError| NoteError::Io { attempted: attempted(), source: io::Error::other(error) };
+        let held = results.hold().map_err(failed)?;
+        let message = format!("result: {}\n\nOf {}, {}.\n", result.title, result.queue_id, result.status.as_str());
+        self.log.settle_with(result, ended, |paths| held.commit(paths, &message, ended).map_err(failed))
+    }
+}
 
 /// The notes, with what new ones are given.
 pub(crate) struct Notes {
-    pub(crate) log: Log,
+    pub(crate) log: Ledger,
     redactor: Redactor,
     /// The last commits, for the context of a new note.
     commits: Vec<String>,
@@ -25,8 +71,18 @@ pub(crate) struct Notes {
 
 impl Notes {
     /// Those of a project, to look at.
-    pub(crate) fn read(host: &Host, root: &Path) -> Result<Log, CliError> {
-        Ok(log(root, Registry::keeping(host, root)?, Owner::default))
+    pub(crate) fn read(host: &Host, root: &Path) -> Result<Ledger, CliError> {
+        let config = Config::load(host, Some(&Project { root: root.to_owned() }))?;
+        Self::of(host, &config, root)
+    }
+
+    fn of(host: &Host, config: &Config, root: &Path) -> Result<Ledger, CliError> {
+        let keeping = Registry::keeping(host, root)?;
+        let results = match branch(config) {
+            Some(name) => Some(wire::git(root, host)?.side_branch(name)?),
+            None => None,
+        };
+        Ledger::new(log(root, keeping, Owner::default), results).refreshed()
     }
 
     /// Those of a project, in the name of whoever its git signs with. Asks git.
@@ -34,8 +90,10 @@ impl Notes {
         // A project whose git cannot be asked can have notes all the same.
         let git = wire::git(root, host).ok();
         let keeping = Registry::keeping(host, root)?;
+        let results = git.as_ref().map_or(Ok(None), |git| results(config, git))?;
+        let log = log(root, keeping, || git.as_ref().map_or_else(Owner::default, signer));
         Ok(Self {
-            log: log(root, keeping, || git.as_ref().map_or_else(Owner::default, signer)),
+            log: Ledger::new(log, results).refreshed()?,
             redactor: wire::redactor(config, host),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
         })
@@ -43,7 +101,7 @@ impl Notes {
 
     /// The same without asking git: for what makes no new note.
     pub(crate) fn unsigned(host: &Host, config: &Config, root: &Path) -> Result<Self, CliError> {
-        Ok(Self { log: Self::read(host, root)?, redactor: wire::redactor(config, host), commits: Vec::new() })
+        Ok(Self { log: Self::of(host, config, root)?, redactor: wire::redactor(config, host), commits: Vec::new() })
     }
 
     /// What is written of a text: without secrets.
@@ -115,8 +173,17 @@ pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Re
 }
 
 /// The notes of a project that are kept like that, in the name of whoever its git signs with if nothing else is said. Asks git.
-pub(crate) fn signed_log(git: &GitProject, keeping: Keeping) -> Log {
-    log(git.root(), keeping, || signer(git))
+pub(crate) fn signed_log(git: &GitProject, keeping: Keeping, results: Option<SideBranch>) -> Ledger {
+    Ledger::new(log(git.root(), keeping, || signer(git)), results)
+}
+
+/// The branch that results are committed to, if they are.
+pub(crate) fn results(config: &Config, git: &GitProject) -> Result<Option<SideBranch>, CliError> {
+    Ok(branch(config).map(|name| git.side_branch(name)).transpose()?)
+}
+
+fn branch(config: &Config) -> Option<&str> {
+    Some(config.text(BRANCH)).filter(|name| !name.is_empty())
 }
 
 /// The one place where notes get their folder and their owner.
@@ -139,6 +206,9 @@ impl From<NoteError> for CliError {
         Self::new(exit, chain(&error)).hint(error.hint())
     }
 }
+
+/// The key that names the branch of results.
+const BRANCH: &str = "log.branch";
 
 /// Commits that a note's context tells.
 const COMMITS: usize = 5;

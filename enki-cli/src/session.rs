@@ -18,7 +18,7 @@ use enki_core::driver::{self, Backends as Driven, DriverError, Orchestrator, Set
 use enki_core::store::TaskStore;
 use enki_mcp::{Activity, Office, Passes};
 use enki_store_sqlite::SqliteStore;
-use enki_vcs_git::{DriftRule, GitProject, Policy};
+use enki_vcs_git::{DriftRule, GitProject, Policy, SideBranch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +117,8 @@ impl Session {
         settings.idle_timeout = Duration::from_secs(config.int("workers.stall"));
         let mail = wire::mail(config, &cx.host, &store, &lock.holder).await?;
         let keeping = Registry::keeping(&cx.host, git.root())?;
+        let results = notes::results(config, git)?;
+        results.as_ref().map(SideBranch::require_unused).transpose()?;
         let (orchestrator, driver) = driver::start(driven, settings).await?;
         let project = Configured::new(git.root().to_owned(), config.clone(), agents.clone(), cx);
         let activity = Activity::default();
@@ -133,8 +135,9 @@ impl Session {
         };
         let server = rpc::Server::start(&enki_dir, service)?;
         let person = git.clone();
-        let keeper =
-            Keeper::start(Arc::clone(&store), orchestrator.watch(), move || notes::signed_log(&person, keeping));
+        let keeper = Keeper::start(Arc::clone(&store), orchestrator.watch(), move || {
+            notes::signed_log(&person, keeping, results)
+        });
         let (driver, ended, git) = (Some(driver), Ok(()), git.clone());
         Ok(Self { store, orchestrator, office, driver, ended, keeper, server, git, _lock: lock })
     }

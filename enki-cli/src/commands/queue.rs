@@ -224,7 +224,8 @@ async fn show(cx: &mut Context, filter: &Filter) -> Result<Exit, CliError> {
 pub(super) async fn trace(cx: &mut Context, what: &str) -> Result<Exit, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let store = open_to_read(&project.state_dir())?;
-    let trace = queue::trace::trace(&Notes::read(&cx.host, &project.root)?, store.as_deref(), what).await?;
+    let log = Notes::read(&cx.host, &project.root)?;
+    let trace = queue::trace::trace(&log, store.as_deref(), what).await?;
     if cx.out.json {
         cx.out.object(&trace.object())?;
         return Ok(Exit::Ok);

@@ -10,6 +10,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::graph::Graph;
 use crate::look;
+use crate::notes;
 use crate::plan_file::PlanFile;
 use crate::project::Project;
 use crate::render;
@@ -45,7 +46,7 @@ pub(super) async fn run(cx: &mut Context, args: RunArgs) -> Result<Exit, CliErro
         (None, task) => single(task.as_deref().unwrap_or_default(), args.description.as_deref()),
     };
     override_plan(&mut spec, &args.overrides)?;
-    let target = target(&git, spec.target.as_deref())?;
+    let target = target(&git, &config, spec.target.as_deref())?;
     let agents = wire::agents(&cx.backends, &config, &cx.host, &git)?;
     let gate = wire::gate(&config, &cx.host, git.root())?;
     let store = open_to_read(&git.enki_dir())?;
@@ -236,14 +237,21 @@ fn of_flags(overrides: &Overrides) -> Result<BudgetSpec, CliError> {
 }
 
 /// The branch on which the work lands (bad inputs 4 to 6).
-pub(super) fn target(git: &GitProject, named: Option<&str>) -> Result<Branch, CliError> {
-    match (named, git.head()) {
-        (Some(name), _) => Ok(git.resolve_branch(name)?.0),
-        (None, Head::Branch(branch, _)) => Ok(branch.clone()),
+pub(super) fn target(git: &GitProject, config: &Config, named: Option<&str>) -> Result<Branch, CliError> {
+    let branch = match (named, git.head()) {
+        (Some(name), _) => git.resolve_branch(name)?.0,
+        (None, Head::Branch(branch, _)) => branch.clone(),
         (None, Head::Detached(commit)) => {
             let message = format!("HEAD is detached at {}, so there is no branch to land on", commit.short());
-            Err(CliError::usage(message).hint("name one with --target BRANCH"))
+            return Err(CliError::usage(message).hint("name one with --target BRANCH"));
         }
+    };
+    match notes::results(config, git)? {
+        Some(results) if *results.branch() == branch => {
+            let message = format!("work cannot land on {branch}: results of notes are committed to it (log.branch)");
+            Err(CliError::usage(message).hint("name another one with --target BRANCH, or another log.branch"))
+        }
+        _ => Ok(branch),
     }
 }
 

@@ -154,6 +154,12 @@ pub const KEYS: &[Key] = &[
     ),
     trust("notes.enrich", Kind::Line, "", "shell command that makes a task's prompt of a spoken note, given on stdin"),
     key("notes.enrich_timeout", Kind::Int(1, 3_600), "60", "seconds it may take"),
+    key(
+        "log.branch",
+        Kind::Line,
+        "",
+        "local branch that results of tasks are committed to, instead of files in your checkout",
+    ),
     key("agent.command", Kind::Line, "\"claude\"", "program that works on a step"),
     key("agent.args", Kind::List, "[]", "its arguments"),
     key("agent.env", Kind::Table, "", "variables it gets besides the usual ones"),

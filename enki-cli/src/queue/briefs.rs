@@ -3,7 +3,7 @@
 use super::{How, notes_of, step};
 use crate::error::CliError;
 use crate::host::Host;
-use crate::notes::Notes;
+use crate::notes::{Ledger, Notes};
 use crate::registry::Registry;
 use enki_core::async_trait;
 use enki_core::driver::{Asked, Brief, Briefs};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Reads the notes of a project.
 #[derive(Debug)]
 pub(crate) struct NoteBriefs {
-    log: Arc<Log>,
+    log: Arc<Ledger>,
     /// The project's own model, for notes that name none.
     model: Option<String>,
 }

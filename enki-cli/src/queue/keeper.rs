@@ -5,12 +5,13 @@ use super::told::Told;
 use super::{is_of_notes, is_told, notes_of, outcome};
 use crate::error::CliError;
 use crate::look::{self, Logged};
+use crate::notes::Ledger;
 use enki_core::driver::{Notice, NoticeKind};
 use enki_core::engine::Event as Any;
 use enki_core::execution::{Event, Execution};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::store::{LogKind, Summary, TaskStore};
-use enki_notes::{Log, NoteError, NotePath, TaskStatus};
+use enki_notes::{NoteError, NotePath, TaskStatus};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -29,7 +30,7 @@ impl Keeper {
     pub(crate) fn start(
         store: Arc<dyn TaskStore>,
         notices: broadcast::Receiver<Notice>,
-        log: impl FnOnce() -> Log + Send + 'static,
+        log: impl FnOnce() -> Ledger + Send + 'static,
     ) -> Self {
         let (stop, stops) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -150,7 +151,7 @@ pub(crate) enum Written {
 #[derive(Clone, Debug)]
 pub(crate) struct Books {
     pub(crate) store: Arc<dyn TaskStore>,
-    pub(crate) log: Arc<Log>,
+    pub(crate) log: Arc<Ledger>,
 }
 
 impl Books {
@@ -168,7 +169,7 @@ impl Books {
 }
 
 /// Blocks.
-fn write(log: &Log, state: &Execution, events: &[Logged], paths: &[NotePath]) -> Result<(), NoteError> {
+fn write(log: &Ledger, state: &Execution, events: &[Logged], paths: &[NotePath]) -> Result<(), NoteError> {
     for (n, path) in paths.iter().enumerate().filter(|(n, _)| *n < state.steps().len()) {
         let ix = StepIx::at(n);
         let source = match log.read(path) {

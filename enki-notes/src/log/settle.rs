@@ -239,7 +239,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// A file of the activity log that is larger, in bytes, is followed by another one: each is read and written as a whole.
-const FULL: usize = 1 << 20;
+const FULL: usize = 256 << 10;
 
 /// How often what was written is committed again that something else has changed in between.
 const TRIES: usize = 20;

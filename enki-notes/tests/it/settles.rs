@@ -262,7 +262,7 @@ fn a_full_activity_log_is_followed_by_another() {
     let folder = place.dir.path().join("shop/docs/log");
     let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     place.log.settle(&result, ENDED).unwrap();
-    let full = text("activity.md") + &"x".repeat(1 << 20);
+    let full = text("activity.md") + &"x".repeat(256 << 10);
     fs::write(folder.join("activity.md"), &full).unwrap();
     place.log.settle(&result, ENDED).unwrap();
     assert!(!folder.join("activity-2.md").exists(), "it is there already");

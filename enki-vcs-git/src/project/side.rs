@@ -31,12 +31,12 @@ pub struct HeldSide<'a> {
 }
 
 impl GitProject {
-    /// The branch of that name, made with the first commit on it if it is not there. Blocks.
+    /// The branch of that name; it is made by the first commit on it.
     ///
     /// # Errors
     ///
-    /// [`GitError::UnfitBranch`] if it is no local branch's name or Enki's own, if it is checked out, or if this is a folder
-    /// without git, where nobody could look at it.
+    /// [`GitError::UnfitBranch`] if it is no local branch's name or Enki's own, or if this is a folder without git, where
+    /// nobody could look at it.
     pub fn side_branch(&self, name: &str) -> Result<SideBranch, GitError> {
         let unfit = |why: String| GitError::UnfitBranch { name: name.chars().take(80).collect(), why };
         let branch: Branch = name.parse().map_err(|error| unfit(format!("{error}")))?;
@@ -49,9 +49,7 @@ impl GitProject {
         if self.is_folder() {
             return Err(unfit("this folder has no git of yours: `git init` and a first commit make one".to_owned()));
         }
-        let side = SideBranch { project: self.clone(), branch };
-        side.require_unused()?;
-        Ok(side)
+        Ok(SideBranch { project: self.clone(), branch })
     }
 }
 
@@ -94,8 +92,13 @@ impl SideBranch {
         self.home().join("at")
     }
 
-    /// A commit under somebody's files would look as if they had taken it back.
-    fn require_unused(&self) -> Result<(), GitError> {
+    /// Refuses to go on if the branch is checked out: a commit under somebody's files would look as if they had taken it
+    /// back. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`GitError::UnfitBranch`] if it is.
+    pub fn require_unused(&self) -> Result<(), GitError> {
         let why = match self.project.use_of(&self.branch.full_ref())? {
             Use::No => return Ok(()),
             Use::CheckedOut(path) => {

@@ -120,7 +120,7 @@ fn its_files_are_made_again_of_the_branch() {
 fn a_branch_in_use_or_of_somebody_else_is_refused() {
     let repo = Repo::new();
     let project = repo.project();
-    assert!(why(project.side_branch("main").unwrap_err()).contains("checked out at"));
+    assert!(why(project.side_branch("main").unwrap().require_unused().unwrap_err()).contains("checked out at"));
     assert!(why(project.side_branch("enki/log").unwrap_err()).contains("Enki's own"));
     assert!(why(project.side_branch("origin:log").unwrap_err()).contains("remote"));
     assert!(project.side_branch("a..b").is_err());

@@ -55,7 +55,7 @@ impl Project for Configured {
             let git = wire::git(&root, &host)?;
             git.record_folder()?;
             Ok(Site {
-                target: run::target(&git, target.as_deref())?,
+                target: run::target(&git, &config, target.as_deref())?,
                 gate: wire::gate(&config, &host, &root)?,
                 kind: if git.is_folder() { ProjectKind::Folder } else { ProjectKind::default() },
             })

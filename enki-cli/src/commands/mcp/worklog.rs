@@ -492,7 +492,8 @@ impl enki_mcp::Worklog for Worklog {
                 Asker::Agent(_) => this.own(cx),
             };
             let store = open_to_read(&at.root.join(".enki"))?;
-            let found = trace::trace(&Notes::read(&cx.host, &at.root)?, store.as_deref(), &what).await?;
+            let log = Notes::read(&cx.host, &at.root)?;
+            let found = trace::trace(&log, store.as_deref(), &what).await?;
             Ok(Chain { project: at.id, lines: found.lines(), chain: found.object() })
         })
         .await
