@@ -46,12 +46,7 @@ fn own(config: &ClaudeConfig, program: &Path, all: &Confinement) -> Confinement 
 
 /// Where the client keeps its login and its sessions, made so that it can be opened.
 fn state(config: &ClaudeConfig) -> Vec<PathBuf> {
-    let absolute = |name: &str| var(config, name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let (folder, file) = match (absolute("CLAUDE_CONFIG_DIR"), absolute("HOME")) {
-        (Some(folder), _) => (folder, None),
-        (None, Some(home)) => (home.join(".claude"), Some(home.join(".claude.json"))),
-        (None, None) => return Vec::new(),
-    };
+    let Some((folder, file)) = places(config) else { return Vec::new() };
     // What cannot be made the client complains about itself.
     drop(fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder));
     if let Some(file) = &file {
@@ -59,6 +54,16 @@ fn state(config: &ClaudeConfig) -> Vec<PathBuf> {
         drop(made.and_then(|mut file| std::io::Write::write_all(&mut file, b"{}\n")));
     }
     [Some(folder), file].into_iter().flatten().collect()
+}
+
+/// Its folder, and the file beside it that it has unless it was given the folder.
+pub(crate) fn places(config: &ClaudeConfig) -> Option<(PathBuf, Option<PathBuf>)> {
+    let absolute = |name: &str| var(config, name).map(PathBuf::from).filter(|path| path.is_absolute());
+    match (absolute("CLAUDE_CONFIG_DIR"), absolute("HOME")) {
+        (Some(folder), _) => Some((folder, None)),
+        (None, Some(home)) => Some((home.join(".claude"), Some(home.join(".claude.json")))),
+        (None, None) => None,
+    }
 }
 
 fn var<'a>(config: &'a ClaudeConfig, name: &str) -> Option<&'a OsStr> {

@@ -14,6 +14,7 @@ mod lax;
 pub mod outcome;
 mod runner;
 mod session;
+mod trusted;
 mod version;
 mod wire;
 

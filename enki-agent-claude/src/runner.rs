@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::id::EffectId;
 use enki_process::{Marker, SpawnError, SpawnFailure, kill_marked};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,14 @@ impl ClaudeAgent {
     /// [`AgentError`] if there is no such program, or it cannot be executed, with what to do.
     pub fn program_path(&self) -> Result<PathBuf, AgentError> {
         version::spawn(&self.config).program_path().map_err(|error| cannot_start(&error))
+    }
+
+    /// What of the person's own configuration makes the client run or trust something in all their sessions: settings, hooks,
+    /// servers, scripts. By a name for people, each with a digest; state that the client writes is none of it. An agent can
+    /// write there, so whoever runs one looks before and after. Blocks.
+    #[must_use]
+    pub fn trusted(&self) -> BTreeMap<String, String> {
+        crate::trusted::look(&self.config)
     }
 
     /// Asks the client for its version. Takes a fraction of a second and costs nothing.

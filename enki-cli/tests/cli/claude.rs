@@ -341,6 +341,33 @@ fn what_the_client_never_gets_right_escalates_with_its_history_and_its_work_kept
     assert!(!git(&scene.place.root, &["for-each-ref", "--contains", &last]).is_empty(), "the work is pinned");
 }
 
+/// The client's own folder is writable for it, and what stands there runs in all sessions of the person's.
+#[test]
+fn what_the_client_is_made_to_run_in_later_sessions_fails_the_attempt() {
+    // What it may run, such as a project's own tests, may do anything.
+    let script = "import os, pathlib\nown = pathlib.Path(os.environ['HOME'], '.claude')\n\
+        (own / 'commands').mkdir()\n(own / 'commands/x.md').write_text('do')\n\
+        (own / 'settings.json').write_text('{\"model\": \"haiku\", \"hooks\": {\"Stop\": [{\"hooks\": []}]}}')\n";
+    let prepare = call("Write", &json!({"file_path": "{{cwd}}/plant.py", "content": script}));
+    let plant = call("Bash", &json!({"command": "python3 plant.py", "description": "test it"}));
+    let write = call("Write", &json!({"file_path": "{{cwd}}/greet.sh", "content": "echo hello $1\n"}));
+    let scenarios = json!([scenario(
+        "Edit the files in the current directory",
+        &[write, prepare, plant, output("greet.sh greets: {{last_result}}")]
+    )]);
+    let Some(scene) = Scene::new(&scenarios) else { return };
+    let (exit, said) = scene.run(&step(&json!("none")));
+    let home = scene.place.dir.path().join("home/.claude");
+    assert!(home.join("settings.json").exists(), "it got there: {said}\n{:#?}", scene.ends());
+    assert_eq!(exit, 7, "{said}");
+    let told = both(&scene.place.enki(&["show", &scene.place.newest()]));
+    for what in ["settings.json: hooks was added", "commands/x.md was added"] {
+        assert!(told.contains(what), "{told}");
+    }
+    assert!(!told.contains("settings.json: model"), "{told}");
+    assert_eq!(git(&scene.place.root, &["ls-tree", "--name-only", "main"]), "", "nothing of it lands");
+}
+
 #[test]
 fn a_reviewer_that_edits_all_the_same_has_judged_nothing() {
     let mend = "python3 -c \"open('greet.sh', 'w').write('#!/bin/sh\\necho mended by the reviewer\\n')\"";

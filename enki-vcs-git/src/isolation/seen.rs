@@ -24,6 +24,9 @@ pub(crate) struct Seen {
     /// Refs but Enki's, and where they are.
     pub(crate) refs: BTreeMap<String, String>,
     pub(crate) index: Index,
+    /// What makes programs run outside of the repository, as whoever knows tells it.
+    #[serde(default)]
+    pub(crate) outside: BTreeMap<String, String>,
 }
 
 /// What is staged.
@@ -59,6 +62,7 @@ impl Seen {
         if !project.is_folder() {
             seen.index = Index::look(project, last.map(|seen| &seen.index))?;
         }
+        seen.outside = project.outside();
         Ok(seen)
     }
 

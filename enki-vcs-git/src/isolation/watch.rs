@@ -4,12 +4,14 @@
 //! to be seen before anything of that attempt is merged. The rules, and why, are in `docs/isolation.md`:
 //!
 //! * Settings, that is what makes git run or trust something, fail the attempt. A person's everyday keys do not.
+//! * So does what makes programs run outside of the repository, as far as the agent's runner knows of it.
 //! * HEAD, branches, tags and the index are the person's to move at any time, so a change of them is a notice; but it
 //!   fails the attempt if a branch was removed whose commits nothing else has, or if something was moved to what was
 //!   made in the attempt's own workspace.
 //! * What Enki moved itself is neither.
 
 use crate::error::GitError;
+use crate::git::Object;
 use crate::isolation::own::OwnGit;
 use crate::isolation::seen::{Seen, is_everyday};
 use crate::project::{DriftRule, GitProject, put};
@@ -165,6 +167,7 @@ impl GitProject {
             }
         };
         self.compare_settings(&begun.seen, &now, &mut drift)?;
+        drift.tampered.extend(changed(&begun.seen.outside, &now.outside));
         self.compare_positions(&begun, &now, made, &mut drift)?;
         if self.policy().drift == DriftRule::Fail {
             drift.tampered.append(&mut drift.notices);
@@ -219,11 +222,7 @@ impl GitProject {
                 }
                 continue;
             }
-            let word = match (before.settings.get(name), now.settings.get(name)) {
-                (None, _) => "was added",
-                (_, None) => "was removed",
-                _ => "was changed",
-            };
+            let word = word(before.settings.get(name), now.settings.get(name));
             drift.tampered.push(format!("{shown} {word}"));
         }
         Ok(())
@@ -302,11 +301,26 @@ impl GitProject {
             })
             .collect();
         let found = self.git().look_up(self.common_dir(), &anchors)?;
-        Ok(found
-            .iter()
-            .zip(changed)
-            .map(|(anchor, (_, _, new))| anchor.commit().is_some() && anchor.commit() == to(new))
-            .collect())
+        let anchored = |anchor: &Object, new| anchor.commit().is_some() && anchor.commit() == to(new);
+        let ours = found.iter().zip(changed).map(|(anchor, (name, old, new))| {
+            Ok(anchored(anchor, new) || (self.is_side(name) && self.was_added_to(old.as_deref(), new.as_deref())?))
+        });
+        ours.collect()
+    }
+
+    fn is_side(&self, full_ref: &str) -> bool {
+        self.policy().side.is_some_and(|side| side.full_ref() == full_ref)
+    }
+
+    /// Whether a branch has all that it had.
+    fn was_added_to(&self, old: Option<&str>, new: Option<&str>) -> Result<bool, GitError> {
+        match (old, new) {
+            (None, Some(_)) => Ok(true),
+            (Some(old), Some(new)) => {
+                Ok(self.at_person().args(["merge-base", "--is-ancestor", old, new]).run()?.code == Some(0))
+            }
+            (_, None) => Ok(false),
+        }
     }
 
     /// The commits that an agent made itself.
@@ -352,6 +366,23 @@ fn written(begun: &Begun) -> std::io::Result<Vec<u8>> {
 
 fn file_of(place: &Place) -> PathBuf {
     place.capture.join("enki-watch.json")
+}
+
+/// What became of one that is not what it was.
+fn word(before: Option<&String>, now: Option<&String>) -> &'static str {
+    match (before, now) {
+        (None, _) => "was added",
+        (_, None) => "was removed",
+        _ => "was changed",
+    }
+}
+
+/// What is not as it was, and what became of it.
+fn changed(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let other = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    let shown = |name: &String| crate::isolation::scan::show(name.as_bytes());
+    other.map(|name| format!("{} {}", shown(name), word(before.get(name), now.get(name)))).collect()
 }
 
 /// The keys whose values differ, and how.

@@ -9,8 +9,11 @@ mod person;
 pub(crate) mod refs;
 pub(crate) mod remote;
 pub(crate) mod root;
+mod rules;
 pub(crate) mod side;
 mod tables;
+
+pub use rules::{Confined, DriftRule, Policy, Reach};
 
 use crate::GitRefinery;
 use crate::GitWorkspaces;
@@ -25,13 +28,13 @@ use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
 use enki_core::redact::Redactor;
 use enki_core::time::Timestamp;
-use enki_process::{ChildLimits, Sandbox};
+use rules::Outside;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 /// How a project is opened. Everything comes from the caller: this crate reads no environment.
@@ -83,52 +86,6 @@ pub enum WorkspaceMethod {
     /// They share one prepared tree below an overlay of Linux each, which needs the right to mount. Where it cannot be
     /// had, which is found out by trying, they are plain files, and a warning says why.
     Overlay,
-}
-
-/// What agents may not do in a project, by the word of the person.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Policy {
-    /// Files that no change may touch, because the check runs them; paths from the top of the project.
-    pub protected: Vec<String>,
-    /// Files that a change may touch although a rule forbids it, by the word of the person; a path, or a folder with a
-    /// slash at its end.
-    pub allowed: Vec<String>,
-    /// What a change of HEAD, refs or index beside an attempt means.
-    pub drift: DriftRule,
-}
-
-/// What it means for an attempt that HEAD, branches, tags or the index of the person's repository changed beside it.
-/// Configuration, hooks and the like always fail it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum DriftRule {
-    /// The person may have done it: they are told. What can only have been the agent fails the attempt.
-    #[default]
-    Note,
-    /// It fails the attempt.
-    Fail,
-}
-
-/// How checks, set-ups and tear-downs are held back: the program that supervises them, and what they may reach beside the
-/// files they work on. Set-ups and tear-downs always have the network.
-#[derive(Clone, Debug)]
-pub struct Confined {
-    /// See [`enki_process::Spawn::supervisor`].
-    pub supervisor: PathBuf,
-    /// What they may use at most.
-    pub limits: ChildLimits,
-    /// See [`enki_process::Spawn::sandbox`].
-    pub sandbox: Sandbox,
-}
-
-/// What a sandbox has to know of a project.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Reach {
-    /// Folders of objects that workspaces and checks read.
-    pub lent: Vec<PathBuf>,
-    /// The person's files, their git directories, and with them what Enki keeps.
-    pub kept: Vec<PathBuf>,
 }
 
 impl GitOptions {
@@ -209,6 +166,7 @@ struct Inner {
     watch: Arc<Watch>,
     policy: Arc<RwLock<Policy>>,
     confined: Arc<RwLock<Option<Confined>>>,
+    outside: Arc<RwLock<Outside>>,
     head: Head,
     facts: Facts,
     /// The remote that has what a partial clone lacks.
@@ -281,6 +239,7 @@ impl GitProject {
             watch,
             policy,
             confined: Arc::default(),
+            outside: Arc::default(),
             head,
             facts,
             promisor,
@@ -363,36 +322,6 @@ impl GitProject {
             }
         }
         Err(GitError::NoSuchBranch { name: name.chars().take(80).collect(), candidates: self.candidates(name)? })
-    }
-
-    /// Says what agents may not do here, from now on and for every clone of this value.
-    pub fn set_policy(&self, policy: Policy) {
-        *self.inner.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
-    }
-
-    /// Says what checks, set-ups and tear-downs may reach, from now on and for every clone of this value. `None`, as at first: everything.
-    pub fn confine_commands(&self, confined: Option<Confined>) {
-        *self.inner.confined.write().unwrap_or_else(PoisonError::into_inner) = confined;
-    }
-
-    pub(crate) fn confined(&self) -> Option<Confined> {
-        self.inner.confined.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What of the project agents and checks are lent, and what is to be kept from them.
-    #[must_use]
-    pub fn reach(&self) -> Reach {
-        let own = [self.common_dir().join("objects"), self.enki_dir().join("refinery.git/objects")];
-        let mut lent: Vec<PathBuf> = Vec::new();
-        let mut next: Vec<PathBuf> = own.into();
-        // What those borrow in turn; a repository that borrows from itself ends it too.
-        while let Some(objects) = next.pop().filter(|_| lent.len() < 50) {
-            let text = fs::read(objects.join("info/alternates")).unwrap_or_default();
-            let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty() && line[0] != b'#');
-            next.extend(lines.map(|line| objects.join(OsStr::from_bytes(line))));
-            lent.push(objects);
-        }
-        Reach { lent, kept: vec![self.root().to_owned(), self.common_dir().to_owned(), self.git_dir().to_owned()] }
     }
 
     /// Refuses a partial clone that lacks files of the commit: nothing could be made of it.
@@ -550,10 +479,6 @@ impl GitProject {
 
     pub(crate) fn git_dir(&self) -> &Path {
         &self.inner.git_dir
-    }
-
-    pub(crate) fn policy(&self) -> Policy {
-        self.inner.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn watch(&self) -> &Watch {
