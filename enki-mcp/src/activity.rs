@@ -2,8 +2,10 @@
 
 use enki_core::dispatcher::Place;
 use enki_core::driver::{NoticeKind, Orchestrator};
-use enki_core::engine::Engine;
+use enki_core::engine::{Engine, Event as Any};
+use enki_core::execution::Event;
 use enki_core::id::{AttemptNo, ExecutionId, StepIx};
+use enki_core::store::LogKind;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
@@ -27,11 +29,15 @@ impl Activity {
         drop(orchestrator);
         loop {
             match notices.recv().await {
-                Ok(notice) => {
-                    if let NoticeKind::Activity { place, attempt, text } = notice.kind {
-                        self.of(place, attempt, |now| now.seen = text);
+                Ok(notice) => match notice.kind {
+                    NoticeKind::Activity { place, attempt, text } => self.of(place, attempt, |now| now.seen = text),
+                    NoticeKind::Event { log, event: Any::Execution(Event::AttemptEnded { step, .. }) }
+                        if log.kind == LogKind::Execution =>
+                    {
+                        self.lock().remove(&Place { execution: ExecutionId::new(log.id), step });
                     }
-                }
+                    _ => {}
+                },
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }

@@ -460,6 +460,7 @@ impl Engine {
             self.dispatcher.update(place, Demand::Idle);
             self.dispatcher.claim(place, None, false);
             self.halted.remove(&place);
+            self.read.remove(&place);
         }
         for of in needed {
             if let Some(watchers) = self.watchers.get_mut(&of) {

@@ -36,13 +36,17 @@ pub(crate) struct Watch {
 struct Mind {
     /// What was found first: what the person trusted when they started Enki.
     trusted: Option<Arc<Seen>>,
-    /// What was remembered for the latest attempt of each task.
+    /// What was remembered for the latest attempt of each task that has a workspace.
     begun: BTreeMap<TaskId, Begun>,
-    /// Refs that Enki moved itself, and where to.
-    moved: BTreeSet<(String, CommitId)>,
+    /// Refs that Enki moved itself and where to, each with its number, as far back as the oldest of these attempts began.
+    moved: BTreeMap<(String, CommitId), u64>,
+    moves: u64,
     /// How often Enki wrote the person's index.
     checkouts: u64,
 }
+
+/// More refs than are ever about to be moved at once.
+const UNDER_WAY: u64 = 200;
 
 /// What was found when an attempt began. A copy of it is beside Enki's index of the workspace, for after a restart.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +56,9 @@ pub(crate) struct Begun {
     #[serde(with = "shared")]
     seen: Arc<Seen>,
     checkouts: u64,
+    /// How many refs Enki had moved.
+    #[serde(skip)]
+    moves: u64,
 }
 
 mod shared {
@@ -113,7 +120,19 @@ impl Watch {
 
     /// Takes note that Enki itself moves a ref, so that nobody is suspected of it.
     pub(crate) fn moves(&self, full_ref: &str, to: CommitId) {
-        self.mind().moved.insert((full_ref.to_owned(), to));
+        let mut mind = self.mind();
+        mind.moves += 1;
+        let number = mind.moves;
+        mind.moved.insert((full_ref.to_owned(), to), number);
+    }
+
+    /// Forgets the attempts of a task: it has no workspace any more.
+    pub(crate) fn ends(&self, task: TaskId) {
+        let mut mind = self.mind();
+        mind.begun.remove(&task);
+        let oldest = mind.begun.values().map(|begun| begun.moves).min().unwrap_or(mind.moves);
+        // Each is noted before it is done: some may have been about to be done when that attempt began.
+        mind.moved.retain(|_, number| number.saturating_add(UNDER_WAY) > oldest);
     }
 
     /// Takes note that Enki itself had the person's git write their files and index.
@@ -128,7 +147,9 @@ impl GitProject {
         let seen = self.look()?;
         let mut mind = self.watch().mind();
         mind.trusted.get_or_insert_with(|| Arc::clone(&seen));
-        let begun = Begun { attempt: attempt.hex(), own: OwnGit::of(&place.work), seen, checkouts: mind.checkouts };
+        let own = OwnGit::of(&place.work);
+        let (checkouts, moves) = (mind.checkouts, mind.moves);
+        let begun = Begun { attempt: attempt.hex(), own, seen, checkouts, moves };
         mind.begun.insert(place.task, begun.clone());
         drop(mind);
         let file = file_of(place);
@@ -201,7 +222,12 @@ impl GitProject {
             return Ok(Arc::clone(seen));
         }
         let upto = watch.asked.load(Ordering::SeqCst);
-        let seen = Arc::new(Seen::look(self, last.as_ref().map(|(_, seen)| &**seen))?);
+        let now = Seen::look(self, last.as_ref().map(|(_, seen)| &**seen))?;
+        // Attempts that saw the same have it once.
+        let seen = match &*last {
+            Some((_, seen)) if **seen == now => Arc::clone(seen),
+            _ => Arc::new(now),
+        };
         *last = Some((upto, Arc::clone(&seen)));
         Ok(seen)
     }
@@ -287,7 +313,7 @@ impl GitProject {
         if !restarted {
             let mind = self.watch().mind();
             let is_ours = |(name, _, new): &(&String, Option<String>, Option<String>)| {
-                to(new).is_some_and(|id| mind.moved.contains(&((*name).clone(), id)))
+                to(new).is_some_and(|id| mind.moved.contains_key(&((*name).clone(), id)))
             };
             return Ok(changed.iter().map(is_ours).collect());
         }
@@ -407,6 +433,40 @@ fn changed_keys<'a>(old: &'a [(String, String)], new: &'a [(String, String)]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use enki_core::id::ExecutionId;
+
+    #[test]
+    fn what_is_remembered_does_not_grow_with_what_was_done() {
+        let watch = Watch::default();
+        let task_of = |n: u128| TaskId::of(ExecutionId::new(n), &"a".parse().expect("a step's id"));
+        let (waits, commit): (_, CommitId) = (task_of(1), "7".repeat(40).parse().expect("a commit's id"));
+        let begin = |task: TaskId| {
+            let mut mind = watch.mind();
+            let (checkouts, moves) = (0, mind.moves);
+            let begun =
+                Begun { attempt: String::new(), own: OwnGit::default(), seen: Arc::default(), checkouts, moves };
+            mind.begun.insert(task, begun);
+        };
+        let work = |n: u16| {
+            let task = task_of(2);
+            begin(task);
+            watch.moves(&format!("refs/heads/enki/{n}"), commit);
+            watch.ends(task);
+        };
+        let size = || {
+            let mind = watch.mind();
+            (mind.begun.len(), mind.moved.len())
+        };
+        let most = usize::try_from(UNDER_WAY).expect("a small number");
+        (0..1000).for_each(work);
+        assert_eq!(size(), (0, most));
+        // One that waits for a person needs all that was moved since it began.
+        begin(waits);
+        (1000..2000).for_each(work);
+        assert_eq!(size(), (1, 1000 + most));
+        watch.ends(waits);
+        assert_eq!(size(), (0, most));
+    }
 
     #[test]
     fn a_key_that_came_went_or_got_another_value_is_named_once() {

@@ -60,6 +60,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
     let lock = project.write_lock()?;
     project.delete_ref(&lock, &base_ref(task))?;
     place.remove_lock(project)?;
+    project.watch().ends(task);
     crash_point!("merge.10.after");
     Ok(None)
 }
