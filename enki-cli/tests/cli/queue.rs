@@ -4,6 +4,7 @@ use crate::common::{Place, both, code, git, until};
 use serde_json::Value;
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
 /// What a task does stands in its prompt.
 pub(crate) const AGENT: &str = r###"#!/bin/sh
@@ -310,4 +311,42 @@ fn what_is_given_up_says_so_and_one_that_a_person_cancelled_is_not_started() {
     assert_eq!(code(&place.enki(&["queue", "add", &later, "--after", "abcdef"])), 9);
     assert_eq!(code(&place.enki(&["queue", "add", "nothing-like-this"])), 9);
     assert_eq!(code(&place.enki(&["queue", "run"])), 0, "nothing is left to do");
+}
+
+/// Between note, task, entry and start: whatever is there is found, and what is missing is made.
+#[test]
+fn a_kill_at_any_moment_of_doing_it_all_at_once_is_made_good_by_the_same_command() {
+    let place = place();
+    let mut cut = 0;
+    for n in 0..8_u64 {
+        let noted = place.enki(&["note", &format!("The door {n} squeaks")]);
+        let capture = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+        let (tasks, all) = (notes(&place, "task").len(), entries(&place, &["--all"]).len());
+        let mut run = place.command(&["promote", &capture, "--run"]);
+        let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The later ones go by what is there, since a start takes as long as the machine likes.
+        match n {
+            0..=3 => std::thread::sleep(Duration::from_millis(n * 15)),
+            4 => until(|| notes(&place, "task").len() > tasks || run.try_wait().unwrap().is_some()),
+            5 => until(|| key(&place, &capture, "task_note").is_some() || run.try_wait().unwrap().is_some()),
+            6 => until(|| entries(&place, &["--all"]).len() > all || run.try_wait().unwrap().is_some()),
+            _ => until(|| {
+                let task = key(&place, &capture, "task_note");
+                task.is_some_and(|task| key(&place, &task, "status").as_deref() == Some("running"))
+                    || run.try_wait().unwrap().is_some()
+            }),
+        }
+        cut += u32::from(run.try_wait().unwrap().is_none());
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let again = place.enki(&["promote", &capture, "--run"]);
+        assert_eq!(code(&again), 0, "{n}: {}", both(&again));
+        let task = key(&place, &capture, "task_note").unwrap();
+        assert_eq!(key(&place, &task, "status").as_deref(), Some("done"), "{n}");
+        assert_eq!(notes(&place, "task").len(), tasks + 1, "{n}: one task");
+        assert_eq!(entries(&place, &["--all"]).len(), all + 1, "{n}: one entry");
+        assert_eq!(notes(&place, "result").len(), tasks + 1, "{n}: one result");
+    }
+    assert!(cut >= 4, "{cut} were cut short");
+    assert_eq!(git(&place.root, &["log", "--no-merges", "--format=%s", "main"]).lines().count(), 1 + 8);
 }
