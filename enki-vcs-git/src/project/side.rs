@@ -87,6 +87,10 @@ impl SideBranch {
         self.home().join("index")
     }
 
+    fn next_index(&self) -> PathBuf {
+        self.home().join("next")
+    }
+
     /// Says of which branch and commit the files are.
     fn mark(&self) -> PathBuf {
         self.home().join("at")
@@ -114,8 +118,8 @@ impl HeldSide<'_> {
     /// Commits those of the files, by their paths below the folder, in the name of Enki at that time. Durable on return.
     /// Files that are on the branch just so already need no commit. Blocks.
     ///
-    /// `false`: somebody else has moved the branch, or the folder was not in order. Nothing is committed, and the folder is
-    /// brought to where the branch is; whoever made the files looks again and makes what is missing.
+    /// `false`: somebody else has moved the branch. Nothing is committed, and the folder is brought to where the branch is;
+    /// whoever made the files looks again and makes what is missing.
     ///
     /// # Errors
     ///
@@ -129,11 +133,7 @@ impl HeldSide<'_> {
             self.refresh()?;
             return Ok(false);
         }
-        let Some(tree) = self.stage(paths)? else {
-            self.clear()?;
-            self.refresh()?;
-            return Ok(false);
-        };
+        let tree = self.stage(parent, paths)?;
         if let Some(parent) = parent
             && tree == project.tree_of(project.common_dir(), parent)?
         {
@@ -153,30 +153,35 @@ impl HeldSide<'_> {
             return Ok(false);
         }
         project.sync_ref(&full_ref)?;
+        project.spare(commit, &objects, None);
+        fs::rename(side.next_index(), side.index()).map_err(|e| GitError::io("replace", &side.index(), e))?;
         put(&side.mark(), self.marked(Some(commit)).as_bytes())?;
         Ok(true)
     }
 
-    /// The tree of the branch with those files; `None` if the index is of no use.
-    fn stage(&self, paths: &[String]) -> Result<Option<TreeId>, GitError> {
-        let (side, project) = (self.side, &self.side.project);
-        let write = || project.at_person_durably();
+    /// The tree of that commit with those files, and an index of it beside the one that is in use: whatever became of that
+    /// one, nothing of the branch is lost.
+    fn stage(&self, parent: Option<CommitId>, paths: &[String]) -> Result<TreeId, GitError> {
+        let (side, next) = (self.side, self.side.next_index());
+        let write = || side.project.at_person_durably();
+        for path in [&next, &next.with_extension("lock")] {
+            agent_git::remove(path)?;
+        }
         let mut entries = Vec::new();
         for path in paths {
-            let file = side.files().join(path);
             // As it is: the person's filters are for their own files.
-            let blob = write().args(["hash-object", "-w", "--no-filters", "--"]).arg(&file).ok()?.line();
-            entries.push(format!("100644,{blob},{path}"));
+            let hash = write().args(["hash-object", "-w", "--no-filters", "--"]).arg(side.files().join(path));
+            entries.push(format!("100644,{},{path}", hash.ok()?.line()));
         }
-        let mut update = write().index(&side.index()).holding(&self.lock).args(["update-index", "--add"]);
+        if let Some(parent) = parent {
+            write().index(&next).holding(&self.lock).args(["read-tree", &parent.to_string()]).ok()?;
+        }
+        let mut update = write().index(&next).holding(&self.lock).args(["update-index", "--add"]);
         for entry in &entries {
             update = update.arg("--cacheinfo").arg(entry);
         }
-        if update.run()?.code != Some(0) {
-            return Ok(None);
-        }
-        let tree = write().index(&side.index()).holding(&self.lock).arg("write-tree").run()?;
-        Ok(if tree.code == Some(0) { Some(tree.id()?) } else { None })
+        update.ok()?;
+        write().index(&next).holding(&self.lock).arg("write-tree").ok()?.id()
     }
 
     /// Brings the files to where the branch is, unless they are there.

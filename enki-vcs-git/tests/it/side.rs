@@ -102,12 +102,19 @@ fn its_files_are_made_again_of_the_branch() {
     fs::remove_dir_all(&home).unwrap();
     drop(side.hold().unwrap());
     assert_eq!(fs::read_to_string(&file).unwrap(), "a");
-    // As a loss of power and a killed git leave them.
-    for (name, text) in [("index", ""), ("index", "\0\0\0\0"), ("at", ""), ("index.lock", "")] {
+    // As a loss of power and a killed git leave them, while nobody looks.
+    for (name, text) in
+        [("index", ""), ("index", "\0\0\0\0"), ("at", ""), ("index.lock", ""), ("next", "x"), ("next.lock", "")]
+    {
         fs::write(home.join(name), text).unwrap();
         add(&side, "docs/log/result/b.md", &format!("{name} {text:?}"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "a", "after a broken {name}");
     }
+    // Nor is anything of the branch lost by one that is gone.
+    fs::remove_file(home.join("index")).unwrap();
+    add(&side, "docs/log/result/c.md", "c");
+    let files = repo.git(&["ls-tree", "-r", "--name-only", "results"]);
+    assert_eq!(files, "docs/log/result/a.md\ndocs/log/result/b.md\ndocs/log/result/c.md");
     // What nobody committed is no part of a branch of another name.
     write(&side.files(), "stray.md", "stray");
     let other = repo.project().side_branch("others").unwrap();
