@@ -173,7 +173,8 @@ impl SearchIndex {
     }
 
     /// Brings what is known of a source up to date: asks `read` for the documents of those items alone whose stamp is
-    /// another, and forgets those that are gone. Tells how many were read.
+    /// another, and forgets those that are gone. Tells how many were read. Of an item that `read` cannot tell of now (`None`)
+    /// nothing is known, and it is asked for again.
     ///
     /// # Errors
     ///
@@ -182,7 +183,7 @@ impl SearchIndex {
         &mut self,
         source: &str,
         items: &[Item],
-        mut read: impl FnMut(&str) -> Vec<Document>,
+        mut read: impl FnMut(&str) -> Option<Vec<Document>>,
     ) -> Result<usize, SearchError> {
         if changed(&self.0, source, items)?.is_empty() {
             return Ok(0);
@@ -195,12 +196,13 @@ impl SearchIndex {
             tx.prepare_cached("DELETE FROM words WHERE rowid IN (SELECT id FROM doc WHERE source = ?1 AND key = ?2)")?
                 .execute(params![source, key])?;
             tx.prepare_cached("DELETE FROM doc WHERE source = ?1 AND key = ?2")?.execute(params![source, key])?;
-            let Some(stamp) = stamp else {
+            let told = stamp.and_then(|stamp| Some((stamp, read(&key)?)));
+            let Some((stamp, documents)) = told else {
                 tx.prepare_cached("DELETE FROM item WHERE source = ?1 AND key = ?2")?.execute(params![source, key])?;
                 continue;
             };
             number += 1;
-            for document in read(&key) {
+            for document in documents {
                 tx.prepare_cached("INSERT INTO doc (source, key, kind, name, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
                     .execute(params![source, key, document.kind, document.name, document.at])?;
                 let id = tx.last_insert_rowid();

@@ -51,23 +51,25 @@ pub(super) async fn run(cx: &mut Context, args: &SearchArgs) -> Result<Exit, Cli
             .hint("name what to look for, such as `enki search lock`"));
     }
     let project = Project::require(&cx.start_dir()?)?;
-    let said = Said::gather(cx, &project).await?;
+    let mut said = Said::gather(cx, &project).await?;
     if project.state_dir().symlink_metadata().is_err() && said.is_something() {
         // Where it cannot be made, the index is one in memory.
         drop(project.make_state_dir());
     }
     let path = project.state_dir().join("search.db");
-    let look = || -> Result<Vec<Hit>, SearchError> {
+    let look = |said: &Said| -> Result<Vec<Hit>, SearchError> {
         let mut index = SearchIndex::open(&path)?;
         said.tell(&mut index)?;
         index.search(&wanted, &args.kind, usize::from(args.limit))
     };
-    // It is a cache: whatever is wrong with it is no reason not to find something.
-    let found = look().or_else(|error| {
+    let mut found = look(&said);
+    if let Err(error) = &found {
+        // It is a cache: whatever is wrong with it is no reason not to find something.
         tracing::debug!(%error, "the search index is made anew");
         SearchIndex::forget(&path);
-        look()
-    });
+        said = Said::gather(cx, &project).await?;
+        found = look(&said);
+    }
     let hits = found.map_err(|error| CliError::environment(error.to_string()).hint("check the space on the disk"))?;
     show(cx, &hits)
 }
@@ -150,13 +152,12 @@ impl Said {
             (document.title, document.body) = (self.notes.clean(&document.title), self.notes.clean(&document.body));
             document
         };
-        index.sync("notes", &self.paths, |key| self.note(key).into_iter().map(clean).collect())?;
-        index.sync(RUNS, &self.runs, |key| {
-            self.outcomes.get(key).cloned().unwrap_or_default().into_iter().map(clean).collect()
-        })?;
+        index.sync("notes", &self.paths, |key| Some(self.note(key).into_iter().map(clean).collect()))?;
+        // One that the index knew when it was looked at was not read; if that index is gone, the next search reads it.
+        index.sync(RUNS, &self.runs, |key| Some(self.outcomes.get(key)?.iter().cloned().map(clean).collect()))?;
         if let Some(memory) = &self.memory {
             let item = Item { key: "memory".to_owned(), stamp: memory.stamp() };
-            index.sync("memory", &[item], |_| remembered(memory).into_iter().map(clean).collect())?;
+            index.sync("memory", &[item], |_| Some(remembered(memory).into_iter().map(clean).collect()))?;
         }
         Ok(())
     }

@@ -70,6 +70,15 @@ fn notes_outputs_failures_and_memory_are_found_by_their_words_and_what_changed_t
         }
         assert_eq!(hits(&place, &["zebra"]), before, "{damage:?}");
     }
+    // Wherever it is damaged: also where that is found out only when it is used.
+    let (outputs, whole) = (hits(&place, &["done", "--kind", "output"]), fs::read(&index).unwrap());
+    for page in 1..whole.len() / 4096 {
+        let mut bytes = whole.clone();
+        bytes[page * 4096..(page + 1) * 4096].fill(7);
+        fs::write(&index, bytes).unwrap();
+        assert_eq!(hits(&place, &["zebra"]), before, "page {page}");
+        assert_eq!(hits(&place, &["done", "--kind", "output"]), outputs, "page {page}");
+    }
     assert_eq!(code(&place.enki(&["search", "?!"])), 2);
     assert_eq!(code(&place.enki(&["search", "zebra", "--kind", "animal"])), 2);
     assert!(!notes(&place, "result").is_empty());

@@ -243,7 +243,7 @@ fn only(mut found: Vec<At>, none: impl FnOnce() -> CliError, text: &str) -> Resu
     }
 }
 
-/// Whether two paths are one folder.
+/// What is told of an entry that was put in.
 fn queued(at: &At, added: add::Added) -> Queued {
     let mut notes = added.notes;
     if !added.driven {
