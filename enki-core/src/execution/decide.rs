@@ -1,8 +1,7 @@
 //! What an input means. Pure: the same state, input, time and limits give the same events (I20).
 
-use super::event::{
-    Answer, Briefing, Command, Event, HoldNo, HoldReason, Input, NeedState, Next, Rejected, Report, RetryMode,
-};
+use super::event::{Answer, Event, HoldNo, HoldReason, NeedState, Next, Rejected, RetryMode};
+use super::input::{Briefing, Command, Input, Report};
 use super::outcome::{AttemptEnd, Outcome, Refusal};
 use super::step::{ClashKind, DoneKind, FailReason, Run, Running, StepRun, StepState};
 use super::{Demand, Execution};

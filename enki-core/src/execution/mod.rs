@@ -10,6 +10,7 @@ mod chains;
 mod decide;
 mod directives;
 mod event;
+mod input;
 pub mod invariants;
 mod landing;
 mod outcome;
@@ -20,9 +21,10 @@ pub use crate::chain::{Charge, Escalation};
 pub use apply::Touched;
 pub use chains::{ChainView, Standing};
 pub use event::{
-    Answer, Briefing, Command, Effect, EndStatus, Event, HoldNo, HoldReason, Input, NeedState, Next, ProjectKind,
-    Rejected, Report, RetryMode, ServiceWait, Submitted,
+    Answer, Effect, EndStatus, Event, HoldNo, HoldReason, NeedState, Next, ProjectKind, Rejected, RetryMode,
+    ServiceWait, Submitted,
 };
+pub use input::{Briefing, Command, Input, Report};
 pub use outcome::{AttemptEnd, Outcome, Refusal, Work};
 pub use step::{Clash, ClashKind, DoneKind, FailReason, LandingMerge, Run, Running, StepRun, StepState};
 
