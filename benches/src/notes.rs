@@ -6,9 +6,10 @@
 use crate::merges::median;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A project with notes in it.
@@ -97,6 +98,34 @@ impl Noted {
         names.sort();
         let one = |name: &String| self.enki(program, 1, &["promote", &format!("docs/log/idea/{name}")]);
         median(&names[names.len() - times..].iter().map(one).collect::<Vec<f64>>())
+    }
+
+    /// Milliseconds until `enki up` takes calls, the median of so many starts.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start within a minute, or does not end by Ctrl-C.
+    #[must_use]
+    pub fn up(&self, program: &Path, times: usize) -> f64 {
+        self.ran(Command::new(program).args(["projects", "add", ".", "--name", "p"]));
+        let socket = self.root.join(".enki/enki.sock");
+        let one = |_| {
+            let _ = fs::remove_file(&socket);
+            let start = Instant::now();
+            let mut up = Command::new(program);
+            up.arg("up").current_dir(&self.root).env("HOME", self.folder.path().join("home"));
+            let up = up.env("ENKI_SANDBOX_LEVEL", "0").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut up = up.spawn().expect("it starts");
+            while UnixStream::connect(&socket).is_err() {
+                assert!(start.elapsed() < Duration::from_secs(60), "it takes no calls");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let ready = start.elapsed().as_secs_f64() * 1e3;
+            self.ran(Command::new("kill").args(["-INT", &up.id().to_string()]));
+            assert_eq!(up.wait().expect("it ends").code(), Some(130));
+            ready
+        };
+        median(&(0..times).map(one).collect::<Vec<f64>>())
     }
 
     /// Forgets the search index.

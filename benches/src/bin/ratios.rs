@@ -131,6 +131,8 @@ fn notes() -> Result<(), Box<dyn std::error::Error>> {
         let (ours, theirs) = (of(&many, &args), of(&few, &args));
         row(&format!("NOTES {name} among 10,000 (ms), against among 10"), ours, theirs, "<= 2");
     }
+    let up = (many.up(&program, TIMES), few.up(&program, TIMES));
+    row("NOTES up until it takes calls among 10,000 (ms), against among 10", up.0, up.1, "<= 2");
     let promote = |noted: &Noted| noted.promote(&program, 3);
     row("NOTES promote among 10,000 (ms), against among 10", promote(&many), promote(&few), "-");
     Ok(())
