@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +17,9 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 
 /// Largest note that is read, in bytes.
 pub(crate) const NOTE_LIMIT: usize = 8 << 20;
+
+/// How much of a file is looked at at once, in bytes.
+const CHUNK: usize = 16 << 10;
 
 /// How files begin that have no name yet.
 const NEW: &str = ".enki-new-";
@@ -105,6 +108,11 @@ impl Folder {
         self.names_with(|name| name.ends_with(".md") && !name.starts_with('.'))
     }
 
+    /// Those of them that end so.
+    pub(crate) fn names_that_end(&self, end: &str) -> io::Result<Vec<String>> {
+        self.names_with(|name| name.ends_with(".md") && !name.starts_with('.') && name.ends_with(end))
+    }
+
     fn names_with(&self, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.0)? {
@@ -148,6 +156,36 @@ impl Folder {
 
     /// Reads up to that much of a regular file; `None` if there is none.
     pub(crate) fn read(&self, name: &str, most: usize) -> io::Result<Option<Part>> {
+        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(most.min(16 << 10) + 1);
+        file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+        let whole = bytes.len() <= most;
+        bytes.truncate(most);
+        Ok(Some(Part { bytes, whole }))
+    }
+
+    /// Whether a regular file has that text in it, and its size; `None` if there is none. It is never in memory as a whole.
+    pub(crate) fn look_for(&self, name: &str, text: &[u8]) -> io::Result<Option<(bool, u64)>> {
+        let Some(mut file) = self.open_file(name)? else { return Ok(None) };
+        let size = file.metadata()?.len();
+        let (mut window, mut kept) = (vec![0; CHUNK + text.len()], 0);
+        loop {
+            let n = file.read(&mut window[kept..])?;
+            let filled = kept + n;
+            if window[..filled].windows(text.len().max(1)).any(|part| part == text) {
+                return Ok(Some((true, size)));
+            }
+            if n == 0 {
+                return Ok(Some((false, size)));
+            }
+            // Its beginning may be at the end of what was read.
+            let from = filled.saturating_sub(text.len());
+            window.copy_within(from..filled, 0);
+            kept = filled - from;
+        }
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Option<File>> {
         // NONBLOCK: a FIFO of that name must not hold us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
@@ -156,18 +194,15 @@ impl Folder {
             Err(Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
             Err(error) => return Err(error.into()),
         };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::with_capacity(most.min(16 << 10) + 1);
-        file.take(most as u64 + 1).read_to_end(&mut bytes)?;
-        let whole = bytes.len() <= most;
-        bytes.truncate(most);
-        Ok(Some(Part { bytes, whole }))
+        if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
     /// A file that has no name yet.
     fn unnamed(&self, bytes: &[u8], mode: u32) -> io::Result<String> {
+        self.unnamed_with(mode, |file| file.write_all(bytes))
+    }
+
+    fn unnamed_with(&self, mode: u32, write: impl Fn(&mut File) -> io::Result<()>) -> io::Result<String> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
@@ -176,7 +211,7 @@ impl Folder {
                 Ok(fd) => {
                     let mut file = File::from(fd);
                     let written = (|| {
-                        file.write_all(bytes)?;
+                        write(&mut file)?;
                         if mode != NEW_MODE {
                             file.set_permissions(PermissionsExt::from_mode(mode))?;
                         }
@@ -216,6 +251,36 @@ impl Locked {
             Err(Errno::EXIST) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Puts a text at the end of a file, on a line of its own after an empty one. A reader sees all of it or nothing. `false`:
+    /// somebody else has changed the file meanwhile.
+    pub(crate) fn append(&self, name: &str, text: &[u8]) -> io::Result<bool> {
+        let Self(folder) = self;
+        let Some(before) = folder.stamp(name)? else { return Ok(false) };
+        let mode = rustix::fs::statat(&folder.0, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode & 0o777;
+        #[expect(clippy::useless_conversion, reason = "modes are of different widths on different systems")]
+        let new = folder.unnamed_with(mode.into(), |file| {
+            let mut old = folder.open_file(name)?.ok_or(io::ErrorKind::NotFound)?;
+            let size = io::copy(&mut old, file)?;
+            let mut last = [0];
+            let ended = size == 0 || (old.read_exact_at(&mut last, size - 1).is_ok() && last == *b"\n");
+            file.write_all(if ended { b"\n" } else { b"\n\n" })?;
+            file.write_all(text)
+        })?;
+        let placed = (|| {
+            // A person's editor takes no lock.
+            if folder.stamp(name)?.as_ref() != Some(&before) {
+                return Ok(false);
+            }
+            rustix::fs::renameat(&folder.0, new.as_str(), &folder.0, name)?;
+            rustix::fs::fsync(&folder.0)?;
+            Ok(true)
+        })();
+        if !matches!(placed, Ok(true)) {
+            folder.forget(&new);
+        }
+        placed
     }
 
     /// Puts other bytes in a file's place, whole and durable, unless it does not have the old ones any more.
@@ -268,6 +333,34 @@ mod tests {
         assert_eq!(fs::read(outside.path().join("secret.md")).unwrap(), b"secret");
         rustix::fs::mkfifoat(CWD, dir.path().join("notes/idea/b.md"), Mode::from_raw_mode(0o600)).unwrap();
         assert!(folder.folder().read("b.md", 9).unwrap_err().to_string().contains("regular"));
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_stands_and_put_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let alone = Folder::make(dir.path(), &["log"]).unwrap().changing().unwrap();
+        let (file, needle) = (dir.path().join("log/a.md"), b"`docs/log/x.md`");
+        assert_eq!(alone.folder().look_for("a.md", needle).unwrap(), None);
+        assert!(!alone.append("a.md", b"x").unwrap());
+        for at in [0, 1, CHUNK - 8, CHUNK, CHUNK + needle.len() - 1, CHUNK + needle.len(), 3 * CHUNK - 1] {
+            let mut text = vec![b'`'; 4 * CHUNK];
+            fs::write(&file, &text).unwrap();
+            let size = text.len() as u64;
+            assert_eq!(alone.folder().look_for("a.md", needle).unwrap(), Some((false, size)));
+            text[at..at + needle.len()].copy_from_slice(needle);
+            fs::write(&file, &text).unwrap();
+            assert_eq!(alone.folder().look_for("a.md", needle).unwrap(), Some((true, size)), "{at}");
+        }
+        for (old, new) in [("", "\nmore\n"), ("one", "one\n\nmore\n"), ("one\n", "one\n\nmore\n")] {
+            fs::write(&file, old).unwrap();
+            fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+            assert!(alone.append("a.md", b"more\n").unwrap());
+            assert_eq!(fs::read_to_string(&file).unwrap(), new);
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::read_dir(dir.path().join("log")).unwrap().count(), 1, "nothing half is left");
+        symlink("a.md", dir.path().join("log/b.md")).unwrap();
+        assert!(alone.folder().look_for("b.md", needle).is_err() && !alone.append("b.md", b"x").unwrap());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Log, Naming, change_in, id, iso, mark};
 use crate::error::NoteError;
-use crate::folder::{Folder, NOTE_LIMIT};
+use crate::folder::Folder;
 use crate::front::{Document, Value};
 use crate::kind::{CaptureStatus, Kind, ResultStatus, TaskStatus};
 use crate::name::{Micros, NotePath, ending};
@@ -142,8 +142,8 @@ impl Log {
     ) -> Result<NotePath, NoteError> {
         let failed = |error| NoteError::io(format!("write the {kind} note of {slug}"), error);
         let folder = Folder::make(self.home(kind), &self.parts(kind)).and_then(Folder::changing).map_err(failed)?;
-        let names = folder.folder().names().map_err(failed)?;
-        if let Some(file) = names.iter().find(|name| name.ends_with(unique)) {
+        let names = folder.folder().names_that_end(unique).map_err(failed)?;
+        if let Some(file) = names.first() {
             return Ok(NotePath::new(self.dir.parts(), kind, file));
         }
         let file = format!("{kind}-{}{}", self.owner.as_str(), ending(at, slug));
@@ -201,45 +201,28 @@ impl Log {
         let number = |file: &str| file.strip_prefix("activity-")?.strip_suffix(".md")?.parse::<usize>().ok();
         let names = folder.folder().names().map_err(failed)?;
         let last = names.iter().filter_map(|file| number(file)).max().unwrap_or(1);
+        let mark = result.as_str().as_bytes();
         // One that was written just before a crash may be the last of a file that is full.
-        if last > 1
-            && let Some(part) = folder.folder().read(&name(last - 1), NOTE_LIMIT).map_err(failed)?
-            && contains(&part.bytes, result.as_str().as_bytes())
+        if last > 1 && folder.folder().look_for(&name(last - 1), mark).map_err(failed)?.is_some_and(|(found, _)| found)
         {
             return Ok(path(last - 1));
         }
         for n in last.. {
-            let old = match folder.folder().read(&name(n), NOTE_LIMIT).map_err(failed)? {
-                None if folder.create(&name(n), format!("# Activity\n\n{entry}").as_bytes()).map_err(failed)? => {
-                    return Ok(path(n));
-                }
-                // It came in this moment: look again.
-                None => return self.log_activity(entry, result),
-                Some(part) => part,
+            let done = match folder.folder().look_for(&name(n), mark).map_err(failed)? {
+                Some((true, _)) => true,
+                Some((false, size)) if size > FULL => continue,
+                Some((false, _)) => folder.append(&name(n), entry.as_bytes()).map_err(failed)?,
+                None => folder.create(&name(n), format!("# Activity\n\n{entry}").as_bytes()).map_err(failed)?,
             };
-            if contains(&old.bytes, result.as_str().as_bytes()) {
-                return Ok(path(n));
-            }
-            if !old.whole || old.bytes.len() > FULL {
-                continue;
-            }
-            let gap = if old.bytes.ends_with(b"\n") { "\n" } else { "\n\n" };
-            let new = [&old.bytes, gap.as_bytes(), entry.as_bytes()].concat();
-            if folder.replace(&name(n), &old.bytes, &new).map_err(failed)? {
-                return Ok(path(n));
-            }
-            return self.log_activity(entry, result);
+            // Whoever came in between is looked at.
+            return if done { Ok(path(n)) } else { self.log_activity(entry, result) };
         }
         unreachable!("a file of a number that nobody has used is made")
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-/// A file of the activity log that is larger, in bytes, is followed by another one: each is read and written as a whole.
-const FULL: usize = 256 << 10;
+/// A file of the activity log that is larger, in bytes, is followed by another one: it is copied for each entry.
+const FULL: u64 = 256 << 10;
 
 /// How often what was written is committed again that something else has changed in between.
 const TRIES: usize = 20;
