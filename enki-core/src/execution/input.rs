@@ -141,7 +141,7 @@ pub enum Report {
     },
     /// Something this execution needs from outside changed.
     Need {
-        /// Position in [`Plan::externals`].
+        /// Position in [`Plan::externals`](crate::plan::Plan::externals).
         external: u32,
         /// What it is now.
         state: NeedState,
