@@ -49,15 +49,13 @@ impl GitProject {
         result
     }
 
-    /// Where all refs have one lock, a loss of power that leaves it and not the note would stop all that is ever moved.
+    /// Durable: after a loss of power that left the lock and not the note, nothing would ever move that ref again, or any
+    /// where all have one lock.
     fn write_note(&self, note: &Path, text: &str) -> std::io::Result<()> {
         let mut file = File::create(note)?;
         file.write_all(text.as_bytes())?;
-        if self.has_tables() {
-            file.sync_all()?;
-            File::open(self.enki_dir())?.sync_all()?;
-        }
-        Ok(())
+        file.sync_all()?;
+        File::open(self.enki_dir())?.sync_all()
     }
 
     /// Runs it again as long as another git has the lock, for a while.
@@ -99,7 +97,7 @@ impl GitProject {
             && is_below_refs(full_ref)
         {
             let new = new.trim_end();
-            self.clear(&format!("{full_ref}.lock"), |text| text.trim_end() == new)?;
+            self.clear(&format!("{full_ref}.lock"), |text| is_of_move(text, new))?;
             if new.is_empty() && self.clear("packed-refs.lock", |_| false)? {
                 // What a deletion writes while it has that lock.
                 forget(&self.common_dir().join("packed-refs.new"))?;
@@ -157,6 +155,12 @@ fn forget(note: &Path) -> Result<(), GitError> {
 fn is_below_refs(full_ref: &str) -> bool {
     let path = Path::new(full_ref);
     path.starts_with("refs") && path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// What a git writes into the lock of a ref. A loss of power leaves a part of it, or zeros in its stead.
+fn is_of_move(text: &str, new: &str) -> bool {
+    let text = text.trim_end_matches('\0').trim_end();
+    text.is_empty() || text == new
 }
 
 /// What a git writes into the lock of the tables: their names. A loss of power leaves zeros in their stead.
