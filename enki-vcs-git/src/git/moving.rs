@@ -201,3 +201,19 @@ fn any_open(is: impl Fn(&Path) -> bool) -> bool {
     let fds = processes.flatten().filter_map(|process| fs::read_dir(process.path().join("fd")).ok());
     fds.flat_map(|fds| fds.flatten()).any(|fd| is(&fd.path()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_of_a_move_if_it_has_what_that_writes_or_what_a_loss_of_power_left_of_it() {
+        let (new, other) = ("a".repeat(40), "b".repeat(40));
+        for text in [String::new(), format!("{new}\n"), "\0".repeat(41), format!("{new}\n\0\0")] {
+            assert!(is_of_move(&text, &new), "{text:?}");
+        }
+        for text in [format!("{other}\n"), format!("{new}{new}"), "\0a".to_owned()] {
+            assert!(!is_of_move(&text, &new), "{text:?}");
+        }
+    }
+}
