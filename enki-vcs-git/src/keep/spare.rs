@@ -26,10 +26,10 @@ const STAY: Duration = Duration::from_secs(3600);
 /// How many files are looked at when something else comes in, the last ones first.
 const AT_ONCE: usize = 64;
 
-/// The folders that this process made, oldest first, with the number of objects in each.
+/// The commits that this process made folders of, oldest first, with the number of objects in each.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
-    made: Mutex<VecDeque<(PathBuf, usize)>>,
+    made: Mutex<VecDeque<(CommitId, usize)>>,
     looked: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ impl Spares {
         !self.looked.swap(true, Ordering::Relaxed)
     }
 
-    fn made(&self) -> MutexGuard<'_, VecDeque<(PathBuf, usize)>> {
+    fn made(&self) -> MutexGuard<'_, VecDeque<(CommitId, usize)>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,7 +59,7 @@ impl GitProject {
         for entry in fs::read_dir(self.enki_dir().join(FOLDER)).into_iter().flatten().flatten() {
             again += self.look_at(&entry.path())?;
         }
-        self.memo().spares.made().retain(|(folder, _)| folder.is_dir());
+        self.memo().spares.made().retain(|(commit, _)| self.spares_of(*commit).is_dir());
         Ok(again)
     }
 
@@ -68,18 +68,18 @@ impl GitProject {
         let (mut folders, mut files) = (Vec::new(), 0);
         {
             let made = self.memo().spares.made();
-            folders.extend(made.front().map(|(folder, _)| folder).filter(|folder| is_old(folder)).cloned());
-            for (folder, count) in made.iter().rev() {
+            folders.extend(made.front().map(|(commit, _)| self.spares_of(*commit)).filter(|folder| is_old(folder)));
+            for (commit, count) in made.iter().rev() {
                 files += count;
                 if files > AT_ONCE && !folders.is_empty() {
                     break;
                 }
-                folders.push(folder.clone());
+                folders.push(self.spares_of(*commit));
             }
         }
         let again = folders.iter().map(|folder| self.look_at(folder)).sum::<Result<usize, _>>()?;
         let mut made = self.memo().spares.made();
-        if made.front().is_some_and(|(folder, _)| !folder.is_dir()) {
+        if made.front().is_some_and(|(commit, _)| !self.spares_of(*commit).is_dir()) {
             made.pop_front();
         }
         Ok(again)
@@ -100,6 +100,10 @@ impl GitProject {
         self.fill(commit, objects, packs, |id| loose(refinery, id), rename);
     }
 
+    fn spares_of(&self, commit: CommitId) -> PathBuf {
+        self.enki_dir().join(FOLDER).join(commit.to_string())
+    }
+
     /// What cannot be done is left: all of it is in the person's repository now.
     fn fill(
         &self,
@@ -109,7 +113,7 @@ impl GitProject {
         file: impl Fn(&str) -> PathBuf,
         take: impl Fn(PathBuf, PathBuf),
     ) {
-        let folder = self.enki_dir().join(FOLDER).join(commit.to_string());
+        let folder = self.spares_of(commit);
         if private_dir(&folder).is_err() {
             return;
         }
@@ -125,7 +129,7 @@ impl GitProject {
                 }
             }
         }
-        self.memo().spares.made().push_back((folder, objects.len()));
+        self.memo().spares.made().push_back((commit, objects.len()));
     }
 
     /// Looks whether all in a folder is in the person's repository, and brings in what is not. An old one goes then.
