@@ -268,19 +268,7 @@ impl Locked {
             file.write_all(if ended { b"\n" } else { b"\n\n" })?;
             file.write_all(text)
         })?;
-        let placed = (|| {
-            // A person's editor takes no lock.
-            if folder.stamp(name)?.as_ref() != Some(&before) {
-                return Ok(false);
-            }
-            rustix::fs::renameat(&folder.0, new.as_str(), &folder.0, name)?;
-            rustix::fs::fsync(&folder.0)?;
-            Ok(true)
-        })();
-        if !matches!(placed, Ok(true)) {
-            folder.forget(&new);
-        }
-        placed
+        self.place(&new, name, || Ok(folder.stamp(name)?.as_ref() == Some(&before)))
     }
 
     /// Puts other bytes in a file's place, whole and durable, unless it does not have the old ones any more.
@@ -289,18 +277,23 @@ impl Locked {
         let mode = rustix::fs::statat(&folder.0, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode & 0o777;
         #[expect(clippy::useless_conversion, reason = "modes are of different widths on different systems")]
         let new = folder.unnamed(bytes, mode.into())?;
+        self.place(&new, name, || Ok(folder.read(name, NOTE_LIMIT)?.is_some_and(|now| now.bytes == old)))
+    }
+
+    /// Gives a file that has no name yet the name of another, durably, if that is still as it was: a person's editor takes no
+    /// lock.
+    fn place(&self, new: &str, name: &str, as_it_was: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
+        let Self(folder) = self;
         let placed = (|| {
-            // A person's editor takes no lock.
-            let now = folder.read(name, NOTE_LIMIT)?;
-            if now.is_none_or(|now| now.bytes != old) {
+            if !as_it_was()? {
                 return Ok(false);
             }
-            rustix::fs::renameat(&folder.0, new.as_str(), &folder.0, name)?;
+            rustix::fs::renameat(&folder.0, new, &folder.0, name)?;
             rustix::fs::fsync(&folder.0)?;
             Ok(true)
         })();
         if !matches!(placed, Ok(true)) {
-            folder.forget(&new);
+            folder.forget(new);
         }
         placed
     }
