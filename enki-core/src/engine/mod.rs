@@ -625,7 +625,7 @@ impl Engine {
         self.watch(&machine);
         let needed: Vec<_> = machine.plan().externals().iter().map(|(external, _)| *external).collect();
         self.executions.insert(id, Slot { machine, version: Version(0) });
-        self.record_execution(id, execution::Event::Submitted(submitted), now);
+        self.record_execution(id, vec![execution::Event::Submitted(submitted)], now);
         for (n, external) in needed.iter().enumerate() {
             let state = self.execution(external.execution).map(|e| e.need_state(external.step)).unwrap_or_default();
             let report = execution::Report::Need { external: u32::try_from(n).unwrap_or(u32::MAX), state };

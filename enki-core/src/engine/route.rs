@@ -1,5 +1,6 @@
 //! What a fact of one machine means for another. Everything that follows from one input is in one append.
 
+use super::services::Told;
 use super::{Engine, Event, QueueId, Rejected, Slot};
 use crate::branch::Branch;
 use crate::dispatcher::Place;
@@ -8,6 +9,7 @@ use crate::id::{CommitId, ExecutionId, RequestId, StepIx};
 use crate::merge_queue::{self, Eject, Entry, MergeQueue, QueuePause};
 use crate::refinery::{Change, ChangeKind};
 use crate::store::Version;
+use crate::tier::Pool;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -27,9 +29,7 @@ impl Engine {
     fn execution_fact(&mut self, id: ExecutionId, input: &execution::Input, now: Timestamp) -> Result<(), Rejected> {
         let execution = self.execution(id).ok_or(Rejected::UnknownExecution(id))?;
         let events = execution.decide(input, now, &self.limits)?;
-        for event in events {
-            self.record_execution(id, event, now);
-        }
+        self.record_execution(id, events, now);
         Ok(())
     }
 
@@ -41,9 +41,7 @@ impl Engine {
     ) -> Result<(), Rejected> {
         let slot = self.queues.get(&id).ok_or(Rejected::UnknownQueue)?;
         let events = slot.machine.decide(input, now, &self.limits)?;
-        for event in events {
-            self.record_queue(id, event, now);
-        }
+        self.record_queue(id, events, now);
         self.settle_queue(id, now);
         // An answer was consumed: what is wanted next is looked at even if nothing changed.
         self.dirty.queues.insert(id);
@@ -56,9 +54,7 @@ impl Engine {
             if events.is_empty() {
                 return;
             }
-            for event in events {
-                self.record_execution(id, event, now);
-            }
+            self.record_execution(id, events, now);
         }
     }
 
@@ -68,14 +64,21 @@ impl Engine {
             if events.is_empty() {
                 return;
             }
-            for event in events {
-                self.record_queue(id, event, now);
-            }
+            self.record_queue(id, events, now);
         }
     }
 
-    pub(super) fn record_execution(&mut self, id: ExecutionId, event: execution::Event, now: Timestamp) {
-        let Some(slot) = self.executions.get_mut(&id) else { return };
+    /// Records a decision as a whole, and only then what it means for others: their answers find nothing half done.
+    pub(super) fn record_execution(&mut self, id: ExecutionId, events: Vec<execution::Event>, now: Timestamp) {
+        let routes: Vec<Route> = events.into_iter().flat_map(|event| self.apply_execution(id, event)).collect();
+        for route in routes {
+            self.follow(id, route, now);
+        }
+        self.tell_watchers(id, now);
+    }
+
+    fn apply_execution(&mut self, id: ExecutionId, event: execution::Event) -> Vec<Route> {
+        let Some(slot) = self.executions.get(&id) else { return vec![] };
         let merging = match &event {
             execution::Event::StepCancelled { step } => match slot.machine.step(*step).state {
                 StepState::Merging { request } => Some(request),
@@ -89,7 +92,7 @@ impl Engine {
             }
             _ => false,
         };
-        let told = self.told(id, &event);
+        let heard = self.told(id, &event).map(|(step, pool, told)| Route::Heed(step, pool, told));
         let slot = self.executions.get_mut(&id).expect("it was there a moment ago");
         let mut touched = Touched::default();
         if !matches!(event, execution::Event::Submitted(_)) {
@@ -100,22 +103,12 @@ impl Engine {
             self.dirty.executions.insert(id);
         }
         self.note_disk(&event);
-        let routes = self.routes(id, &event, merging, trouble);
-        let freed = event == execution::Event::ServiceFreed;
+        let routes = heard.into_iter().chain(self.routes(id, &event, merging, trouble)).collect();
         self.batch.push((crate::store::LogId::execution(id), Event::Execution(event)));
-        if let Some((step, pool, told)) = told {
-            self.heed(id, step, pool, told, now);
-        }
-        if freed {
-            self.free_services(now);
-        }
-        for route in routes {
-            self.follow(id, route, now);
-        }
-        self.tell_watchers(id, now);
+        routes
     }
 
-    /// What an execution's fact asks of queues.
+    /// What an execution's fact asks of queues and services.
     fn routes(
         &mut self,
         id: ExecutionId,
@@ -144,6 +137,7 @@ impl Engine {
             }
             execution::Event::HoldClosed { .. } if trouble => vec![Route::ResumeQueues],
             execution::Event::StepsAdded { .. } => vec![Route::Watch],
+            execution::Event::ServiceFreed => vec![Route::FreeServices],
             _ => Vec::new(),
         }
     }
@@ -176,6 +170,8 @@ impl Engine {
                 }
             }
             Route::Watch => self.watch_again(id, now),
+            Route::Heed(step, pool, told) => self.heed(id, step, pool, told, now),
+            Route::FreeServices => self.free_services(now),
         }
     }
 
@@ -195,7 +191,7 @@ impl Engine {
         let id = QueueId::of(&target);
         if let std::collections::btree_map::Entry::Vacant(place) = self.queues.entry(id) {
             place.insert(Slot { machine: MergeQueue::new(target.clone(), head), version: Version(0) });
-            self.record_queue(id, merge_queue::Event::Opened { target, head }, now);
+            self.record_queue(id, vec![merge_queue::Event::Opened { target, head }], now);
         }
     }
 
@@ -209,8 +205,27 @@ impl Engine {
         let _ = self.queue_input(QueueId::of(target), &merge_queue::Input::Withdraw(request), now);
     }
 
-    fn record_queue(&mut self, id: QueueId, event: merge_queue::Event, now: Timestamp) {
-        let Some(slot) = self.queues.get_mut(&id) else { return };
+    /// As [`Self::record_execution`].
+    fn record_queue(&mut self, id: QueueId, events: Vec<merge_queue::Event>, now: Timestamp) {
+        let news: Vec<News> = events.into_iter().filter_map(|event| self.apply_queue(id, event)).collect();
+        for news in news {
+            match news {
+                News::Merged(merged, head) => self.report_merged(&merged, head, now),
+                News::Refused(request, reason) => self.report_refused(request, reason, now),
+                News::Paused(why) => self.report_trouble(id, &why, now),
+                News::Resumed => self.report_trouble_over(id, now),
+                News::Queued => {
+                    // It waits for the same thing as the others, and has to say so.
+                    if let Some(why) = self.queues.get(&id).and_then(|slot| slot.machine.paused()).cloned() {
+                        self.report_trouble(id, &why, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_queue(&mut self, id: QueueId, event: merge_queue::Event) -> Option<News> {
+        let slot = self.queues.get_mut(&id)?;
         let mut merged = Vec::new();
         match &event {
             merge_queue::Event::Committing { .. } if self.boot.as_deref() != slot.machine.boot() => {
@@ -232,17 +247,12 @@ impl Engine {
         self.dirty.queues.insert(id);
         self.batch.push((id.log(), Event::Queue(event.clone())));
         match event {
-            merge_queue::Event::Merged { commit, .. } => self.report_merged(&merged, commit, now),
-            merge_queue::Event::Ejected { request, reason, .. } => self.report_refused(request, reason, now),
-            merge_queue::Event::QueuePaused { why } => self.report_trouble(id, &why, now),
-            merge_queue::Event::QueueResumed => self.report_trouble_over(id, now),
-            merge_queue::Event::Queued(_) => {
-                // It waits for the same thing as the others, and has to say so.
-                if let Some(why) = self.queues.get(&id).and_then(|slot| slot.machine.paused()).cloned() {
-                    self.report_trouble(id, &why, now);
-                }
-            }
-            _ => {}
+            merge_queue::Event::Merged { commit, .. } => Some(News::Merged(merged, commit)),
+            merge_queue::Event::Ejected { request, reason, .. } => Some(News::Refused(request, reason)),
+            merge_queue::Event::QueuePaused { why } => Some(News::Paused(why)),
+            merge_queue::Event::QueueResumed => Some(News::Resumed),
+            merge_queue::Event::Queued(_) => Some(News::Queued),
+            _ => None,
         }
     }
 
@@ -364,6 +374,7 @@ impl Engine {
     }
 }
 
+/// What an execution's fact means for queues and services.
 enum Route {
     Open(crate::id::CommitId),
     Merge(StepIx, RequestId),
@@ -372,6 +383,17 @@ enum Route {
     WithdrawLanding(RequestId),
     ResumeQueues,
     Watch,
+    Heed(StepIx, Pool, Told),
+    FreeServices,
+}
+
+/// What a queue's fact means for executions.
+enum News {
+    Merged(Vec<(RequestId, Option<CommitId>)>, CommitId),
+    Refused(RequestId, Eject),
+    Paused(QueuePause),
+    Resumed,
+    Queued,
 }
 
 fn step_entry(execution: &Execution, ix: StepIx, request: RequestId, now: Timestamp) -> Option<Entry> {

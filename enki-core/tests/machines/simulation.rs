@@ -460,3 +460,14 @@ proptest! {
         prop_assert_eq!(one.flying, other.flying);
     }
 }
+
+/// The queue that a closed hold lets go on is told once the whole answer is recorded: else the execution, whose only step
+/// is cancelled, ends in between.
+#[test]
+fn an_answer_is_recorded_as_a_whole_before_anything_follows_from_it() {
+    let ops = [Op::Succeed(0), Op::Succeed(0), Op::Fault(0, 0), Op::Cancel(0, Some(0)), Op::Decide(0, 0)];
+    let mut world = run(&[vec![(vec![], 4)]], false, 2, &ops, false);
+    heal(&mut world);
+    let id = world.engine.executions().next().unwrap().id();
+    assert_eq!(world.of(id).ended(), Some(EndStatus::Cancelled));
+}

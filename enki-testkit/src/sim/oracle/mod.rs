@@ -273,10 +273,10 @@ impl Oracle {
                 (known.gave_up, known.unanswered) = (known.gave_up || gives_up, known.unanswered || gives_up);
                 due.clear();
             }
-            E::StepRetried { step, mode, .. } => {
+            E::StepRetried { step, .. } => {
                 (known.ended, known.status) = (false, None);
-                // Begun afresh, it is in nobody's way any more.
-                known.resolving = known.resolving.filter(|of| of != step || *mode == execution::RetryMode::Continue);
+                // Its turn ended when it failed. Begun again, it waits for another one, or clashes no more.
+                known.resolving = known.resolving.filter(|of| of != step);
                 let step = known.step(*step);
                 (step.dead, step.level, step.running) = (false, 0, false);
             }
