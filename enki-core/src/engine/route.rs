@@ -70,6 +70,9 @@ impl Engine {
 
     /// Records a decision as a whole, and only then what it means for others: their answers find nothing half done.
     pub(super) fn record_execution(&mut self, id: ExecutionId, events: Vec<execution::Event>, now: Timestamp) {
+        if events.is_empty() {
+            return;
+        }
         let routes: Vec<Route> = events.into_iter().flat_map(|event| self.apply_execution(id, event)).collect();
         for route in routes {
             self.follow(id, route, now);
