@@ -4,7 +4,7 @@ use super::{Faults, Simulation, Task, plans, target};
 use crate::fakes::vcs::Merge;
 use enki_core::branch::Branch;
 use enki_core::engine::{Engine, Input};
-use enki_core::execution::{Command, Execution, HoldReason, StepState};
+use enki_core::execution::{Answer, Command, Execution, HoldReason, StepState};
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::merge_queue::QueuePause;
 use enki_core::spec::Land;
@@ -24,6 +24,8 @@ impl Simulation {
             && let Some(id) = self.leader()
             && let Some(host) = self.hosts.get(&id)
             && let Some((execution, command)) = plans::command(&mut self.rng, &host.engine, &self.limits)
+            // The last one that has to do with a branch may be the one for which it would be put back.
+            && !(gives_up(&command) && self.main_is_lost())
         {
             self.report.commands += 1;
             self.note(|| format!("          a person wants {command:?} of {execution}"));
@@ -52,12 +54,17 @@ impl Simulation {
         }
     }
 
-    fn person_changes_branches(&mut self) {
-        let main = target();
+    /// Whether the last move of main was lost with the power, and nobody has made it again yet.
+    fn main_is_lost(&mut self) -> bool {
         let repository = &self.repository;
         self.lost_moves
             .retain(|branch, commit| !repository.head(branch).is_some_and(|head| repository.contains(head, *commit)));
-        if self.lost_moves.contains_key(&main) {
+        self.lost_moves.contains_key(&target())
+    }
+
+    fn person_changes_branches(&mut self) {
+        let main = target();
+        if self.main_is_lost() {
             // Whoever moves it before it is put back is asked; that is another history.
             return;
         }
@@ -237,6 +244,9 @@ impl Simulation {
 
     /// Merges the integration branch into the target, as the hold says.
     fn merge_by_hand(&mut self, id: ExecutionId) {
+        if self.main_is_lost() {
+            return;
+        }
         let integration = Branch::integration(id);
         let (Some(ours), Some(theirs)) = (self.repository.head(&target()), self.repository.head(&integration)) else {
             return;
@@ -255,6 +265,11 @@ impl Simulation {
         let commit = self.repository.commit(files, &[ours, theirs], "merged by a person", self.now());
         self.repository.set(&target(), Some(commit));
     }
+}
+
+/// Whether an execution, or a step of it, is given up by that.
+const fn gives_up(command: &Command) -> bool {
+    matches!(command, Command::Cancel { .. } | Command::Decide { answer: Answer::Reject, .. })
 }
 
 /// Nothing is on its way any more: whatever has not ended has to name what it waits for (I17).
