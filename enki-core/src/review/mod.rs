@@ -24,6 +24,7 @@ pub struct Review {
     /// The kind's name.
     pub kind: Box<str>,
     /// Scores below this are at best a revise. From 0 to 10.
+    #[serde(deserialize_with = "crate::verdict::finite::score")]
     pub min_score: f32,
     /// Number of fixes before a person is asked.
     pub max_fixes: u32,

@@ -69,7 +69,7 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// Points of the rubric, from 0.25 to 3.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::finite::maybe_score")]
     pub points: Option<f32>,
 }
 

@@ -1,6 +1,7 @@
 //! A reviewer's answer, and the one rule that turns it into a decision (model section 4).
 
 mod finding;
+pub(crate) mod finite;
 mod read;
 pub mod rubric;
 mod schema;
@@ -48,10 +49,10 @@ pub struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     /// From 0 to 10, if the reviewer gave one; the lower of theirs and the rubric's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "finite::maybe_score")]
     pub score: Option<f32>,
     /// What the rubric makes of the findings, if they have points.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "finite::maybe_score")]
     pub rubric: Option<f32>,
     /// What was found, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
