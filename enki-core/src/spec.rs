@@ -194,8 +194,9 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Whether tier and model were chosen for this run: what is said of them later where its text comes from, such as in
-    /// a note, does not count. No field of a plan file, and never written: who starts the plan says it in this process.
-    #[serde(skip)]
+    /// a note, does not count. No field of a plan file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(skip)]
     pub pinned: bool,
     /// Steps this one waits for.
     #[serde(default, alias = "blocked_by", alias = "depends_on", skip_serializing_if = "Vec::is_empty")]

@@ -110,12 +110,9 @@ impl World {
 
     /// What submitting that plan would record.
     pub(crate) fn submission(&mut self, spec: serde_json::Value, externals: &[(&str, External)]) -> Submitted {
-        self.submission_of(&serde_json::from_value(spec).unwrap(), externals)
-    }
-
-    pub(crate) fn submission_of(&mut self, spec: &PlanSpec, externals: &[(&str, External)]) -> Submitted {
         let externals: HashMap<String, External> = externals.iter().map(|(n, e)| ((*n).to_owned(), *e)).collect();
-        let plan = Plan::build(spec, &self.plan_limits, &externals).unwrap_or_else(|e| panic!("{e}"));
+        let spec: PlanSpec = serde_json::from_value(spec).unwrap();
+        let plan = Plan::build(&spec, &self.plan_limits, &externals).unwrap_or_else(|e| panic!("{e}"));
         self.executions += 1;
         Submitted {
             id: ExecutionId::new(self.executions),

@@ -7,20 +7,16 @@ use enki_core::execution::{Briefing, Command, EndStatus, Event, HoldReason, Outc
 use enki_core::id::{ExecutionId, StepIx};
 use enki_core::limits::Limits;
 use enki_core::plan::{Amendment, PlanLimits};
-use enki_core::spec::{PlanSpec, StepSpec};
+use enki_core::spec::StepSpec;
 use enki_core::tier::Tier;
 use serde_json::{Value, json};
 
 /// An execution of those steps that was made of notes, its branch open.
 fn noted(limits: Limits, steps: &[Value]) -> (World, ExecutionId) {
-    noted_of(limits, serde_json::from_value(json!({"title": "a plan", "steps": steps})).unwrap())
-}
-
-fn noted_of(limits: Limits, spec: PlanSpec) -> (World, ExecutionId) {
     let mut world = World::new(limits);
     world.reads_notes = true;
     world.crash();
-    let mut submitted = world.submission_of(&spec, &[]);
+    let mut submitted = world.submission(json!({"title": "a plan", "steps": steps}), &[]);
     submitted.origin = "note(docs/log/task/a.md)".to_owned();
     let id = world.submit_as(submitted);
     world.open(id);
@@ -117,9 +113,7 @@ fn a_note_that_cannot_be_read_holds_it_and_is_read_again_when_a_person_goes_on()
 
 #[test]
 fn a_tier_that_was_chosen_for_the_run_stays_and_one_that_nobody_names_too() {
-    let mut spec: PlanSpec = serde_json::from_value(json!({"steps": [step("a", json!({"tier": "light"}))]})).unwrap();
-    spec.steps[0].pinned = true;
-    let (mut world, id) = noted_of(Limits::default(), spec);
+    let (mut world, id) = noted(Limits::default(), &[step("a", json!({"tier": "light", "pinned": true}))]);
     let told = says(&world, id, "a", same());
     brief(&mut world, id, "a", told).unwrap();
     assert_eq!(world.of(id).plan().step(StepIx(0)).tier, Tier::Light);
