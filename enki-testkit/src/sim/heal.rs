@@ -294,8 +294,9 @@ fn landed_by_itself(engine: &Engine, id: ExecutionId) -> Result<(), String> {
 fn way_is_free(execution: &Execution) -> bool {
     let blocked = |reason: &HoldReason| matches!(reason, HoldReason::Landing { reason, .. } if reason.as_str() == super::perform::CHECKED_OUT);
     let asks = execution.open_requests().any(|(step, _)| step.is_none());
-    // A queue that is stopped for another reason tries nothing.
-    let stopped = execution.holds().values().any(|reason| matches!(reason, HoldReason::Trouble { .. }));
+    // A queue that is stopped for another reason tries nothing, and a person is asked whether the target was meant to go back.
+    let waits = |reason: &HoldReason| matches!(reason, HoldReason::Trouble { .. } | HoldReason::Rewound);
+    let stopped = execution.holds().values().any(waits);
     execution.land() == Land::Each && !asks && !stopped && execution.holds().values().any(blocked)
 }
 
