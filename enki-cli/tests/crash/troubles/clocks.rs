@@ -203,6 +203,9 @@ fn an_entry_starts_when_the_wall_clock_says_so() {
         // Whoever drives looks at the clock each ten seconds.
         let (code, said) = Clock::ended(&place, child);
         assert_eq!(code, Some(0), "{said}");
+        // It is followed from when it is found, which may be after it began.
+        let id = said.split("\"execution_id\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let said = clock.call(&place, &["log", id, "--json"]).1;
         assert_eq!(said.matches("\"triggered\"").count(), 1, "{said}");
         assert_eq!(said.matches("\"landed\":").count(), 1, "{said}");
         assert!(fs::read_to_string(place.root.join(&note)).unwrap().contains("\nstatus: done\n"));
