@@ -29,7 +29,9 @@ pub(crate) async fn enrich(
     }
     let limit = Duration::from_secs(config.int("notes.enrich_timeout"));
     let vars = host.env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    let mut spawn = Spawn::new("sh", EffectId::of("enrich", &[path.as_str().as_bytes()]))
+    // Another project may have a note of that path, and what is left of a command is found and ended by its mark.
+    let id = EffectId::of("enrich", &[path.as_str().as_bytes(), notes.log.root().as_os_str().as_encoded_bytes()]);
+    let mut spawn = Spawn::new("sh", id)
         .args(["-c", command])
         .directory(notes.log.root())
         .base_env(BaseEnv::from_vars(vars))

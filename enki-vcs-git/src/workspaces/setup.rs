@@ -65,11 +65,10 @@ pub(crate) fn tear_down(project: &GitProject, work: &Path, label: &str) {
 }
 
 fn run(project: &GitProject, what: &str, command: &str, work: &Path, label: &str) -> Result<(), GitError> {
-    let id = EffectId::of(what, &[label.as_bytes()]);
-    let mark = Marker::project(
-        &EffectId::of("workspace", &[label.as_bytes(), project.root().as_os_str().as_encoded_bytes()]).hex(),
-    )
-    .expect("32 hex digits are a mark");
+    // Another project may have the same label, and what is left of a command is found and ended by its marks.
+    let of_it = [label.as_bytes(), project.root().as_os_str().as_encoded_bytes()];
+    let id = EffectId::of(what, &of_it);
+    let mark = Marker::project(&EffectId::of("workspace", &of_it).hex()).expect("32 hex digits are a mark");
     let hunted = kill_marked(std::slice::from_ref(&mark), HUNT);
     if hunted.survivors > 0 {
         let words = format!("{} processes of an earlier command in {} do not die", hunted.survivors, work.display());

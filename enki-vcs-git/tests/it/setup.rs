@@ -4,6 +4,7 @@ use crate::support::*;
 use enki_core::workspace::{Capture, Expect, Start, WorkspaceErrorKind, WorkspaceProvider};
 use enki_vcs_git::{GitOptions, GitWorkspaces};
 use std::fs;
+use std::time::Duration;
 
 fn with(repo: &Repo, change: impl FnOnce(&mut GitOptions)) -> GitWorkspaces {
     repo.project().with_options(change).workspaces()
@@ -36,6 +37,30 @@ async fn the_set_up_runs_in_the_fresh_files_and_is_not_taken_for_work() {
     fs::remove_dir_all(made.path.join("target")).unwrap();
     workspaces.create(&spec).await.unwrap();
     assert!(!made.path.join("target").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn set_ups_of_two_projects_do_not_end_each_other() {
+    let (first, second) = (Repo::new(), Repo::new());
+    let file = |repo: &Repo, name: &str| repo.dir.path().join(name);
+    // Each says that it has begun, and ends when it may.
+    let begin = |repo: &Repo| {
+        let (begun, go) = (file(repo, "begun"), file(repo, "go"));
+        let command = format!("touch {}; until [ -e {} ]; do sleep 0.05; done", begun.display(), go.display());
+        let (workspaces, spec) = (setting_up(repo, &command), spec("a", 1, Start::Fresh { base: repo.head("main") }));
+        tokio::spawn(async move { workspaces.create(&spec).await })
+    };
+    let mut made = Vec::new();
+    for repo in [&first, &second] {
+        made.push(begin(repo));
+        while !file(repo, "begun").exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    for (repo, made) in [&first, &second].into_iter().zip(made) {
+        fs::write(file(repo, "go"), "").unwrap();
+        made.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
