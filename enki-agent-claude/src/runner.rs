@@ -9,6 +9,7 @@ use enki_core::agent::{AgentError, AgentRunner, AgentSession, AgentSpec};
 use enki_core::id::EffectId;
 use enki_process::{Marker, SpawnError, SpawnFailure, kill_marked};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +59,11 @@ impl ClaudeAgent {
     /// What of the person's own configuration makes the client run or trust something in all their sessions: settings, hooks,
     /// servers, scripts. By a name for people, each with a digest; state that the client writes is none of it. An agent can
     /// write there, so whoever runs one looks before and after. Blocks.
-    #[must_use]
-    pub fn trusted(&self) -> BTreeMap<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// What is there and cannot be looked at now, and why: for want of a descriptor, or because of the disk.
+    pub fn trusted(&self) -> Result<BTreeMap<String, String>, (PathBuf, io::Error)> {
         crate::trusted::look(&self.config)
     }
 

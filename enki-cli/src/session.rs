@@ -92,7 +92,10 @@ impl Session {
         policy.side = results.as_ref().map(|results| results.branch().clone());
         git.set_policy(policy);
         let clients = agents.clients.clone();
-        git.watch_outside(move || clients.iter().flat_map(ClaudeAgent::trusted).collect());
+        git.watch_outside(move || {
+            let looked: Result<Vec<_>, _> = clients.iter().map(ClaudeAgent::trusted).collect();
+            Ok(looked?.into_iter().flatten().collect())
+        });
         let workspaces = Arc::new(agents.workspaces.clone());
         let refinery = Arc::new(git.refinery().commit_suffix(config.text("git.commit_suffix")));
         let mut driven = Driven::new(Arc::clone(&store), workspaces, refinery, Arc::clone(&agents.worker));

@@ -87,6 +87,7 @@ mod isolation;
 mod keep;
 mod project;
 mod refinery;
+mod there;
 mod workspaces;
 
 pub use error::GitError;

@@ -1,16 +1,18 @@
 //! Indexes, told from each other without git.
 
+use crate::error::GitError;
+use crate::there::tells_what_it_is;
 use enki_core::id::{EffectId, TreeId};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// What an index ends with. Git may be told to leave the checksum out; then it is what stat says.
-pub(crate) fn mark(index: &Path) -> String {
-    let read = || -> std::io::Result<String> {
+pub(crate) fn mark(index: &Path) -> Result<String, GitError> {
+    let read = || -> io::Result<String> {
         let mut file = File::open(index)?;
         let meta = file.metadata()?;
         let mut end = [0; 32];
@@ -24,7 +26,10 @@ pub(crate) fn mark(index: &Path) -> String {
         };
         Ok(format!("{} {}{stat}", meta.len(), EffectId::of("mark", &[&end[..n]]).hex()))
     };
-    read().unwrap_or_else(|_| "none".to_owned())
+    match read() {
+        Err(e) if tells_what_it_is(&e) => Ok("none".to_owned()),
+        looked => looked.map_err(|e| GitError::io("read", index, e)),
+    }
 }
 
 /// The trees that git made of files or of an index, so that it is not asked again about what is as it was.

@@ -70,7 +70,7 @@ pub(crate) fn path(git_dir: &Path, id: &str) -> PathBuf {
 }
 
 /// The ids of what is in a folder that a git directory of ours has as a file, and whether each is a folder. `None`: it
-/// has not, or it is no folder.
+/// has not, it cannot be read, or it is no folder.
 pub(crate) fn read_folder(git_dir: &Path, id: &str) -> Option<Vec<(String, bool)>> {
     let file = File::open(path(git_dir, id)).ok()?;
     let mut bytes = Vec::new();

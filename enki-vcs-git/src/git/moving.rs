@@ -7,6 +7,7 @@ use crate::error::GitError;
 use crate::git::lock::{Lock, Patience, lock_named_in, stays};
 use crate::git::{GitCmd, Output};
 use crate::project::GitProject;
+use crate::there::{self, tells_what_it_is};
 use std::fs::{self, File, Metadata};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
@@ -89,7 +90,7 @@ impl GitProject {
     /// The caller has just got the lock that each of our gits shares while it moves a ref, so that one is dead.
     pub(crate) fn clear_killed_move(&self) -> Result<(), GitError> {
         let note = self.note();
-        let Ok(text) = fs::read_to_string(&note) else { return Ok(()) };
+        let Some(text) = there::text(&note)? else { return Ok(()) };
         if self.has_tables() {
             self.clear(TABLES_LOCK, is_list_of_tables)?;
             self.clear_joining()?;
@@ -121,10 +122,10 @@ impl GitProject {
     /// none of them open, but the list.
     fn clear_joining(&self) -> Result<(), GitError> {
         let folder = self.common_dir().join("reftable");
-        let entries = fs::read_dir(&folder).map_err(|e| GitError::io("list", &folder, e))?;
+        let entries = there::entries(&folder)?.into_iter();
         let is_lock = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".ref.lock"));
         let look = |file: &Path| fs::symlink_metadata(file).ok().filter(|meta| meta.is_file() && meta.len() == 0);
-        let found = entries.flatten().map(|entry| entry.path()).filter(is_lock);
+        let found = entries.map(|entry| entry.path()).filter(is_lock);
         let found: Vec<(PathBuf, Metadata)> = found.filter_map(|file| Some((file.clone(), look(&file)?))).collect();
         let mut patience = Patience::new();
         if found.is_empty() || !(0..2).all(|_| patience.wait()) || is_used(&folder) {
@@ -197,9 +198,13 @@ fn is_used(folder: &Path) -> bool {
 }
 
 fn any_open(is: impl Fn(&Path) -> bool) -> bool {
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let fds = processes.flatten().filter_map(|process| fs::read_dir(process.path().join("fd")).ok());
-    fds.flat_map(|fds| fds.flatten()).any(|fd| is(&fd.path()))
+    let Ok(processes) = there::entries(Path::new("/proc")) else { return true };
+    processes.iter().any(|process| match there::entries(&process.path().join("fd")) {
+        Ok(fds) => fds.iter().any(|fd| is(&fd.path())),
+        // It ended, or is somebody else's. Of any other nobody knows.
+        Err(GitError::Io { source, .. }) => !tells_what_it_is(&source),
+        Err(_) => true,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::git::Durable;
 use crate::git::lock::Lock;
 use crate::git::loose::{commit_text, write_commit};
 use crate::project::GitProject;
+use crate::there;
 use enki_core::crash_point;
 use enki_core::id::CommitId;
 use std::collections::BTreeSet;
@@ -275,8 +276,7 @@ fn objects_in(pack: &mut File) -> io::Result<u32> {
 /// Syncs the tables of refs, then their folder: git writes the end of a table after it has synced it, and a table without
 /// its end takes all refs with it.
 fn sync_tables(folder: &Path) -> Result<(), GitError> {
-    let tables = fs::read_dir(folder).map_err(|e| GitError::io("list", folder, e))?;
-    for table in tables.flatten().map(|entry| entry.path()) {
+    for table in there::entries(folder)?.iter().map(fs::DirEntry::path) {
         match File::open(&table).and_then(|file| file.sync_all()) {
             // Another git may have joined some of them meanwhile.
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(GitError::io("sync", &table, e)),

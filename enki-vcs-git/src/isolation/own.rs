@@ -8,6 +8,7 @@ use crate::git::Durable;
 use crate::git::lock::Lock;
 use crate::isolation::beneath;
 use crate::project::GitProject;
+use crate::there::{self, tells_what_it_is};
 use crate::workspaces::place::Place;
 use enki_core::id::{CommitId, EffectId};
 use serde::{Deserialize, Serialize};
@@ -26,17 +27,17 @@ pub(crate) struct OwnGit {
 
 impl OwnGit {
     /// The one of a workspace, now.
-    pub(crate) fn of(work: &Path) -> Self {
+    pub(crate) fn of(work: &Path) -> Result<Self, GitError> {
         let meta = fs::symlink_metadata(work.join(".git")).ok();
-        Self {
+        Ok(Self {
             ino: meta.as_ref().map_or(0, MetadataExt::ino),
-            alternates: text(work, "objects/info/alternates").unwrap_or_default(),
-            shallow: text(work, "shallow").unwrap_or_default(),
-        }
+            alternates: text(work, "objects/info/alternates")?.bytes(),
+            shallow: text(work, "shallow")?.bytes(),
+        })
     }
 
     /// What makes it another one, or makes it borrow or hide history (bad input 69).
-    pub(crate) fn foreign(&self, work: &Path) -> Vec<String> {
+    pub(crate) fn foreign(&self, work: &Path) -> Result<Vec<String>, GitError> {
         let mut found = Vec::new();
         // The number of an overlay's file system is another one once it was mounted again.
         let here = fs::symlink_metadata(work).map_or(0, |meta| meta.dev());
@@ -46,23 +47,26 @@ impl OwnGit {
             }
             Ok(meta) if meta.is_dir() => {}
             // A link or a file is told by who stages; one that is gone hurts nobody.
-            _ => return found,
+            _ => return Ok(found),
         }
-        let mut changed = |name: &str, before: Option<&[u8]>, what: &str| match text(work, name) {
-            Ok(now) if now.as_deref() == before => {}
-            Ok(_) => found.push(format!(".git/{name} of the workspace {what}")),
-            Err(_) => found.push(format!(".git/{name} of the workspace is a link, or no plain file")),
-        };
-        changed("objects/info/alternates", self.alternates.as_deref(), "was changed: it borrows other objects");
-        changed("shallow", self.shallow.as_deref(), "was changed: it cuts history off");
-        changed("info/grafts", None, "is there: it replaces history");
-        changed("commondir", None, "is there: it leads to another git directory");
-        let replaces = fs::read_dir(work.join(".git/refs/replace")).is_ok_and(|mut entries| entries.next().is_some())
-            || packed(work).is_some_and(|refs| refs.lines().any(|line| line.contains(" refs/replace/")));
+        for (name, before, what) in [
+            ("objects/info/alternates", self.alternates.as_deref(), "was changed: it borrows other objects"),
+            ("shallow", self.shallow.as_deref(), "was changed: it cuts history off"),
+            ("info/grafts", None, "is there: it replaces history"),
+            ("commondir", None, "is there: it leads to another git directory"),
+        ] {
+            match text(work, name)? {
+                Text::File(now) if now.as_deref() == before => {}
+                Text::File(_) => found.push(format!(".git/{name} of the workspace {what}")),
+                Text::Odd => found.push(format!(".git/{name} of the workspace is a link, or no plain file")),
+            }
+        }
+        let replaces = there::may_hold_something(&work.join(".git/refs/replace"))?
+            || packed(work)?.is_some_and(|refs| refs.lines().any(|line| line.contains(" refs/replace/")));
         if replaces {
             found.push(".git/refs/replace of the workspace replaces objects".to_owned());
         }
-        found
+        Ok(found)
     }
 }
 
@@ -91,7 +95,7 @@ pub(crate) fn take_in(
     attempt: EffectId,
     known: &[CommitId],
 ) -> Result<Own, GitError> {
-    let Some(tip) = tip(&place.work).filter(|tip| !known.contains(tip)) else { return Ok(Own::None) };
+    let Some(tip) = tip(&place.work)?.filter(|tip| !known.contains(tip)) else { return Ok(Own::None) };
     if is_huge(&place.work.join(".git/objects")) {
         return Ok(Own::Left("its own commits stay in its workspace: they are too large to be taken in".to_owned()));
     }
@@ -131,26 +135,51 @@ fn said(stderr: &str) -> String {
 }
 
 /// Where HEAD of the agent's git directory is, if that can be read.
-fn tip(work: &Path) -> Option<CommitId> {
+fn tip(work: &Path) -> Result<Option<CommitId>, GitError> {
     let id = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<CommitId>().ok());
-    let head = text(work, "HEAD").ok().flatten()?;
-    let Some(name) = head.strip_prefix(b"ref: ") else { return id(&head) };
-    let name = std::str::from_utf8(name).ok()?.trim();
-    if let Ok(Some(loose)) = text(work, name) {
-        return id(&loose);
+    let Some(head) = text(work, "HEAD")?.bytes() else { return Ok(None) };
+    let Some(name) = head.strip_prefix(b"ref: ") else { return Ok(id(&head)) };
+    let Ok(name) = std::str::from_utf8(name).map(str::trim) else { return Ok(None) };
+    if let Text::File(Some(loose)) = text(work, name)? {
+        return Ok(id(&loose));
     }
-    let refs = packed(work)?;
-    refs.lines().find_map(|line| line.strip_suffix(name)?.strip_suffix(' ')?.parse().ok())
+    let refs = packed(work)?.unwrap_or_default();
+    Ok(refs.lines().find_map(|line| line.strip_suffix(name)?.strip_suffix(' ')?.parse().ok()))
 }
 
-fn packed(work: &Path) -> Option<String> {
-    let bytes = beneath::read(work, ".git/packed-refs", PACKED_LIMIT).ok().flatten()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+fn packed(work: &Path) -> Result<Option<String>, GitError> {
+    let refs = small(work, ".git/packed-refs", PACKED_LIMIT)?.bytes();
+    Ok(refs.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// A small file of the agent's git directory; `None` if it is not there.
-fn text(work: &Path, name: &str) -> std::io::Result<Option<Vec<u8>>> {
-    beneath::read(work, &format!(".git/{name}"), 1 << 20)
+/// What stands where git has a file.
+enum Text {
+    /// The file; `None` if there is none.
+    File(Option<Vec<u8>>),
+    /// A link, a folder, or more than git ever writes there.
+    Odd,
+}
+
+impl Text {
+    fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::File(bytes) => bytes,
+            Self::Odd => None,
+        }
+    }
+}
+
+/// A small file of the agent's git directory.
+fn text(work: &Path, name: &str) -> Result<Text, GitError> {
+    small(work, &format!(".git/{name}"), 1 << 20)
+}
+
+fn small(work: &Path, name: &str, limit: u64) -> Result<Text, GitError> {
+    match beneath::read(work, name, limit) {
+        Ok(bytes) => Ok(Text::File(bytes)),
+        Err(e) if tells_what_it_is(&e) => Ok(Text::Odd),
+        Err(e) => Err(GitError::io("read", &work.join(name), e)),
+    }
 }
 
 fn is_huge(objects: &Path) -> bool {

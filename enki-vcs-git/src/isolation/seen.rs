@@ -3,11 +3,12 @@
 use crate::error::GitError;
 use crate::git::index;
 use crate::project::GitProject;
+use crate::there::{self, tells_what_it_is};
 use enki_core::id::{CommitId, EffectId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -52,9 +53,9 @@ impl Seen {
     /// Looks. No process of git, unless the refs are not plain files; and one if the index is not the one of `last`.
     pub(crate) fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
         let mut seen = Self::default();
-        seen.look_at_settings(project.common_dir());
+        seen.look_at_settings(project.common_dir())?;
         if project.git_dir() != project.common_dir() {
-            seen.add_text(project.git_dir(), "config.worktree", "config.worktree of the worktree");
+            seen.add_text(project.git_dir(), "config.worktree", "config.worktree of the worktree")?;
         }
         seen.look_at_refs(project)?;
         seen.head = head(project)?;
@@ -62,59 +63,76 @@ impl Seen {
         if !project.is_folder() {
             seen.index = Index::look(project, last.map(|seen| &seen.index))?;
         }
-        seen.outside = project.outside();
+        seen.outside = project.outside()?;
         Ok(seen)
     }
 
-    fn look_at_settings(&mut self, dir: &Path) {
+    fn look_at_settings(&mut self, dir: &Path) -> Result<(), GitError> {
         let id = fs::symlink_metadata(dir).map(|meta| format!("{}:{}", meta.dev(), meta.ino()));
         self.settings.insert("the git directory".to_owned(), id.unwrap_or_default());
         for name in SETTINGS {
-            self.add(dir, name, name);
+            self.add(dir, name, name)?;
         }
         for name in CONFIGURATIONS {
-            self.add_text(dir, name, name);
+            self.add_text(dir, name, name)?;
         }
         for name in included(self.texts.get("config").map_or("", String::as_str), dir) {
-            self.add_text(dir, &name, &name);
+            self.add_text(dir, &name, &name)?;
         }
         let mut open = vec!["hooks".to_owned()];
         let mut left = HOOKS_LIMIT;
         while let Some(folder) = open.pop() {
             if fs::symlink_metadata(dir.join(&folder)).is_ok_and(|meta| meta.is_symlink()) {
-                self.add(dir, &folder, &folder);
+                self.add(dir, &folder, &folder)?;
                 continue;
             }
-            let Ok(entries) = fs::read_dir(dir.join(&folder)) else { continue };
-            for entry in entries.flatten() {
+            let inside = match there::entries(&dir.join(&folder)) {
+                Err(GitError::Io { source, .. }) if tells_what_it_is(&source) => {
+                    self.settings.insert(folder, "no list".to_owned());
+                    continue;
+                }
+                inside => inside?,
+            };
+            for entry in inside {
                 let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
-                let Some(rest) = left.checked_sub(1) else { return };
+                let Some(rest) = left.checked_sub(1) else { return Ok(()) };
                 left = rest;
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     open.push(name);
                 } else {
-                    self.add(dir, &name, &name);
+                    self.add(dir, &name, &name)?;
                 }
             }
         }
+        Ok(())
     }
 
     /// Takes in one configuration with its text, if it is there.
-    fn add_text(&mut self, dir: &Path, path: &str, name: &str) {
-        if let Some(bytes) = self.add(dir, path, name) {
+    fn add_text(&mut self, dir: &Path, path: &str, name: &str) -> Result<(), GitError> {
+        if let Some(bytes) = self.add(dir, path, name)? {
             self.texts.insert(name.to_owned(), String::from_utf8_lossy(&bytes).into_owned());
         }
+        Ok(())
     }
 
     /// Takes in one file, if it is there. Gives its contents.
-    fn add(&mut self, dir: &Path, path: &str, name: &str) -> Option<Vec<u8>> {
+    fn add(&mut self, dir: &Path, path: &str, name: &str) -> Result<Option<Vec<u8>>, GitError> {
         let file = dir.join(path);
-        let meta = fs::symlink_metadata(&file).ok()?;
+        let unread = |e| GitError::io("read", &file, e);
+        let meta = match fs::symlink_metadata(&file) {
+            Ok(meta) => meta,
+            Err(e) if tells_what_it_is(&e) => return Ok(None),
+            Err(e) => return Err(unread(e)),
+        };
         let mut what = String::new();
         if meta.is_symlink() {
             what = format!("link to {} ", fs::read_link(&file).unwrap_or_default().display());
         }
-        let found = contents(&file);
+        let found = match contents(&file) {
+            Ok(found) => found,
+            Err(e) if tells_what_it_is(&e) => None,
+            Err(e) => return Err(unread(e)),
+        };
         match &found {
             Some((mode, bytes)) => {
                 let digest = match name {
@@ -127,12 +145,12 @@ impl Seen {
             None => what.push_str("no file"),
         }
         self.settings.insert(name.to_owned(), what);
-        found.map(|(_, bytes)| bytes)
+        Ok(found.map(|(_, bytes)| bytes))
     }
 
     fn look_at_refs(&mut self, project: &GitProject) -> Result<(), GitError> {
         let mut folders: Vec<String> = REFS.iter().map(|name| format!("refs/{name}")).collect();
-        for entry in fs::read_dir(project.common_dir().join("refs")).into_iter().flatten().flatten() {
+        for entry in there::entries(&project.common_dir().join("refs"))? {
             let name = format!("refs/{}", entry.file_name().to_string_lossy());
             if name != "refs/enki" && !folders.contains(&name) {
                 folders.push(name);
@@ -160,7 +178,7 @@ impl Seen {
 
 impl Index {
     fn look(project: &GitProject, last: Option<&Self>) -> Result<Self, GitError> {
-        let mark = index::mark(&project.git_dir().join("index"));
+        let mark = index::mark(&project.git_dir().join("index"))?;
         if let Some(last) = last.filter(|last| last.mark == mark) {
             return Ok(last.clone());
         }
@@ -177,15 +195,18 @@ fn refs_in_files(common: &Path, folders: &[String]) -> Option<BTreeMap<String, S
     let mut open = folders.to_vec();
     while let Some(name) = open.pop() {
         let file = common.join(&name);
-        let Ok(meta) = fs::symlink_metadata(&file) else { continue };
+        let meta = match fs::symlink_metadata(&file) {
+            Ok(meta) => meta,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(_) => return None,
+        };
         let last = name.rsplit('/').next().unwrap_or_default();
         if name.ends_with(".lock") || last.starts_with('.') || name == OURS.trim_end_matches('/') {
             continue;
         }
         if meta.is_dir() {
-            let Ok(entries) = fs::read_dir(&file) else { continue };
-            for entry in entries {
-                open.push(format!("{name}/{}", entry.ok()?.file_name().to_str()?));
+            for entry in there::entries(&file).ok()? {
+                open.push(format!("{name}/{}", entry.file_name().to_str()?));
             }
         } else if meta.is_file() {
             match fs::read_to_string(&file) {
@@ -244,17 +265,20 @@ fn head(project: &GitProject) -> Result<String, GitError> {
 }
 
 /// Mode and contents of a regular file, links followed; the contents of a huge one are cut, with its size and times.
-fn contents(path: &Path) -> Option<(u32, Vec<u8>)> {
+fn contents(path: &Path) -> io::Result<Option<(u32, Vec<u8>)>> {
     // NONBLOCK: a FIFO of that name must not hold us.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Ok(None);
+    }
     let mut bytes = Vec::new();
-    file.take(READ_LIMIT).read_to_end(&mut bytes).ok()?;
+    file.take(READ_LIMIT).read_to_end(&mut bytes)?;
     if meta.len() > READ_LIMIT {
         bytes.extend_from_slice(format!("{} {} {}", meta.len(), meta.mtime_nsec(), meta.ctime_nsec()).as_bytes());
     }
-    Some((meta.mode(), bytes))
+    Ok(Some((meta.mode(), bytes)))
 }
 
 /// The files in the git directory that a configuration includes by path.
@@ -300,6 +324,26 @@ mod tests {
         let text = "[core]\n\tpath = no\n[include]\n\tpath = more\n[includeIf \"gitdir:/x\"]\n\tPath = \"/g/sub/it\"\n\
                     [include] path = third\n[include]\n\tpath = ../out\n\tpath = /etc/x\n[a]\n path = b\n";
         assert_eq!(included(text, Path::new("/g")), ["more", "sub/it", "third"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_nobody_can_read_now_is_neither_removed_nor_changed() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let hooks = dir.path().join("hooks");
+        fs::create_dir(&hooks).unwrap();
+        fs::write(hooks.join("plain"), "exit 0").unwrap();
+        symlink("loop", hooks.join("loop")).unwrap();
+        let look = || {
+            let mut seen = Seen::default();
+            seen.look_at_settings(dir.path()).map(|()| seen.settings)
+        };
+        assert_eq!(look().unwrap()["hooks/loop"], "link to loop no file");
+        // The memory of a process at its first page: an error of the disk is the same.
+        symlink("/proc/self/mem", hooks.join("torn")).unwrap();
+        let error = look().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("read {}: ", hooks.join("torn").display())), "{error}");
     }
 
     #[test]

@@ -15,11 +15,11 @@ use crate::git::Object;
 use crate::isolation::own::OwnGit;
 use crate::isolation::seen::{Seen, is_everyday};
 use crate::project::{DriftRule, GitProject, put};
+use crate::there;
 use crate::workspaces::place::Place;
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -147,7 +147,7 @@ impl GitProject {
         let seen = self.look()?;
         let mut mind = self.watch().mind();
         mind.trusted.get_or_insert_with(|| Arc::clone(&seen));
-        let own = OwnGit::of(&place.work);
+        let own = OwnGit::of(&place.work)?;
         let (checkouts, moves) = (mind.checkouts, mind.moves);
         let begun = Begun { attempt: attempt.hex(), own, seen, checkouts, moves };
         mind.begun.insert(place.task, begun.clone());
@@ -158,21 +158,21 @@ impl GitProject {
     }
 
     /// What was remembered when the attempt began, and whether the copy on disk is another.
-    pub(crate) fn begun(&self, place: &Place, attempt: EffectId) -> (Option<Begun>, bool) {
+    pub(crate) fn begun(&self, place: &Place, attempt: EffectId) -> Result<(Option<Begun>, bool), GitError> {
         let of_it = |begun: &Begun| begun.attempt == attempt.hex();
-        let stored = fs::read(file_of(place)).unwrap_or_default();
+        let stored = there::read(&file_of(place))?.unwrap_or_default();
         if let Some(begun) = self.watch().mind().begun.get(&place.task).cloned().filter(of_it) {
             let forged = written(&begun).is_ok_and(|bytes| bytes != stored);
-            return (Some(begun), forged);
+            return Ok((Some(begun), forged));
         }
         let begun = serde_json::from_slice(&stored).ok().filter(of_it);
-        (begun.map(|begun| Begun { checkouts: u64::MAX, ..begun }), false)
+        Ok((begun.map(|begun| Begun { checkouts: u64::MAX, ..begun }), false))
     }
 
     /// What changed in the person's repository since the attempt began.
     pub(crate) fn drift(&self, place: &Place, attempt: EffectId, made: &Made) -> Result<Drift, GitError> {
         let mut drift = Drift::default();
-        let (begun, forged) = self.begun(place, attempt);
+        let (begun, forged) = self.begun(place, attempt)?;
         let Some(begun) = begun else {
             drift.notices.push("it is not known what your repository was before this attempt".to_owned());
             return Ok(drift);
@@ -182,6 +182,8 @@ impl GitProject {
         }
         let now = match self.look() {
             Ok(now) => now,
+            // Nobody's doing, and another look may find all as it was.
+            Err(error @ GitError::Io { .. }) if error.is_transient() => return Err(error),
             Err(error) => {
                 drift.tampered.push(format!("git cannot read your repository any more: {error}"));
                 return Ok(drift);

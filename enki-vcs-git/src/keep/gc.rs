@@ -10,6 +10,7 @@ use crate::git::objects::Swap;
 use crate::keep::landed::Landed;
 use crate::project::GitProject;
 use crate::project::refs::{ANCHOR, ARCHIVE, BASE, Held, INTEGRATION, KEPT, REMOTE, archive_ref};
+use crate::there;
 use crate::workspaces::agent_git;
 use crate::workspaces::overlay::{self, lower};
 use crate::workspaces::remove::{self, Workspaces};
@@ -175,7 +176,7 @@ impl GitKeep {
             items.push(self.task(*task, things, &landed, &waiting)?);
         }
         items.extend(self.rest(&held, &landed, &waiting)?);
-        items.extend(self.refinery(&items));
+        items.extend(self.refinery(&items)?);
         items.iter_mut().for_each(|item| item.seen.clone_from(&seen));
         Ok(items)
     }
@@ -290,7 +291,7 @@ impl GitKeep {
                     Some(_lock) => agent_git::remove(path)?,
                     None => return Ok(Freed::Stays("somebody is at work there".to_owned())),
                 }
-            } else if *path == enki.join("refinery.git") && (self.is_borrowed_from()? || has_refs(path)) {
+            } else if *path == enki.join("refinery.git") && (self.is_borrowed_from()? || has_refs(path)?) {
                 return Ok(Freed::Stays("folders that stay borrow from it".to_owned()));
             } else {
                 agent_git::remove(path)?;
@@ -301,17 +302,17 @@ impl GitKeep {
 
     /// The refinery goes last, because workspaces borrow from it; and it stays if it keeps what agents committed for
     /// themselves, which is nowhere else.
-    fn refinery(&self, others: &[Item]) -> Option<Item> {
+    fn refinery(&self, others: &[Item]) -> Result<Option<Item>, GitError> {
         let path = self.project.enki_dir().join("refinery.git");
-        if path.is_dir() && has_refs(&path) {
+        if path.is_dir() && has_refs(&path)? {
             let why = "it keeps what agents committed for themselves";
             let mut item = Item::new("refinery.git", "refinery", Verdict::Live, why);
             (item.bytes, item.paths) = (size(&path), vec![path]);
-            return Some(item);
+            return Ok(Some(item));
         }
         let goes = !self.known.any_open() && others.iter().all(|item| item.task.is_none() || item.verdict.may_go());
         let why = "merges are built in it, and made again when needed";
-        if goes { self.folder("refinery.git", "refinery", why) } else { None }
+        Ok(if goes { self.folder("refinery.git", "refinery", why) } else { None })
     }
 
     /// Whether a folder that is still there borrows from the refinery.
@@ -635,12 +636,17 @@ fn entries(dir: &Path) -> Result<Vec<(PathBuf, SystemTime)>, GitError> {
 }
 
 /// Whether a git directory of ours has a ref.
-fn has_refs(dir: &Path) -> bool {
-    fn any(dir: &Path) -> bool {
-        let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.any(|entry| !entry.path().is_dir() || any(&entry.path()))
+fn has_refs(dir: &Path) -> Result<bool, GitError> {
+    let mut open = vec![dir.join("refs")];
+    while let Some(folder) = open.pop() {
+        for path in there::entries(&folder)?.iter().map(fs::DirEntry::path) {
+            if !path.is_dir() {
+                return Ok(true);
+            }
+            open.push(path);
+        }
     }
-    dir.join("packed-refs").exists() || any(&dir.join("refs"))
+    Ok(dir.join("packed-refs").exists())
 }
 
 /// What a file or folder takes on the disk. Links are not followed; what cannot be read counts nothing.

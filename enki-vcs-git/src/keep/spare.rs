@@ -9,6 +9,7 @@ use crate::error::GitError;
 use crate::git::loose::path as loose;
 use crate::project::{GitProject, private_dir};
 use crate::refinery::adopt::{ENDINGS, fan_out};
+use crate::there;
 use crate::workspaces::agent_git;
 use enki_core::id::CommitId;
 use std::collections::VecDeque;
@@ -56,7 +57,7 @@ impl GitProject {
     /// [`GitError`] if something cannot be looked at or brought in; nothing is lost, another call goes on.
     pub fn look_again(&self) -> Result<usize, GitError> {
         let mut again = 0;
-        for entry in fs::read_dir(self.enki_dir().join(FOLDER)).into_iter().flatten().flatten() {
+        for entry in there::entries(&self.enki_dir().join(FOLDER))? {
             again += self.look_at(&entry.path())?;
         }
         self.memo().spares.made().retain(|(commit, _)| self.spares_of(*commit).is_dir());
@@ -134,7 +135,7 @@ impl GitProject {
 
     /// Looks whether all in a folder is in the person's repository, and brings in what is not. An old one goes then.
     fn look_at(&self, folder: &Path) -> Result<usize, GitError> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let entries = there::entries(folder)?.into_iter();
         let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         let (in_packs, objects): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.contains('.'));
         let lost = self.lacks(&objects)?;

@@ -10,6 +10,7 @@ use crate::git::{Durable, Git};
 use crate::project::discover::{Places, discover};
 use crate::project::folder_land;
 use crate::project::{GitOptions, GitProject, private_dir, put, put_durably};
+use crate::there::{self, tells_what_it_is};
 use crate::workspaces::agent_git;
 use crate::workspaces::stage::{Different, Files, LeftOut, unfit};
 use enki_core::id::CommitId;
@@ -91,7 +92,11 @@ pub(crate) fn record(project: &GitProject, lock: &Lock) -> Result<Recorded, GitE
     let Different { changed, added } = files.list(project)?;
     let (mut fit, mut left) = (Vec::new(), Vec::new());
     for path in changed.iter().chain(&added) {
-        match unfit(project, files.work, path).or_else(|| unreadable(files.work, path)) {
+        let found = match unfit(project, files.work, path) {
+            Some(found) => Some(found),
+            None => unreadable(files.work, path)?,
+        };
+        match found {
             Some(found) => left.push(found),
             None => fit.push(path),
         }
@@ -214,12 +219,16 @@ fn drop_stale_index_lock(project: &GitProject) -> Result<(), GitError> {
     agent_git::remove(&project.common_dir().join("index.lock"))
 }
 
-fn unreadable(work: &Path, path: &[u8]) -> Option<LeftOut> {
+fn unreadable(work: &Path, path: &[u8]) -> Result<Option<LeftOut>, GitError> {
     let file = work.join(OsStr::from_bytes(path));
     if !fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file()) {
-        return None;
+        return Ok(None);
     }
-    File::open(file).err().map(|e| LeftOut::new(path, &format!("cannot be read: {e}")))
+    match File::open(&file) {
+        Ok(_) => Ok(None),
+        Err(e) if tells_what_it_is(&e) => Ok(Some(LeftOut::new(path, &format!("cannot be read: {e}")))),
+        Err(e) => Err(GitError::io("read", &file, e)),
+    }
 }
 
 /// Takes what is left alone out of the index: a version of earlier would be work on what is not there any more.
@@ -240,7 +249,7 @@ fn forget(project: &GitProject, files: &Files<'_>, tracked: &[Vec<u8>], left: &[
 /// What of this was not said before, and remembers it.
 fn newly(project: &GitProject, left: &[LeftOut]) -> Result<Vec<String>, GitError> {
     let file = project.common_dir().join(SAID);
-    let old = fs::read(&file).unwrap_or_default();
+    let old = there::read(&file)?.unwrap_or_default();
     let said: BTreeSet<&[u8]> = old.split(|b| *b == 0).filter(|path| !path.is_empty()).collect();
     let now: BTreeSet<&[u8]> = left.iter().map(|one| &one.path[..]).collect();
     if now != said {
@@ -252,8 +261,7 @@ fn newly(project: &GitProject, left: &[LeftOut]) -> Result<Vec<String>, GitError
 /// Git syncs the objects, never the folders that they are in (F7).
 pub(crate) fn sync_objects(project: &GitProject) -> Result<(), GitError> {
     let store = project.common_dir().join("objects");
-    let entries = fs::read_dir(&store).map_err(|e| GitError::io("read", &store, e))?;
-    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in there::entries(&store)?.iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         sync_folder(&entry.path())?;
     }
     sync_folder(&store)

@@ -1,11 +1,13 @@
 //! What agents may do in a project, reach of it, and be suspected of.
 
 use super::GitProject;
+use crate::error::GitError;
 use enki_core::branch::Branch;
 use enki_process::{ChildLimits, Sandbox};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -60,7 +62,9 @@ pub struct Reach {
 
 /// What tells of things outside of the repository.
 #[derive(Clone, Default)]
-pub(super) struct Outside(Option<Arc<dyn Fn() -> BTreeMap<String, String> + Send + Sync>>);
+pub(super) struct Outside(Option<Arc<Look>>);
+
+type Look = dyn Fn() -> Result<BTreeMap<String, String>, (PathBuf, io::Error)> + Send + Sync;
 
 impl std::fmt::Debug for Outside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -80,14 +84,19 @@ impl GitProject {
     }
 
     /// Has attempts fail that change what makes programs run outside of the repository, from now on and for every clone of this
-    /// value: `look` tells each of it by a name for people, with a digest. It may block.
-    pub fn watch_outside(&self, look: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static) {
+    /// value: `look` tells each of it by a name for people, with a digest. It may block. An error is what it cannot look at now, and why:
+    /// then nothing begins and nothing ends, until another look.
+    pub fn watch_outside(
+        &self,
+        look: impl Fn() -> Result<BTreeMap<String, String>, (PathBuf, io::Error)> + Send + Sync + 'static,
+    ) {
         *self.inner.outside.write().unwrap_or_else(PoisonError::into_inner) = Outside(Some(Arc::new(look)));
     }
 
-    pub(crate) fn outside(&self) -> BTreeMap<String, String> {
+    pub(crate) fn outside(&self) -> Result<BTreeMap<String, String>, GitError> {
         let Outside(look) = self.inner.outside.read().unwrap_or_else(PoisonError::into_inner).clone();
-        look.map(|look| look()).unwrap_or_default()
+        let unseen = |(path, source): (PathBuf, _)| GitError::io("look at", &path, source);
+        look.map_or_else(|| Ok(BTreeMap::new()), |look| look().map_err(unseen))
     }
 
     pub(crate) fn confined(&self) -> Option<Confined> {

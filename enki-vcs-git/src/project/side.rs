@@ -9,6 +9,7 @@ use crate::git::Durable;
 use crate::git::lock::Lock;
 use crate::git::objects::{New, Old, Swap};
 use crate::refinery::checkout::Use;
+use crate::there;
 use crate::workspaces::agent_git;
 use enki_core::branch::Branch;
 use enki_core::id::{CommitId, TreeId};
@@ -188,7 +189,7 @@ impl HeldSide<'_> {
     fn refresh(&self) -> Result<(), GitError> {
         let side = self.side;
         let tip = side.project.commit_at(&side.branch.full_ref())?;
-        let (now, was) = (self.marked(tip), fs::read_to_string(side.mark()).unwrap_or_default());
+        let (now, was) = (self.marked(tip), there::text(&side.mark())?.unwrap_or_default());
         if was == now && side.files().is_dir() {
             return Ok(());
         }

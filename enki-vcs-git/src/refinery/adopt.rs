@@ -92,7 +92,11 @@ impl GitProject {
         }
         if self.packs(base, commit).is_empty() {
             // What is new in them the refinery has as files; whatever else they need came in with the changes.
-            pairs.iter().for_each(|(_, tree)| files_below(refinery, tree.to_string(), &mut objects));
+            for (_, tree) in &pairs {
+                if !files_below(refinery, tree.to_string(), &mut objects) {
+                    return Ok(None);
+                }
+            }
         } else {
             objects.extend(self.between(refinery, &pairs)?);
         }
@@ -203,19 +207,31 @@ impl GitProject {
     }
 }
 
-/// Adds what is in a folder, and has a file in the refinery, at any depth.
-fn files_below(refinery: &Path, folder: String, objects: &mut Vec<String>) {
+/// Adds what is in a folder, and has a file in the refinery, at any depth. Whether all of it could be looked at: one that
+/// was skipped would be missing afterwards from the person's repository.
+#[must_use]
+fn files_below(refinery: &Path, folder: String, objects: &mut Vec<String>) -> bool {
     let mut open = vec![folder];
     while let Some(folder) = open.pop() {
-        for (id, is_folder) in read_folder(refinery, &folder).unwrap_or_default() {
-            if is_folder {
-                open.push(id.clone());
+        let Some(inside) = read_folder(refinery, &folder) else {
+            match loose(refinery, &folder).try_exists() {
+                // Nothing in it is new: it came in with the changes.
+                Ok(false) => continue,
+                _ => return false,
             }
-            if loose(refinery, &id).exists() {
-                objects.push(id);
+        };
+        for (id, is_folder) in inside {
+            match loose(refinery, &id).try_exists() {
+                Ok(true) => objects.push(id.clone()),
+                Ok(false) => {}
+                Err(_) => return false,
+            }
+            if is_folder {
+                open.push(id);
             }
         }
     }
+    true
 }
 
 /// Makes the folder of an object, with the rights of the folder above: others of a group may write there too.

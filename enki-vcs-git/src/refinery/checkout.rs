@@ -4,6 +4,7 @@ use crate::error::GitError;
 use crate::project::GitProject;
 use crate::project::heads::{Plainly, is_alias, plainly};
 use crate::refinery::publish::standing;
+use crate::there;
 use enki_core::id::CommitId;
 use enki_core::refinery::Publish;
 use std::collections::BTreeMap;
@@ -40,6 +41,14 @@ impl WorkTree {
     }
 }
 
+/// Files of a git directory that name a branch which a person's command will move when it ends, and what they began.
+const UNDER_WAY: [(&str, &str); 4] = [
+    ("rebase-merge/head-name", "rebase"),
+    ("rebase-apply/head-name", "rebase"),
+    ("rebase-merge/update-refs", "rebase"),
+    ("BISECT_START", "bisect"),
+];
+
 impl GitProject {
     /// Branches that are checked out, and where.
     pub(crate) fn checked_out(&self) -> Result<BTreeMap<String, PathBuf>, GitError> {
@@ -54,7 +63,7 @@ impl GitProject {
 
     /// Who uses that branch.
     pub(crate) fn use_of(&self, full_ref: &str) -> Result<Use, GitError> {
-        if let Some(why) = self.under_way(full_ref) {
+        if let Some(why) = self.under_way(full_ref)? {
             return Ok(Use::Busy(why));
         }
         match plainly(self, full_ref) {
@@ -96,28 +105,22 @@ impl GitProject {
     }
 
     /// What a person has begun somewhere that ends at this branch. HEAD is on no branch meanwhile.
-    fn under_way(&self, full_ref: &str) -> Option<String> {
-        let linked = fs::read_dir(self.common_dir().join("worktrees")).into_iter().flatten().flatten();
+    fn under_way(&self, full_ref: &str) -> Result<Option<String>, GitError> {
+        let linked = there::entries(&self.common_dir().join("worktrees"))?.into_iter();
         for git_dir in linked.map(|entry| entry.path()).chain([self.common_dir().to_owned()]) {
-            let has = |file: &str| {
-                let text = fs::read_to_string(git_dir.join(file)).unwrap_or_default();
-                text.lines().any(|line| line == full_ref || full_ref.strip_prefix("refs/heads/") == Some(line))
-            };
-            let what = if ["rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs"]
-                .iter()
-                .any(|file| has(file))
-            {
-                "rebase"
-            } else if has("BISECT_START") {
-                "bisect"
-            } else {
-                continue;
-            };
+            let mut what = None;
+            for (file, does) in UNDER_WAY {
+                let text = there::text(&git_dir.join(file))?.unwrap_or_default();
+                if text.lines().any(|line| line == full_ref || full_ref.strip_prefix("refs/heads/") == Some(line)) {
+                    what = what.or(Some(does));
+                }
+            }
+            let Some(what) = what else { continue };
             let at = fs::read_to_string(git_dir.join("gitdir")).map_or_else(|_| git_dir, |file| file.trim().into());
             let at = at.parent().unwrap_or(&at);
-            return Some(format!("a {what} of the branch is under way at {}: end it first", at.display()));
+            return Ok(Some(format!("a {what} of the branch is under way at {}: end it first", at.display())));
         }
-        None
+        Ok(None)
     }
 }
 

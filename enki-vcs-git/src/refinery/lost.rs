@@ -2,6 +2,7 @@
 
 use crate::error::GitError;
 use crate::project::GitProject;
+use crate::there;
 use enki_core::refinery::Candidate;
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ pub(crate) fn put_aside(project: &GitProject, candidate: Candidate) -> Result<bo
     let dir = project.refinery_dir()?;
     let range = [candidate.commit.to_string(), format!("^{}", candidate.base)];
     let walk = project.git().at(&dir).args(["rev-list", "--objects", "--quiet"]).args(range).run()?;
-    if walk.code == Some(0) && !has_empty_object(&dir.join("objects")) {
+    if walk.code == Some(0) && !has_empty_object(&dir.join("objects"))? {
         return Ok(false);
     }
     let folder = project.enki_dir().join("aside");
@@ -24,8 +25,12 @@ pub(crate) fn put_aside(project: &GitProject, candidate: Candidate) -> Result<bo
     Ok(true)
 }
 
-fn has_empty_object(objects: &Path) -> bool {
-    let folders = fs::read_dir(objects).into_iter().flatten().flatten().filter(|folder| folder.file_name().len() == 2);
-    let mut files = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
-    files.any(|file| file.metadata().is_ok_and(|meta| meta.len() == 0))
+fn has_empty_object(objects: &Path) -> Result<bool, GitError> {
+    for folder in there::entries(objects)?.iter().filter(|folder| folder.file_name().len() == 2) {
+        let files = there::entries(&folder.path())?;
+        if files.iter().any(|file| file.metadata().is_ok_and(|meta| meta.len() == 0)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -26,7 +26,7 @@ pub(crate) const ARTIFACT_LIMIT: u64 = 10 << 20;
 pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> Result<Capture, GitError> {
     let workspace = &spec.workspace;
     let place = Place::of(project, root, workspace.task)?;
-    let state = State::load(&place.capture)
+    let state = State::load(&place.capture)?
         .filter(|state| state.ready)
         .ok_or_else(|| GitError::Gone(format!("there is no workspace of {}", workspace.task)))?;
     if !state.is_of(workspace.id) {
@@ -49,7 +49,8 @@ pub(crate) fn capture(project: &GitProject, root: &Path, spec: &CaptureSpec) -> 
             format!("the machine was started anew while {} was worked in: its files may be torn", place.work.display());
         return Err(GitError::Gone(words));
     }
-    let foreign = project.begun(&place, workspace.id).0.map_or_else(Vec::new, |begun| begun.own.foreign(&place.work));
+    let begun = project.begun(&place, workspace.id)?.0;
+    let foreign = begun.map_or_else(|| Ok(Vec::new()), |begun| begun.own.foreign(&place.work))?;
     let staged = stage(project, &place)?;
     let mut notices = Vec::new();
     let known: Vec<CommitId> = std::iter::once(state.parent).chain(state.captured.map(|it| it.commit)).collect();

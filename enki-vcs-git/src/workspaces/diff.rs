@@ -87,7 +87,7 @@ fn look(project: &GitProject, root: &Path, task: TaskId, ask: &DiffAsk) -> Resul
     }
     // A capture waits as long as this takes.
     let place = Place::of(project, root, task)?;
-    let Some(state) = State::load(&place.capture).filter(|state| state.ready && place.has_work()) else {
+    let Some(state) = State::load(&place.capture)?.filter(|state| state.ready && place.has_work()) else {
         return Ok(None);
     };
     let files = Files { limit: LIMIT, ..Files::of(&place) };

@@ -152,7 +152,7 @@ async fn on_thread<T: Send + 'static>(
 
 fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Workspace, GitError> {
     let mut place = Place::of(project, root, spec.task)?;
-    let old = State::load(&place.capture);
+    let old = State::load(&place.capture)?;
     let start = StartState::from(spec.start);
     if let Some(state) = &old
         && state.is_of(spec.id)
@@ -201,7 +201,7 @@ fn create(project: &GitProject, root: &Path, spec: &WorkspaceSpec) -> Result<Wor
     }
     equip(project, &place, spec, &plan)?;
     let conflicts = plan.conflicts();
-    let mut state = State::load(&place.capture)
+    let mut state = State::load(&place.capture)?
         .ok_or_else(|| GitError::Gone(format!("{} disappeared meanwhile", place.capture.display())))?;
     project.begin_watch(&place, spec.id)?;
     state.ready = true;
@@ -366,7 +366,7 @@ fn goes_on_where_refused(state: &State, spec: &WorkspaceSpec, plan: &Plan) -> bo
 /// The agent's own `.git`, and the artifacts it needs.
 fn equip(project: &GitProject, place: &Place, spec: &WorkspaceSpec, plan: &Plan) -> Result<(), GitError> {
     let branch = place.branch_ref();
-    let before = State::load(&place.capture).and_then(|state| state.captured).map_or(plan.parent, |c| c.commit);
+    let before = State::load(&place.capture)?.and_then(|state| state.captured).map_or(plan.parent, |c| c.commit);
     let git = place.work.join(".git");
     let known = [plan.parent, before].iter().any(|id| !agent_git::has_own_commits(&place.work, &branch, *id));
     if fs::symlink_metadata(&git).is_ok() && !known {
@@ -487,7 +487,7 @@ fn list(project: &GitProject, root: &Path) -> Result<Vec<WorkspaceInfo>, GitErro
                 // A folder outside the project may hold those of other projects too.
                 continue;
             }
-            let head = State::load(&capture).and_then(|state| state.captured).map(|captured| captured.commit);
+            let head = State::load(&capture)?.and_then(|state| state.captured).map(|captured| captured.commit);
             found.push(WorkspaceInfo::new(task.parse().ok(), entry.path(), head));
         }
     }

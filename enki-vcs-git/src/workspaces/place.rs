@@ -3,6 +3,7 @@
 use crate::error::GitError;
 use crate::git::lock::Lock;
 use crate::project::{GitProject, private_dir, put_durably};
+use crate::there;
 use crate::workspaces::overlay::{self, Mounted, Over};
 use enki_core::id::{CommitId, EffectId, TaskId, TreeId};
 use enki_core::workspace::Start;
@@ -242,9 +243,10 @@ impl State {
         matches!((&self.boot, boot_id()), (Some(then), Some(now)) if *then != now)
     }
 
-    pub(crate) fn load(capture: &Path) -> Option<Self> {
-        let bytes = fs::read(capture.join("enki-state.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    /// What was written down of a workspace; `None` if nothing was, or nothing that makes sense.
+    pub(crate) fn load(capture: &Path) -> Result<Option<Self>, GitError> {
+        let bytes = there::read(&capture.join("enki-state.json"))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     pub(crate) fn save(&self, capture: &Path) -> Result<(), GitError> {
@@ -265,4 +267,22 @@ impl State {
 
 fn lock_file(enki: &Path, task: TaskId) -> PathBuf {
     enki.join("capture").join(format!("{task}.lock"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_nobody_can_read_now_is_not_taken_for_none() {
+        let capture = tempfile::tempdir().unwrap();
+        assert!(State::load(capture.path()).unwrap().is_none(), "nothing was written down");
+        let file = capture.path().join("enki-state.json");
+        fs::write(&file, "{").unwrap();
+        assert!(State::load(capture.path()).unwrap().is_none(), "it makes no sense");
+        fs::remove_file(&file).unwrap();
+        // The memory of a process at its first page: an error of the disk is the same.
+        std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+        assert!(State::load(capture.path()).is_err());
+    }
 }

@@ -4,6 +4,7 @@ use crate::error::GitError;
 use crate::git::objects::{Kept, New};
 use crate::project::GitProject;
 use crate::project::refs::archive_ref;
+use crate::there;
 use crate::workspaces::agent_git;
 use crate::workspaces::place::{Captured, Place, StartState, State};
 use crate::workspaces::pool;
@@ -27,7 +28,7 @@ pub(crate) fn remove(project: &GitProject, root: &Path, task: TaskId) -> Result<
         return Ok(Some(words));
     }
     let place = &all.place;
-    if let Some(state) = State::load(&place.capture)
+    if let Some(state) = State::load(&place.capture)?
         && let Some(captured) = state.captured
         && !is_landed(project, &state, captured, task)?
         && project.commit_at(&archive_ref(captured.commit))?.is_none()
@@ -149,7 +150,7 @@ struct Left {
 }
 
 fn left(project: &GitProject, place: &Place) -> Result<Option<Left>, GitError> {
-    let Some(state) = State::load(&place.capture).filter(|_| place.has_work()) else { return Ok(None) };
+    let Some(state) = State::load(&place.capture)?.filter(|_| place.has_work()) else { return Ok(None) };
     if !state.ready && matches!(state.start, StartState::Fresh { .. }) {
         // Interrupted before anybody could work in it.
         return Ok(None);
@@ -185,18 +186,16 @@ fn loss_of(project: &GitProject, place: &Place) -> Result<Option<String>, GitErr
 
 /// Whether what was committed of files that were left is kept by a ref of the person's repository.
 fn is_pinned(project: &GitProject, place: &Place, left: &str) -> Result<bool, GitError> {
-    let Ok(text) = fs::read_to_string(place.capture.join("refs/enki/in").join(left)) else { return Ok(false) };
+    let Some(text) = there::text(&place.capture.join("refs/enki/in").join(left))? else { return Ok(false) };
     let commit = text.trim().parse::<CommitId>().ok();
     Ok(project.held()?.iter().any(|held| Some(held.commit) == commit))
 }
 
 /// Commits that are in the private git directory alone.
 fn refused(project: &GitProject, place: &Place) -> Result<Vec<CommitId>, GitError> {
-    let Ok(entries) = fs::read_dir(place.capture.join("refs/enki/in")) else { return Ok(Vec::new()) };
     let mut commits = BTreeSet::new();
-    for entry in entries {
-        let path = entry.map_err(|e| GitError::io("read", &place.capture, e))?.path();
-        let text = fs::read_to_string(&path).map_err(|e| GitError::io("read", &path, e))?;
+    for entry in there::entries(&place.capture.join("refs/enki/in"))? {
+        let text = there::text(&entry.path())?.unwrap_or_default();
         commits.extend(text.trim().parse::<CommitId>().ok());
     }
     if !commits.is_empty() {

@@ -6,6 +6,7 @@ use crate::git::lock::Lock;
 use crate::git::{Durable, GitCmd};
 use crate::isolation::scan::{means_git_dir, show};
 use crate::project::GitProject;
+use crate::there;
 use crate::workspaces::agent_git;
 use crate::workspaces::manifest::DOUBT;
 use crate::workspaces::overlay::touched::Stamp;
@@ -91,19 +92,21 @@ impl<'a> Untouched<'a> {
         Some(Self { upper, index: place.capture.join("index"), written, looked })
     }
 
-    fn mark(&self) -> String {
-        format!("{} {}", self.written.digest, mark(&self.index))
+    fn mark(&self) -> Option<String> {
+        Some(format!("{} {}", self.written.digest, mark(&self.index).ok()?))
     }
 
     fn tree(&self, project: &GitProject) -> Option<TreeId> {
-        project.memo().trees.of(self.upper, &self.mark())
+        project.memo().trees.of(self.upper, &self.mark()?)
     }
 
     /// Remembers what git made of it afterwards. Not if something was written so shortly before that git may have seen
     /// half of it, with the next write at the same time by the clock of files.
     fn remember(&self, project: &GitProject, tree: TreeId) {
-        if self.written.newest + DOUBT < self.looked {
-            project.memo().trees.remember(self.upper, self.mark(), tree);
+        if self.written.newest + DOUBT < self.looked
+            && let Some(mark) = self.mark()
+        {
+            project.memo().trees.remember(self.upper, mark, tree);
         }
     }
 }
@@ -140,13 +143,11 @@ fn stage_within(project: &GitProject, files: Files<'_>, place: &Place) -> Result
     // The folder of a submodule is empty; without it the submodule is what it was.
     changed.retain(|path| !submodules.contains(path) || fs::symlink_metadata(files.file(path)).is_ok());
     // Git looks at nothing in it. One that was checked out there, to build with, is compared by its commit.
-    let lost = |path: &&Vec<u8>| {
+    for path in &submodules {
         let folder = files.file(path);
-        let used = fs::read_dir(&folder).is_ok_and(|mut dir| dir.next().is_some());
-        used && fs::symlink_metadata(folder.join(".git")).is_err()
-    };
-    for path in submodules.iter().filter(lost) {
-        left_out.push(LeftOut::new(path, "is a submodule, whose files no step may change"));
+        if there::may_hold_something(&folder)? && fs::symlink_metadata(folder.join(".git")).is_err() {
+            left_out.push(LeftOut::new(path, "is a submodule, whose files no step may change"));
+        }
     }
     if changed.len() + added.len() > project.options().max_files {
         let why = format!(
@@ -365,13 +366,13 @@ impl<'a> Files<'a> {
     /// The index as a tree.
     pub(crate) fn write_tree(&self, project: &GitProject) -> Result<TreeId, GitError> {
         let (index, trees) = (self.git_dir.join("index"), &project.memo().trees);
-        if let Some(tree) = trees.of(&index, &mark(&index)) {
+        if let Some(tree) = trees.of(&index, &mark(&index)?) {
             return Ok(tree);
         }
         // One wait for the disk for all folders.
         let tree =
             self.at(project, Durable::Committed).config("core.fsyncMethod=batch").arg("write-tree").ok()?.id()?;
-        trees.remember(&index, mark(&index), tree);
+        trees.remember(&index, mark(&index)?, tree);
         Ok(tree)
     }
 }

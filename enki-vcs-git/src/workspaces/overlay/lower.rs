@@ -195,7 +195,7 @@ pub(crate) fn used(project: &GitProject) -> Result<BTreeSet<u32>, GitError> {
         for entry in entries {
             let path = entry.map_err(|e| GitError::io("read", &folder, e))?.path();
             if path.extension().is_some_and(|end| end == "git")
-                && let Some(state) = State::load(&path)
+                && let Some(state) = State::load(&path)?
                 && let Some(over) = state.over.as_ref().filter(|_| !state.outlived_its_machine())
             {
                 found.insert(over.lower);

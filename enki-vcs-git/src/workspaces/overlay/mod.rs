@@ -20,6 +20,7 @@ pub(crate) use mount::{Layers, Marks};
 use crate::error::GitError;
 use crate::git::lock::Patience;
 use crate::project::{GitProject, WorkspaceMethod, private_dir};
+use crate::there::tells_what_it_is;
 use crate::workspaces::agent_git;
 use crate::workspaces::place::{StartState, State};
 use enki_core::id::TreeId;
@@ -61,14 +62,17 @@ pub(crate) enum Files {
 impl Files {
     /// Looks at a workspace, and mounts it again if somebody unmounted it.
     pub(crate) fn of(project: &GitProject, work: &Path, capture: &Path) -> Result<Self, GitError> {
-        let Some(state) = State::load(capture) else { return Ok(Self::Plain) };
+        let Some(state) = State::load(capture)? else { return Ok(Self::Plain) };
         let Some(over) = &state.over else { return Ok(Self::Plain) };
         let layers = layers(project, capture, over);
         if fs::symlink_metadata(&layers.upper).is_err() {
             return Ok(Self::Lost(None));
         }
-        if mount::is_mounted(work, &layers.upper).unwrap_or(false) {
-            return Ok(Self::Mounted(Mounted { layers, tree: over.tree }));
+        match mount::is_mounted(work, &layers.upper) {
+            Ok(true) => return Ok(Self::Mounted(Mounted { layers, tree: over.tree })),
+            Ok(false) => {}
+            Err(e) if tells_what_it_is(&e) => {}
+            Err(e) => return Err(GitError::io("look at", work, e)),
         }
         match again(project, work, &state, over, &layers) {
             Ok(()) => Ok(Self::Mounted(Mounted { layers, tree: over.tree })),
