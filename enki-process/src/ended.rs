@@ -25,7 +25,8 @@ pub struct Ended {
     pub collected: Option<Vec<u8>>,
     /// Processes of its tree that outlived the main process and were killed.
     pub strays: u32,
-    /// Processes of its tree that could not be killed in time: 0 but for processes stuck in the kernel.
+    /// Processes of its tree that could not be killed in time: 0 but for processes stuck in the kernel, and one more if
+    /// it could not be seen whether any is left.
     pub survivors: u32,
     /// By what its tree was held together. Anything but the first is a degraded way, to be recorded.
     pub containment: Containment,

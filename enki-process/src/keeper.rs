@@ -317,8 +317,9 @@ impl<'a> Keeper<'a> {
         }
         self.stopping =
             Some(Stopping { cause, force_at, asked: grace.is_zero(), forced: false, supervisor_until: None });
-        // Before anything dies: afterwards an orphan without our mark could not be told from a stranger.
-        self.hunt.note_tree(self.pid.as_raw_nonzero().get());
+        // Before anything dies: afterwards an orphan without our mark could not be told from a stranger. If it fails,
+        // one that has all that against it is not found, as after an end by itself.
+        drop(self.hunt.note_tree(self.pid.as_raw_nonzero().get()));
         if !grace.is_zero() {
             self.ask();
         }
@@ -330,7 +331,9 @@ impl<'a> Keeper<'a> {
             None => Some(self.pid),
             Some(_) => {
                 let wrapped = self.spawn.sandbox.level() == SandboxLevel::Tree;
-                self.hunt.supervised(self.pid.as_raw_nonzero().get(), wrapped).and_then(Pid::from_raw)
+                // If it could not be seen, the next tick asks.
+                let agent = self.hunt.supervised(self.pid.as_raw_nonzero().get(), wrapped);
+                agent.ok().flatten().and_then(Pid::from_raw)
             }
         };
         let Some(main) = main else { return };
@@ -349,7 +352,7 @@ impl<'a> Keeper<'a> {
         let pid = self.pid.as_raw_nonzero().get();
         let deadline = stopping.force_at + BURIAL;
         let mut forced = Stopping { forced: true, asked: true, ..stopping };
-        self.hunt.note_tree(pid);
+        drop(self.hunt.note_tree(pid));
         if self.spawn.supervisor.is_some() {
             // With its agent dead it ends by itself, once it has buried what nobody else can find.
             self.hunt.spare(pid, true);
@@ -378,7 +381,11 @@ impl<'a> Keeper<'a> {
 
     /// Looks for signs of life other than output.
     fn is_idle(&mut self, now: Instant) -> bool {
-        let (cpu, size) = self.hunt.note_tree(self.pid.as_raw_nonzero().get());
+        let Ok((cpu, size)) = self.hunt.note_tree(self.pid.as_raw_nonzero().get()) else {
+            // Nobody knows what it does; that is not idleness.
+            self.pulse = Pulse { last: now, look: None };
+            return false;
+        };
         if let Some(before) = self.pulse.look {
             // Ticks are hundredths of a second wherever Linux runs: one percent of the time looked at.
             let worked = cpu.abs_diff(before.cpu);
@@ -514,7 +521,7 @@ impl<'a> Keeper<'a> {
         };
         // Members of the group without our mark are killed too, but may not be gone yet. Testing is harmless, should the
         // number be somebody else's by now.
-        while self.hunt.is_group_alive(self.pid) && clock::now() < deadline {
+        while self.hunt.may_group_live(self.pid) && clock::now() < deadline {
             clock::pause(Duration::from_millis(1));
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -581,7 +588,7 @@ impl<'a> Keeper<'a> {
             elapsed: clock::now() - self.started,
         };
         if survivors > 0 {
-            tracing::warn!(program = ?self.spawn.program, survivors, "processes could not be killed");
+            tracing::warn!(program = ?self.spawn.program, survivors, "processes could not be killed, or not be seen");
         }
         self.channel.end(ended);
         self.child
@@ -612,7 +619,7 @@ fn command(spawn: &Spawn, program: &Path, environment: &BTreeMap<&OsStr, Cow<'_,
 fn containment(spawn: &Spawn) -> Containment {
     match &spawn.supervisor {
         Some(_) => Containment::Supervisor,
-        None if procfs::is_usable() => Containment::Marks,
+        None if procfs::is_usable().unwrap_or(false) => Containment::Marks,
         None => Containment::Group,
     }
 }

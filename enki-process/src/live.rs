@@ -25,6 +25,8 @@ pub(crate) struct LiveAgents {
 pub(crate) struct Slot {
     agent: Weak<Channel>,
     used: bool,
+    /// A hunt for what is left of it began and did not end well.
+    unsure: bool,
 }
 
 /// Enough for the kill of anything that can be killed.
@@ -41,18 +43,20 @@ impl LiveAgents {
     pub(crate) fn slot(&self, id: EffectId) -> Arc<tokio::sync::Mutex<Slot>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= 64 && slots.len().is_power_of_two() {
-            // Keep what is locked, waited for, or has an agent.
+            // Keep what is locked, waited for, or has or may have an agent.
             slots.retain(|_, slot| {
-                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|s| s.agent.strong_count() > 0)
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|s| s.unsure || s.agent.strong_count() > 0)
             });
         }
         Arc::clone(slots.entry(id).or_default())
     }
 
-    /// Stops an agent of that attempt that is known to live, or to have lived before.
+    /// Stops an agent of that attempt that may live, or is known to have lived before.
     pub(crate) async fn stop_left(&self, slot: &mut Slot, id: EffectId) -> Result<(), String> {
-        let before = self.before.get_or_init(|| async { blocking(hunt::marked_runs).await.unwrap_or_default() }).await;
-        if slot.agent.strong_count() > 0 || (!slot.used && before.contains(&id.hex())) {
+        let list = || async { blocking(hunt::marked_runs).await?.map_err(|error| error.to_string()) };
+        // While there is no list, each attempt may be on it.
+        let lived = self.before.get_or_try_init(list).await.map_or(true, |before| before.contains(&id.hex()));
+        if slot.unsure || slot.agent.strong_count() > 0 || (!slot.used && lived) {
             self.stop_any(slot, id).await?;
         }
         Ok(())
@@ -63,11 +67,15 @@ impl LiveAgents {
         if let Some(agent) = slot.agent.upgrade() {
             agent.stop(Duration::ZERO);
         }
-        slot.used = true;
+        slot.unsure = true;
         let hunted = blocking(move || hunt::kill_marked(&[Marker::run(id)], LIMIT)).await?;
-        match hunted.survivors {
-            0 => Ok(()),
-            n => {
+        match (hunted.survivors, hunted.unseen) {
+            (0, _) => {
+                (slot.used, slot.unsure) = (true, false);
+                Ok(())
+            }
+            (_, Some(why)) => Err(format!("it is not known whether an earlier agent of this attempt lives: {why}")),
+            (n, None) => {
                 Err(format!("{n} processes of an earlier agent of this attempt cannot be killed; look at them with ps"))
             }
         }
@@ -76,4 +84,33 @@ impl LiveAgents {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|e| format!("a look at the running processes failed: {e}"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::marker::RUN_MARKER;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test starts what is left of an agent")]
+    async fn an_attempt_whose_hunt_did_not_end_is_hunted_again() {
+        let (live, id) = (LiveAgents::default(), EffectId::of("live", &[&std::process::id().to_be_bytes()]));
+        let slot = live.slot(id);
+        let mut slot = slot.lock().await;
+        // The list is made, and the attempt is not on it.
+        live.stop_left(&mut slot, id).await.unwrap();
+        tokio::select! {
+            biased;
+            _ = live.stop_any(&mut slot, id) => panic!("it is to be cut off"),
+            () = std::future::ready(()) => {}
+        }
+        let mut left = std::process::Command::new("sleep").arg("1000").env(RUN_MARKER, id.hex()).spawn().unwrap();
+        live.stop_left(&mut slot, id).await.unwrap();
+        let end = left.try_wait().unwrap();
+        let _ = left.kill();
+        left.wait().unwrap();
+        assert_eq!(end.and_then(|end| end.signal()), Some(9));
+        assert!(!slot.unsure);
+    }
 }

@@ -1,8 +1,12 @@
 //! Reads `/proc`: who lives, whose child it is, what marks it carries. Linux only; elsewhere nothing is ever found.
+//!
+//! Two answers are known: what is there, and that it is gone or not for us. Whatever else keeps us from looking is an
+//! error: without descriptors or memory all would seem to be gone.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::OnceLock;
 
 /// A process that cannot be mistaken for a later one with the same number.
@@ -37,53 +41,67 @@ const LONGEST: usize = 8 << 20;
 
 impl Reader {
     /// The whole file, or `None` if it or its process is gone or not for us.
-    fn read(&mut self, path: &str) -> Option<&[u8]> {
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    fn read(&mut self, path: &str) -> io::Result<Option<&[u8]>> {
+        let no_answer = |errno| match errno {
+            Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM => Ok(None),
+            other => Err(unread(path, other.into())),
+        };
+        let file = match rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => file,
+            Err(errno) => return no_answer(errno),
+        };
         let mut used = 0;
         loop {
             if self.buffer.len() < used + 4096 {
                 self.buffer.resize((self.buffer.len() * 2).max(16 << 10), 0);
             }
             match rustix::io::read(&file, &mut self.buffer[used..]) {
-                Ok(0) => return Some(&self.buffer[..used]),
+                Ok(0) => return Ok(Some(&self.buffer[..used])),
                 Ok(n) if used + n < LONGEST => used += n,
+                Ok(_) => return Ok(None),
                 Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => return None,
+                Err(errno) => return no_answer(errno),
             }
         }
     }
 
     /// The environment a process was started with: empty for a kernel thread, a zombie, one in the middle of `exec`, and
     /// one that was given none.
-    pub(crate) fn environ(&mut self, pid: i32) -> Option<&[u8]> {
+    pub(crate) fn environ(&mut self, pid: i32) -> io::Result<Option<&[u8]>> {
         self.read(&format!("/proc/{pid}/environ"))
     }
 
-    pub(crate) fn stat(&mut self, pid: i32) -> Option<Stat> {
-        parse_stat(self.read(&format!("/proc/{pid}/stat"))?)
+    pub(crate) fn stat(&mut self, pid: i32) -> io::Result<Option<Stat>> {
+        let path = format!("/proc/{pid}/stat");
+        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let stat = parse_stat(text).ok_or_else(|| unread(&path, io::ErrorKind::InvalidData.into()))?;
+        Ok(Some(stat))
     }
 
-    /// The number the newest process or thread got.
-    pub(crate) fn newest_pid(&mut self) -> Option<i32> {
-        let text = std::str::from_utf8(self.read("/proc/loadavg")?).ok()?;
-        text.split_ascii_whitespace().nth(4)?.parse().ok()
+    /// The number the newest process or thread got, if that is told.
+    pub(crate) fn newest_pid(&mut self) -> io::Result<Option<i32>> {
+        let text = self.read("/proc/loadavg")?.and_then(|text| std::str::from_utf8(text).ok());
+        Ok(text.and_then(|text| text.split_ascii_whitespace().nth(4)?.parse().ok()))
     }
 
     /// All processes, in ascending order of their numbers.
-    pub(crate) fn stats(&mut self) -> Vec<Stat> {
-        pids().into_iter().filter_map(|pid| self.stat(pid)).collect()
+    pub(crate) fn stats(&mut self) -> io::Result<Vec<Stat>> {
+        pids()?.into_iter().filter_map(|pid| self.stat(pid).transpose()).collect()
     }
 }
 
 /// All process numbers, ascending.
-pub(crate) fn pids() -> Vec<i32> {
-    if !is_usable() {
-        return Vec::new();
+pub(crate) fn pids() -> io::Result<Vec<i32>> {
+    if !is_usable()? {
+        return Ok(Vec::new());
     }
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let mut pids: Vec<i32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    let failed = |error| unread("/proc", error);
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").map_err(failed)? {
+        pids.extend(entry.map_err(failed)?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
     pids.sort_unstable();
-    pids
+    Ok(pids)
 }
 
 /// One more than the highest process number there can be.
@@ -95,13 +113,23 @@ pub(crate) fn highest_pid() -> u32 {
     })
 }
 
-/// Whether `/proc` is there and shows our own namespace of processes.
-pub(crate) fn is_usable() -> bool {
+/// Whether `/proc` is there and shows our own namespace of processes. Once that is known it is remembered.
+pub(crate) fn is_usable() -> io::Result<bool> {
     static USABLE: OnceLock<bool> = OnceLock::new();
-    *USABLE.get_or_init(|| {
-        let own = std::fs::read_link("/proc/self").ok();
-        own.and_then(|link| link.to_str()?.parse().ok()) == Some(std::process::id())
-    })
+    if let Some(known) = USABLE.get() {
+        return Ok(*known);
+    }
+    let usable = match rustix::fs::readlink("/proc/self", Vec::new()) {
+        Ok(own) => own.to_str().ok().and_then(|own| own.parse().ok()) == Some(std::process::id()),
+        // There is none, or one of another kind.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::INVAL | Errno::ACCESS | Errno::PERM) => false,
+        Err(errno) => return Err(unread("/proc/self", errno.into())),
+    };
+    Ok(*USABLE.get_or_init(|| usable))
+}
+
+fn unread(path: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("reading {path} failed: {error}"))
 }
 
 /// Everything below `root` in the tree of parents, and all of its session and process group; without `root` itself.
@@ -187,11 +215,24 @@ mod tests {
     fn our_own_process_is_readable() {
         let mut reader = Reader::default();
         let pid = i32::try_from(std::process::id()).unwrap();
-        let stat = reader.stat(pid).unwrap();
+        let stat = reader.stat(pid).unwrap().unwrap();
         assert_eq!(stat.id.pid, pid);
         assert!(!stat.is_dead && !stat.is_kernel);
-        assert!(reader.environ(pid).is_some());
-        assert!(reader.newest_pid().unwrap() > 0);
-        assert!(pids().contains(&pid));
+        assert!(reader.environ(pid).unwrap().is_some());
+        assert!(reader.newest_pid().unwrap().unwrap() > 0);
+        assert!(pids().unwrap().contains(&pid));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_gone() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.stat(i32::MAX).unwrap(), None);
+        assert_eq!(reader.environ(i32::MAX).unwrap(), None);
+        // One that opens and cannot be read, since nothing is at address 0; and one that does not open.
+        for path in ["/proc/self/mem", &format!("/proc/{}", "x".repeat(5000))] {
+            let error = reader.read(path).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("reading {path} failed: ")), "{error}");
+        }
     }
 }

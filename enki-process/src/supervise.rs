@@ -203,7 +203,8 @@ fn bury_all() {
             Ok(None) => {}
             Err(_) => return,
         }
-        hunt.kill_below(own);
+        // If that fails, its children are still there and it comes again.
+        let _ = hunt.kill_below(own);
         clock::pause(Duration::from_millis(pause));
         pause = (pause * 2).min(20);
     }

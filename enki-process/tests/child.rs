@@ -32,7 +32,7 @@ fn stdout(ended: &Ended) -> &str {
 }
 
 fn living(name: &str) -> Vec<u32> {
-    marked(&[Marker::run(id(name))])
+    marked(&[Marker::run(id(name))]).unwrap()
 }
 
 /// Waits for the first line of stdout: the script is where it says it is.

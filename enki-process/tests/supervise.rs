@@ -1,5 +1,5 @@
 //! A supervisor, its agent, and the deaths of each. This test program is the supervisor too, and the orchestrator that
-//! gets killed; so it has a `main` of its own. `cargo test NAME` runs the tests whose name contains NAME.
+//! gets killed, and one without descriptors; so it has a `main` of its own. `cargo test NAME` runs the tests whose name contains NAME.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,6 +21,10 @@ fn main() -> std::process::ExitCode {
         runtime.block_on(tests::orchestrate(args.next().unwrap().to_str().unwrap()));
         return std::process::ExitCode::SUCCESS;
     }
+    if args.next_if(|arg| arg == tests::LOOK_BLINDLY).is_some() {
+        runtime.block_on(tests::look_blindly(args.next().unwrap().to_str().unwrap()));
+        return std::process::ExitCode::SUCCESS;
+    }
     let filter = args.find(|arg| !arg.to_string_lossy().starts_with('-'));
     for (name, test) in tests::ALL {
         if filter.as_ref().is_none_or(|f| name.contains(&*f.to_string_lossy())) {
@@ -35,9 +39,10 @@ fn main() -> std::process::ExitCode {
 mod tests {
     use enki_core::id::EffectId;
     use enki_process::{
-        BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Ended, Feed, Marker, Places, Polite, Probe,
-        Sandbox, SandboxLevel, Spawn, Status, kill_marked, marked, reap_orphans,
+        BaseEnv, Cause, Child, ChildEvent, ChildLimits, Containment, Descent, Ended, Feed, Marker, Places, Polite,
+        Probe, Sandbox, SandboxLevel, Spawn, Status, descent, kill_marked, marked, reap_orphans,
     };
+    use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
     use std::ffi::OsString;
     use std::future::Future;
     use std::io::Read;
@@ -46,6 +51,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     pub(crate) const ORCHESTRATE: &str = "__orchestrate";
+    pub(crate) const LOOK_BLINDLY: &str = "__look-blindly";
 
     type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -63,6 +69,7 @@ mod tests {
         everything_dies_with_the_orchestrator
         the_agent_dies_with_orchestrator_and_supervisor_at_once
         what_a_killed_orchestrator_left_without_supervisor_is_reaped
+        who_cannot_look_takes_nobody_for_gone
         the_agent_dies_with_its_supervisor
         a_stopped_supervisor_does_not_save_anybody
         limits_hold_for_the_agent
@@ -98,7 +105,7 @@ mod tests {
     }
 
     fn living(name: &str) -> Vec<u32> {
-        marked(&[Marker::run(id(name))])
+        marked(&[Marker::run(id(name))]).unwrap()
     }
 
     fn is_alive(pid: &str) -> bool {
@@ -389,6 +396,59 @@ mod tests {
         let reaped = reap_orphans(&Marker::project(UNSUPERVISED).unwrap());
         assert!(reaped.killed >= 2 && reaped.survivors == 0, "{reaped:?}");
         assert!(!is_alive(&stray));
+    }
+
+    async fn who_cannot_look_takes_nobody_for_gone() {
+        let name = own_name("unseen");
+        let mut left = Command::new("sleep").arg("1000").env("ENKI_RUN", id(&name).hex()).spawn().unwrap();
+        until("its mark", || living(&name) == [left.id()]).await;
+        let looked = Command::new(std::env::current_exe().unwrap()).args([LOOK_BLINDLY, &name]).status().unwrap();
+        let end = left.try_wait().unwrap();
+        let _ = left.kill();
+        left.wait().unwrap();
+        assert!(looked.success());
+        assert_eq!(end.and_then(|end| std::os::unix::process::ExitStatusExt::signal(&end)), Some(9));
+    }
+
+    /// All descriptors that the process may still open.
+    fn every_descriptor() -> Vec<std::fs::File> {
+        std::iter::repeat_with(|| std::fs::File::open("/dev/null")).map_while(Result::ok).collect()
+    }
+
+    /// Hunts the process with the mark `name` as one that has no descriptor to spare; then it has.
+    pub(crate) async fn look_blindly(name: &str) {
+        let marks = [Marker::run(id(name))];
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) }).unwrap();
+        let taken = every_descriptor();
+        let hunted = kill_marked(&marks, Duration::from_millis(100));
+        assert_eq!((hunted.killed, hunted.survivors), (0, 1));
+        for why in [hunted.unseen.unwrap(), marked(&marks).unwrap_err().to_string()] {
+            assert!(why.starts_with("reading /proc/") && why.contains("failed: Too many open files"), "{why}");
+        }
+        assert_eq!(descent(std::process::id(), &marks[0]), Descent::Unknown);
+        let again = std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(taken);
+        });
+        let hunted = kill_marked(&marks, Duration::from_secs(10));
+        again.join().unwrap();
+        assert_eq!((hunted.killed, hunted.survivors, hunted.unseen), (1, 0, None));
+        assert_eq!(living(name), [0u32; 0]);
+
+        // The end of a child, which leaves one behind.
+        let own = format!("{name}-child");
+        let path = (OsString::from("PATH"), OsString::from("/usr/local/bin:/usr/bin:/bin"));
+        let spawn = Spawn::new("sh", id(&own)).args(["-c", "setsid sh -c 'echo; exec sleep 1000' & wait"]);
+        let spawn = spawn.base_env(BaseEnv::from_vars([path])).feed(Feed::Lines { longest: 100 }, 0);
+        let mut child = spawn.start().await.unwrap();
+        line(&mut child).await;
+        let taken = every_descriptor();
+        let pid = i32::try_from(child.pid()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        let ended = child.wait().await;
+        drop(taken);
+        assert_eq!((ended.status, ended.strays, ended.survivors), (Status::Signal(9), 0, 1));
+        assert_eq!(kill_marked(&[Marker::run(id(&own))], Duration::from_secs(5)).killed, 1);
     }
 
     async fn the_agent_dies_with_its_supervisor() {

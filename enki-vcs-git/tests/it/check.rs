@@ -40,7 +40,7 @@ async fn a_check_that_takes_too_long_is_killed_with_all_its_children() {
     let command = format!("echo begun; setsid sh -c 'sleep 30; echo alive > {}' & sleep 30", mark.display());
     let said = check_for(&repo.refinery(), &candidate, &command, 1).await;
     assert_eq!(said, Check::TimedOut { log: "begun".to_owned() });
-    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]), [0u32; 0]);
+    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]).unwrap(), [0u32; 0]);
     assert!(!mark.exists());
 }
 
@@ -174,7 +174,7 @@ async fn a_check_that_nobody_waits_for_any_more_is_dead_before_the_next_begins()
     assert!(running.await.unwrap_err().is_cancelled());
     let said = check(&refinery, &one, "test ! -e again.txt && ls && test ! -e again.txt").await;
     assert_eq!(said, Check::Passed);
-    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]), [0u32; 0]);
+    assert_eq!(enki_process::marked(&[run_of(&repo, &command)]).unwrap(), [0u32; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,7 +217,7 @@ async fn checks_of_two_projects_under_one_id_leave_each_other_alone() {
     while !begun.exists() {
         tokio::task::yield_now().await;
     }
-    assert!(!enki_process::marked(&[run_of(&one, &command)]).is_empty(), "it is found by its mark");
+    assert!(!enki_process::marked(&[run_of(&one, &command)]).unwrap().is_empty(), "it is found by its mark");
     assert_eq!(check(&other.refinery(), &passes, &command).await, Check::Passed);
     std::fs::write(&go_on, "").unwrap();
     assert_eq!(running.await.unwrap(), Check::Passed);
