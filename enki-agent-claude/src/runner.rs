@@ -80,12 +80,15 @@ impl ClaudeAgent {
     async fn clear(&self, id: EffectId) -> Result<(), AgentError> {
         let mark = Marker::run(id);
         let hunt = tokio::task::spawn_blocking(move || kill_marked(&[mark], HUNT));
-        let unsure = |reason: &str| AgentError::new(self.config.program.to_string_lossy(), reason, true);
-        match hunt.await {
-            Ok(hunted) if hunted.survivors == 0 => Ok(()),
-            Ok(_) => Err(unsure("an earlier run of the same attempt could not be killed; it is stuck in the kernel")),
-            Err(_) => Err(unsure("the search for an earlier run of the same attempt was cut short")),
-        }
+        let trouble = match hunt.await {
+            Ok(hunted) => hunted.trouble(),
+            Err(error) => Some(format!("may live, because the search for them failed: {error}")),
+        };
+        let unsure = |trouble| {
+            let reason = format!("processes of an earlier run of the same attempt {trouble}");
+            AgentError::new(self.config.program.to_string_lossy(), reason, true)
+        };
+        trouble.map_or(Ok(()), |trouble| Err(unsure(trouble)))
     }
 }
 

@@ -91,7 +91,7 @@ impl AgentFixture for Scripted {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
         };
-        let pids = marked(&[Marker::run(attempt)]).unwrap();
+        let pids = marked(&[Marker::run(attempt)]).expect("processes can be looked at");
         Some(pids.into_iter().filter_map(|pid| Some(Process { pid, parent: parent(pid)? })).collect())
     }
 }

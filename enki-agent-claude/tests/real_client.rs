@@ -21,7 +21,7 @@ macro_rules! world {
 }
 
 fn alive(spec: &AgentSpec) -> Vec<u32> {
-    marked(&[Marker::run(spec.id)]).unwrap()
+    marked(&[Marker::run(spec.id)]).expect("processes can be looked at")
 }
 
 /// Watches a session until the agent has made that file.

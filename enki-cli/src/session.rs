@@ -75,9 +75,12 @@ impl Session {
         let marker = wire::marker(git.root())?;
         let reaped = marker.clone();
         let reaped = tokio::task::spawn_blocking(move || enki_process::reap_orphans(&reaped)).await;
-        let survivors = reaped.map_or(0, |hunted| hunted.survivors);
-        if survivors > 0 {
-            let message = format!("{survivors} processes of an earlier run do not end");
+        let trouble = match reaped {
+            Ok(hunted) => hunted.trouble(),
+            Err(error) => Some(format!("may live, because the search for them failed: {error}")),
+        };
+        if let Some(trouble) = trouble {
+            let message = format!("processes of an earlier run {trouble}");
             return Err(
                 CliError::environment(message).hint("find them by ENKI_PROJECT in their environment and end them")
             );

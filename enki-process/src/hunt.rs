@@ -24,6 +24,19 @@ pub struct Hunted {
     pub unseen: Option<String>,
 }
 
+impl Hunted {
+    /// What keeps the next of its kind from being started, if something does: the end of a sentence on whose processes
+    /// were hunted.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match (self.survivors, &self.unseen) {
+            (0, _) => None,
+            (_, Some(why)) => Some(format!("may live, which nobody can see: {why}")),
+            (n, None) => Some(format!("do not die: there are {n}; look at them with ps")),
+        }
+    }
+}
+
 /// Kills every process that carries one of the marks, and waits until they are gone, at most `limit`.
 ///
 /// A mark is inherited by all descendants, so this finds those that changed session, were adopted, or belong to an

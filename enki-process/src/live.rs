@@ -69,16 +69,11 @@ impl LiveAgents {
         }
         slot.unsure = true;
         let hunted = blocking(move || hunt::kill_marked(&[Marker::run(id)], LIMIT)).await?;
-        match (hunted.survivors, hunted.unseen) {
-            (0, _) => {
-                (slot.used, slot.unsure) = (true, false);
-                Ok(())
-            }
-            (_, Some(why)) => Err(format!("it is not known whether an earlier agent of this attempt lives: {why}")),
-            (n, None) => {
-                Err(format!("{n} processes of an earlier agent of this attempt cannot be killed; look at them with ps"))
-            }
+        if let Some(trouble) = hunted.trouble() {
+            return Err(format!("processes of an earlier agent of this attempt {trouble}"));
         }
+        (slot.used, slot.unsure) = (true, false);
+        Ok(())
     }
 }
 

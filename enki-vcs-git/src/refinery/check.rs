@@ -101,9 +101,8 @@ impl Slot {
         let slot = Self::free(&project.enki_dir().join("checks"))?;
         // Nobody has the lock, but a check whose caller went away or was killed may not be dead yet.
         let hunted = kill_marked(&[slot.mark()], HUNT);
-        if hunted.survivors > 0 {
-            let words =
-                format!("{} processes of an earlier check in {} do not die", hunted.survivors, slot.dir.display());
+        if let Some(trouble) = hunted.trouble() {
+            let words = format!("processes of an earlier check in {} {trouble}", slot.dir.display());
             return Err(GitError::Raced(words));
         }
         if let Err(error) = slot.fill(project, &refinery, candidate) {

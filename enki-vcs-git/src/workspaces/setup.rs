@@ -70,8 +70,8 @@ fn run(project: &GitProject, what: &str, command: &str, work: &Path, label: &str
     let id = EffectId::of(what, &of_it);
     let mark = Marker::project(&EffectId::of("workspace", &of_it).hex()).expect("32 hex digits are a mark");
     let hunted = kill_marked(std::slice::from_ref(&mark), HUNT);
-    if hunted.survivors > 0 {
-        let words = format!("{} processes of an earlier command in {} do not die", hunted.survivors, work.display());
+    if let Some(trouble) = hunted.trouble() {
+        let words = format!("processes of an earlier command in {} {trouble}", work.display());
         return Err(GitError::Raced(words));
     }
     let log = project.ensure_enki_dir()?.join("logs").join(format!("{what}-{label}.log"));
