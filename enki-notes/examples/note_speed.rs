@@ -1,4 +1,4 @@
-//! How long it takes to write and list notes: `cargo run --release -p enki-notes --example measure -- 10000`.
+//! How long it takes to write and list notes: `cargo run --release -p enki-notes --example note_speed -- 10000`.
 
 use enki_core::time::Timestamp;
 use enki_notes::{Kind, Log, NewCapture};

@@ -1,4 +1,4 @@
-//! Measures a store: `cargo run --release -p enki-store-sqlite --example measure -- [folder]`.
+//! Measures a store: `cargo run --release -p enki-store-sqlite --example store_speed -- [folder]`.
 //!
 //! Prints what one durable append costs beside the disk's own sync, how group commit grows with load, and how fast a
 //! log of 10,000 and of 100,000 steps is read back with its chain checked.
