@@ -55,7 +55,7 @@ impl Simulation {
     }
 
     /// Whether the last move of main was lost with the power, and nobody has made it again yet.
-    fn main_is_lost(&mut self) -> bool {
+    pub(super) fn main_is_lost(&mut self) -> bool {
         let repository = &self.repository;
         self.lost_moves
             .retain(|branch, commit| !repository.head(branch).is_some_and(|head| repository.contains(head, *commit)));

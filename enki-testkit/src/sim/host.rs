@@ -40,6 +40,10 @@ impl Simulation {
         self.next_host += 1;
         let mut engine = Engine::new(self.limits.clone()).on_boot(Some(format!("boot {}", self.boots)));
         let recovered = self.disk.recover(&mut engine)?;
+        if self.main_is_lost() && self.disk.open().next().is_none() && self.forgotten_moves.insert(super::target()) {
+            self.note(|| "          nothing is open: nobody looks whether main has its last move".to_owned());
+            self.report.forgotten_moves += 1;
+        }
         let host = Host {
             engine,
             epoch: self.disk.epoch,

@@ -37,7 +37,7 @@ use enki_core::store::LogId;
 use enki_core::time::Timestamp;
 use host::{Host, HostId};
 use perform::Attempt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a history was like.
@@ -54,6 +54,7 @@ pub struct Report {
     pub appends: u64,
     pub crashes: u64,
     pub power_losses: u64,
+    pub forgotten_moves: u64,
     pub takeovers: u64,
     pub fenced: u64,
     pub stale_reports: u64,
@@ -80,6 +81,7 @@ impl Report {
             appends: self.appends + other.appends,
             crashes: self.crashes + other.crashes,
             power_losses: self.power_losses + other.power_losses,
+            forgotten_moves: self.forgotten_moves + other.forgotten_moves,
             takeovers: self.takeovers + other.takeovers,
             fenced: self.fenced + other.fenced,
             stale_reports: self.stale_reports + other.stale_reports,
@@ -155,6 +157,8 @@ struct Simulation {
     lost_heads: BTreeMap<Branch, enki_core::id::CommitId>,
     /// Moves of branches that a loss of power took, and that are to be made again.
     lost_moves: BTreeMap<Branch, enki_core::id::CommitId>,
+    /// Those of them that nobody made again before the last execution ended, and the process died: nobody looks then.
+    forgotten_moves: BTreeSet<Branch>,
     /// Starts of the machine.
     boots: u64,
     oracle: Oracle,
@@ -204,6 +208,7 @@ impl Simulation {
             submitted: 0,
             lost_heads: BTreeMap::new(),
             lost_moves: BTreeMap::new(),
+            forgotten_moves: BTreeSet::new(),
             boots: 0,
             oracle: Oracle::default(),
             report: Report::default(),
@@ -296,7 +301,8 @@ impl Simulation {
         if let Some((place, process)) = self.processes.first_key_value() {
             return Err(format!("R11: an agent outlived its execution: {place:?} {process:?}"));
         }
-        self.oracle.at_the_end(&self.repository, &self.lost_moves.keys().cloned().collect())
+        let lost = self.lost_moves.keys().cloned().collect();
+        self.oracle.at_the_end(&self.repository, &lost, &self.forgotten_moves)
     }
 
     /// The state of the living orchestrator is the fold of its logs (I7, R9).

@@ -186,7 +186,7 @@ impl Judge {
 
     /// The last look.
     pub(crate) fn at_the_end(&self) -> Result<(), String> {
-        self.see(|oracle| oracle.at_the_end(&self.repository, &BTreeSet::new()));
+        self.see(|oracle| oracle.at_the_end(&self.repository, &BTreeSet::new(), &BTreeSet::new()));
         self.broken()
     }
 }

@@ -545,12 +545,18 @@ impl Oracle {
         }
     }
 
-    /// What must be true when all is over: the last look. `lost` are the branches of which a disk lost a move that nobody has made again.
+    /// What must be true when all is over: the last look. `lost` are the branches of which a disk lost a move that nobody has
+    /// made again, `forgotten` those of them of which all executions had ended when a process began.
     ///
     /// # Errors
     ///
     /// Which promise is broken, and how.
-    pub fn at_the_end(&self, repository: &FakeRepository, lost: &BTreeSet<Branch>) -> Result<(), String> {
+    pub fn at_the_end(
+        &self,
+        repository: &FakeRepository,
+        lost: &BTreeSet<Branch>,
+        forgotten: &BTreeSet<Branch>,
+    ) -> Result<(), String> {
         if let Some(lost) = self.captured.iter().find(|commit| !repository.reachable(**commit)) {
             return Err(format!("R1: captured commit {lost} is lost"));
         }
@@ -563,7 +569,7 @@ impl Oracle {
                     // A queue that could not look is stopped: nobody builds on that branch before a person lets it look
                     // again. That of an execution that ended looks when it is taken up again, to land or to be retried.
                     let stopped = self.queues.get(&QueueId::of(branch).log()).is_some_and(|queue| queue.stopped);
-                    let stopped = stopped || *branch == integration;
+                    let stopped = stopped || *branch == integration || forgotten.contains(branch);
                     self.tampered.contains(branch)
                         || (lost.contains(branch) && stopped)
                         || repository.head(branch).is_some_and(|head| repository.contains(head, commit))
