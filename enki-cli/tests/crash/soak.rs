@@ -233,9 +233,17 @@ fn notes(place: &Place, number: usize) -> String {
     told(&["queue", "add", "--target", "main", &one, &two])
 }
 
+/// Measures, once the workspaces of the last execution are gone: that goes on beside its end. What stays is counted.
 fn sample(place: &Place, driver: &Driver, client: &Client) -> Sample {
     let entries = |folder: &str| fs::read_dir(place.root.join(".enki").join(folder)).map_or(0, Iterator::count);
-    let folders = ["workspaces", "attempts", "capture"].map(entries).iter().sum::<usize>();
+    let left = || ["copies", "capture", "aside", "attempts", "private"].map(entries).iter().sum::<usize>();
+    let soon = (0..100).find(|_| {
+        left() == 0 || {
+            thread::sleep(Duration::from_millis(50));
+            false
+        }
+    });
+    let folders = soon.map_or_else(left, |_| 0);
     let log_kib = fs::metadata(place.root.join(".enki/enki.db-wal")).map_or(0, |meta| meta.len().div_ceil(1024));
     Sample {
         driver: process(&driver.child.0),
