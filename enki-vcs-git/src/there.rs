@@ -11,6 +11,15 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
     answered(fs::read(path)).map_err(|e| GitError::io("read", path, e))
 }
 
+/// The same of a file that Enki wrote. What an agent put in its stead, a folder or a link in a circle, or made unreadable is
+/// none.
+pub(crate) fn ours(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
+    match read(path) {
+        Err(GitError::Io { source, .. }) if tells_what_it_is(&source) => Ok(None),
+        found => found,
+    }
+}
+
 /// The same as text, without what is none.
 pub(crate) fn text(path: &Path) -> Result<Option<String>, GitError> {
     Ok(read(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
@@ -80,6 +89,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_stands_in_the_stead_of_a_file_of_ours_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let circle = dir.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        for instead in [dir.path(), &circle] {
+            assert!(read(instead).is_err(), "{instead:?}");
+            assert!(ours(instead).unwrap().is_none(), "{instead:?}");
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn what_nobody_can_read_is_not_nothing() {
@@ -88,5 +108,6 @@ mod tests {
         let error = read(memory).unwrap_err().to_string();
         assert!(error.starts_with("read /proc/self/mem: "), "{error}");
         assert!(!tells_what_it_is(&fs::read(memory).unwrap_err()));
+        assert!(ours(memory).is_err());
     }
 }

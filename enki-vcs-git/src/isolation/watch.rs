@@ -160,7 +160,7 @@ impl GitProject {
     /// What was remembered when the attempt began, and whether the copy on disk is another.
     pub(crate) fn begun(&self, place: &Place, attempt: EffectId) -> Result<(Option<Begun>, bool), GitError> {
         let of_it = |begun: &Begun| begun.attempt == attempt.hex();
-        let stored = there::read(&file_of(place))?.unwrap_or_default();
+        let stored = there::ours(&file_of(place))?.unwrap_or_default();
         if let Some(begun) = self.watch().mind().begun.get(&place.task).cloned().filter(of_it) {
             let forged = written(&begun).is_ok_and(|bytes| bytes != stored);
             return Ok((Some(begun), forged));

@@ -245,7 +245,7 @@ impl State {
 
     /// What was written down of a workspace; `None` if nothing was, or nothing that makes sense.
     pub(crate) fn load(capture: &Path) -> Result<Option<Self>, GitError> {
-        let bytes = there::read(&capture.join("enki-state.json"))?;
+        let bytes = there::ours(&capture.join("enki-state.json"))?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
