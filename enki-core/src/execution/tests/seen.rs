@@ -197,3 +197,14 @@ fn a_chain_is_seen_from_its_first_attempt_on_and_its_resolution_by_name() {
     let standing = execution.chain(B).unwrap().standing;
     assert!(matches!(&standing, chains::Standing::Open(name) if name.to_string() == "resolving"), "{standing:?}");
 }
+
+#[test]
+fn a_wait_is_due_once_it_ends_and_each_when_the_clock_was_set_back_but_not_when_it_stands_still() {
+    let mut execution = Execution::new(&submitted(json!({"steps": [plain("a"), plain("b")]})));
+    execution.timers.extend([(Timestamp(5), A), (Timestamp(9), B)]);
+    let due = |since, now| execution.due(Timestamp(since), Timestamp(now)).collect::<Vec<_>>();
+    assert_eq!(due(4, 5), [A]);
+    assert_eq!(due(5, 9), [B]);
+    assert_eq!(due(5, 5), []);
+    assert_eq!(due(5, 4), [A, B]);
+}
