@@ -16,6 +16,7 @@ use crate::error::GitError;
 use crate::git::Durable;
 use crate::git::lock::{Lock, Patience};
 use crate::project::{GitProject, private_dir, put};
+use crate::there;
 use crate::workspaces::agent_git;
 use crate::workspaces::disk::Room;
 use crate::workspaces::manifest::{Manifest, Since};
@@ -280,9 +281,15 @@ impl Entry {
 
     /// The same, whatever was done beside writing the files.
     pub(crate) fn any_ready(&self) -> Option<Ready> {
-        let ready: Ready = serde_json::from_slice(&fs::read(self.ready_file()).ok()?).ok()?;
+        self.looked_for_ready().ok().flatten()
+    }
+
+    /// The same, for whom it matters whether it could be looked at.
+    pub(crate) fn looked_for_ready(&self) -> Result<Option<Ready>, GitError> {
+        let Some(bytes) = there::ours(&self.ready_file())? else { return Ok(None) };
+        let Ok(ready) = serde_json::from_slice::<Ready>(&bytes) else { return Ok(None) };
         let fits = ready.format == 1 && ready.boot == boot();
-        (fits && self.work().is_dir() && self.git().is_dir()).then_some(ready)
+        Ok((fits && self.work().is_dir() && self.git().is_dir()).then_some(ready))
     }
 
     fn unready(&self) -> Result<(), GitError> {

@@ -219,13 +219,17 @@ async fn what_somebody_unmounted_is_mounted_again_and_never_taken_for_a_deletion
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_mounted_again_is_lost_by_name_and_kept() {
     type Way = fn(&Repo, &Path);
-    let ways: [(&str, Way); 3] = [
+    let ways: [(&str, Way); 4] = [
         ("not there any more", |repo, _| fs::remove_dir_all(lower(repo, 1).parent().unwrap()).unwrap()),
         ("started anew", |repo, _| {
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
             remembers(repo, "a", boot.trim(), "another");
         }),
-        ("other files", |_, work| fs::write(work.join("other"), "x").unwrap()),
+        ("something else", |_, work| fs::write(work.join("other"), "x").unwrap()),
+        ("something else", |_, work| {
+            fs::remove_dir(work).unwrap();
+            fs::write(work, "x").unwrap();
+        }),
     ];
     for (words, way) in ways {
         let Some(repo) = repo() else { return };
@@ -250,6 +254,29 @@ async fn what_cannot_be_mounted_again_is_lost_by_name_and_kept() {
         let error = workspaces.remove(task("a")).await.unwrap_err();
         assert_eq!(error.kind, WorkspaceErrorKind::Unmerged);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_looked_at_just_now_is_not_lost() {
+    let Some(repo) = repo() else { return };
+    let (workspaces, one, work) = made(&repo, "a").await;
+    write(&work, "a.txt", "mine\n");
+    unmount(&work).unwrap();
+    // The memory of a process at its first page opens, and cannot be read.
+    let ready = lower(&repo, 1).join("../ready.json");
+    fs::rename(&ready, ready.with_extension("away")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &ready).unwrap();
+    for error in [
+        workspaces.capture(&capture(&one, Expect::Change)).await.unwrap_err(),
+        workspaces.create(&spec("a", 2, Start::Fresh { base: repo.head("main") })).await.unwrap_err(),
+        workspaces.remove(task("a")).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, WorkspaceErrorKind::Environment, "{error}");
+        assert!(error.reason.contains("ready.json"), "{error}");
+    }
+    fs::rename(ready.with_extension("away"), &ready).unwrap();
+    let commit = committed(workspaces.capture(&capture(&one, Expect::Change)).await.unwrap());
+    assert_eq!(repo.git(&["diff", "--name-status", "main", &commit.to_string()]), "M\ta.txt");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,14 +56,19 @@ fn root(project: &GitProject) -> PathBuf {
 }
 
 /// Keeps a tree as it is for the moment of a mount, if it is the one that is meant.
-pub(super) fn hold(project: &GitProject, over: &Over) -> Result<Entry, String> {
-    let gone =
-        || format!("the files that it lay over, {}, are not there any more", folder(project, over.lower).display());
-    let entry = Entry::wait(&root(project), over.lower).map_err(|error| error.to_string())?;
+///
+/// # Errors
+///
+/// [`GitError::Gone`] if it is not; any other if that could not be found out.
+pub(super) fn hold(project: &GitProject, over: &Over) -> Result<Entry, GitError> {
+    let entry = Entry::wait(&root(project), over.lower)?;
     let same = fs::symlink_metadata(entry.work()).is_ok_and(|meta| meta.ino() == over.inode);
-    match entry.any_ready() {
+    match entry.looked_for_ready()? {
         Some(ready) if same && ready.tree == over.tree => Ok(entry),
-        _ => Err(gone()),
+        _ => Err(GitError::Gone(format!(
+            "the files that it lay over, {}, are not there any more",
+            folder(project, over.lower).display()
+        ))),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use mount::{Layers, Marks};
 use crate::error::GitError;
 use crate::git::lock::Patience;
 use crate::project::{GitProject, WorkspaceMethod, private_dir};
-use crate::there::tells_what_it_is;
+use crate::there::{self, tells_what_it_is};
 use crate::workspaces::agent_git;
 use crate::workspaces::place::{StartState, State};
 use enki_core::id::TreeId;
@@ -65,8 +65,10 @@ impl Files {
         let Some(state) = State::load(capture)? else { return Ok(Self::Plain) };
         let Some(over) = &state.over else { return Ok(Self::Plain) };
         let layers = layers(project, capture, over);
-        if fs::symlink_metadata(&layers.upper).is_err() {
-            return Ok(Self::Lost(None));
+        match fs::symlink_metadata(&layers.upper) {
+            Ok(_) => {}
+            Err(e) if tells_what_it_is(&e) => return Ok(Self::Lost(None)),
+            Err(e) => return Err(GitError::io("look at", &layers.upper, e)),
         }
         match mount::is_mounted(work, &layers.upper) {
             Ok(true) => return Ok(Self::Mounted(Mounted { layers, tree: over.tree })),
@@ -76,6 +78,7 @@ impl Files {
         }
         match again(project, work, &state, over, &layers) {
             Ok(()) => Ok(Self::Mounted(Mounted { layers, tree: over.tree })),
+            Err(error) if passes(&error) => Err(error),
             Err(why) => Ok(Self::Lost(Some(format!(
                 "{} is not mounted any more, and {why}: what was written there is in {}; take out what you need, then \
                  remove that folder",
@@ -87,20 +90,37 @@ impl Files {
 }
 
 /// Mounts a workspace that is not mounted, if it becomes what it was.
-fn again(project: &GitProject, work: &Path, state: &State, over: &Over, layers: &Layers) -> Result<(), String> {
+fn again(project: &GitProject, work: &Path, state: &State, over: &Over, layers: &Layers) -> Result<(), GitError> {
     if state.outlived_its_machine() {
-        return Err("the machine was started anew meanwhile".to_owned());
+        return Err(GitError::Gone("the machine was started anew meanwhile".to_owned()));
     }
     let _lock = lower::hold(project, over)?;
-    match fs::read_dir(work).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => return Err("somebody put other files there".to_owned()),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(format!("it cannot be read: {e}")),
-        _ => {}
+    let instead = match fs::symlink_metadata(work) {
+        Ok(meta) => !meta.is_dir() || there::may_hold_something(work)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) => return Err(GitError::io("look at", work, e)),
+    };
+    if instead {
+        return Err(GitError::Gone("somebody put something else there".to_owned()));
     }
-    let marks = permitted(project)?;
-    attach(layers, work, marks).map_err(|error| error.to_string())?;
+    attach(layers, work, permitted(project)?)?;
     tracing::warn!(workspace = %work.display(), "it was not mounted any more, and is again");
     Ok(())
+}
+
+/// Whether an error may be another one at another time. What is not there, or is refused here for good, is an answer.
+fn passes(error: &GitError) -> bool {
+    use rustix::io::Errno;
+    match error {
+        GitError::Gone(_) => false,
+        GitError::Io { source, .. } => {
+            let errno = source.raw_os_error().map(Errno::from_raw_os_error);
+            // So says a kernel that has no overlays, or none over such a file system.
+            let refused = matches!(errno, Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP));
+            !refused && !tells_what_it_is(source)
+        }
+        _ => error.is_transient(),
+    }
 }
 
 /// Makes a new workspace, which has no files yet, an overlay over a prepared tree: the best one there is for these files.
@@ -176,21 +196,29 @@ pub(crate) fn is_mount(path: &Path) -> bool {
     path.parent().is_some_and(|parent| device(path) != device(parent))
 }
 
-/// Whether new workspaces are overlays here, and how: asked for, and tried once.
+/// Whether new workspaces are overlays here, and how: asked for, and tried once. Where it cannot be tried just now, the
+/// next one is plain files.
 pub(crate) fn wanted(project: &GitProject) -> Option<Marks> {
     (project.options().method == WorkspaceMethod::Overlay).then(|| permitted(project).ok()).flatten()
 }
 
-/// Whether overlays can be mounted below `.enki`, found out by doing it, once.
-fn permitted(project: &GitProject) -> Result<Marks, String> {
+/// Whether overlays can be mounted below `.enki`, found out by doing it: once, unless it was not found out.
+fn permitted(project: &GitProject) -> Result<Marks, GitError> {
+    let refused = |why: &String| GitError::Gone(why.clone());
+    if let Some(answer) = project.overlays().get() {
+        return answer.as_ref().copied().map_err(refused);
+    }
+    let answer = match probe(project) {
+        Err(error) if passes(&error) => return Err(error),
+        answer => answer.map_err(|error| error.to_string()),
+    };
     let answer = project.overlays().get_or_init(|| {
-        let answer = probe(project).map_err(|error| error.to_string());
         if let Err(why) = &answer {
             tracing::warn!("workspace.method = \"overlay\" cannot be had here, workspaces are plain files: {why}");
         }
         answer
     });
-    answer.clone()
+    answer.as_ref().copied().map_err(refused)
 }
 
 /// Mounts an overlay in a private folder and does in it what agents do.
