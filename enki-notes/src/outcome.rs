@@ -6,6 +6,7 @@ use crate::kind::{Kind, ResultStatus};
 use crate::log::Naming;
 use crate::name::{Micros, NotePath};
 use crate::section;
+use std::ops::Range;
 use std::time::Duration;
 
 /// A result that is to be written.
@@ -126,10 +127,10 @@ impl NewResult {
     /// How it went, in a line: with what, for how long, and why not.
     fn outcome(&self) -> String {
         let word = match self.status {
-            ResultStatus::Done => "Completed in",
-            ResultStatus::Failed => "Failed after",
-            ResultStatus::Timeout => "Timed out after",
-            ResultStatus::Cancelled => "Cancelled after",
+            ResultStatus::Done => COMPLETED,
+            ResultStatus::Failed => FAILED,
+            ResultStatus::Timeout => TIMED_OUT,
+            ResultStatus::Cancelled => CANCELLED,
         };
         let model = if self.model.is_empty() { "not known" } else { &self.model };
         let line = format!("{word} {:.1}s ({} steps, model: {model})", self.duration.as_secs_f64(), self.steps);
@@ -139,12 +140,12 @@ impl NewResult {
         }
     }
 
-    /// What stands under `## Result` of the task.
+    /// What stands under `## Result` of the task. [`of_task`] finds it again.
     pub(crate) fn of_task(&self, result: &NotePath) -> String {
-        let session = if self.session.is_empty() { String::new() } else { format!("Session {}.\n", self.session) };
+        let session = if self.session.is_empty() { String::new() } else { format!("{SESSION}{}.\n", self.session) };
         let output = section::quoted(&self.summary);
-        let gap = if output.is_empty() { "" } else { "\n\n" };
-        format!("{}\n\n{session}Result: `{result}`{gap}{output}", self.outcome())
+        let gap = if output.is_empty() { "" } else { ":\n\n" };
+        format!("{}\n\n{session}{RESULT}`{result}`{gap}{output}", self.outcome())
     }
 
     /// What stands in the activity log.
@@ -189,6 +190,57 @@ impl NewResult {
         Some(issue)
     }
 }
+
+const COMPLETED: &str = "Completed in";
+const FAILED: &str = "Failed after";
+const TIMED_OUT: &str = "Timed out after";
+const CANCELLED: &str = "Cancelled after";
+const SESSION: &str = "Session ";
+const RESULT: &str = "Result: ";
+
+/// Where, in a text, that stands which an earlier end of the task put under `## Result`. What is before and behind it is a
+/// person's.
+pub(crate) fn of_task(content: &[u8]) -> Option<Range<usize>> {
+    let mut found: Option<Range<usize>> = None;
+    let (mut at, mut named, mut said) = (0, None, false);
+    for line in content.split_inclusive(|b| *b == b'\n') {
+        let start = at;
+        at += line.len();
+        let line = line.trim_ascii_end();
+        let empty = line.is_empty();
+        match (&mut found, named) {
+            (None, _) => {
+                let begins =
+                    [COMPLETED, FAILED, TIMED_OUT, CANCELLED].iter().any(|word| line.starts_with(word.as_bytes()));
+                if begins && line.windows(STEPS.len()).any(|part| part == STEPS) {
+                    found = Some(start..start + line.len());
+                }
+            }
+            (Some(block), None) => {
+                if line.starts_with(RESULT.as_bytes()) {
+                    named = Some(line.ends_with(b":"));
+                } else if !empty && !line.starts_with(SESSION.as_bytes()) {
+                    break;
+                }
+                if !empty {
+                    block.end = start + line.len();
+                }
+            }
+            (Some(_), Some(false)) => break,
+            // The output is one quote.
+            (Some(block), Some(true)) => {
+                if line.starts_with(b">") {
+                    (block.end, said) = (start + line.len(), true);
+                } else if said || !empty {
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+const STEPS: &[u8] = b" steps, model: ";
 
 /// How much of the last paragraph the activity log has, in bytes.
 const PARAGRAPH: usize = 4096;

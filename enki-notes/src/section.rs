@@ -49,8 +49,8 @@ pub(crate) fn text(body: &[u8], known: &[&str], name: &str) -> Option<String> {
 
 /// The body with another text in that section, which is added at the end if it is not there.
 pub(crate) fn with(body: &[u8], known: &[&str], name: &str, text: &str) -> Vec<u8> {
-    let end = if body.split(|b| *b == b'\n').next().is_some_and(|line| line.ends_with(b"\r")) { "\r\n" } else { "\n" };
-    let text = text.lines().collect::<Vec<_>>().join(end);
+    let end = line_end(body);
+    let text = lines(text, end);
     if let Some(range) = find(body, known, name) {
         let more = if range.end < body.len() { end } else { "" };
         let new = format!("{end}{text}{end}{more}");
@@ -62,6 +62,38 @@ pub(crate) fn with(body: &[u8], known: &[&str], name: &str, text: &str) -> Vec<u
         _ => &end.repeat(2),
     };
     [body, format!("{gap}## {name}{end}{end}{text}{end}").as_bytes()].concat()
+}
+
+/// The body with another text in place of what `part` finds in that section, or before all that is in it if it finds nothing.
+pub(crate) fn with_part(
+    body: &[u8],
+    known: &[&str],
+    name: &str,
+    part: impl Fn(&[u8]) -> Option<Range<usize>>,
+    text: &str,
+) -> Vec<u8> {
+    let end = line_end(body);
+    let Some(range) = find(body, known, name) else { return with(body, known, name, text) };
+    let content = &body[range.clone()];
+    let Some(old) = part(content) else {
+        if content.trim_ascii().is_empty() {
+            return with(body, known, name, text);
+        }
+        let new = format!("{end}{}{end}", lines(text, end));
+        let gap = if content.starts_with(end.as_bytes()) { "" } else { end };
+        return [&body[..range.start], new.as_bytes(), gap.as_bytes(), &body[range.start..]].concat();
+    };
+    let at = range.start;
+    [&body[..at + old.start], lines(text, end).as_bytes(), &body[at + old.end..]].concat()
+}
+
+/// How lines end in a text, by its first.
+fn line_end(body: &[u8]) -> &'static str {
+    if body.split(|b| *b == b'\n').next().is_some_and(|line| line.ends_with(b"\r")) { "\r\n" } else { "\n" }
+}
+
+fn lines(text: &str, end: &str) -> String {
+    text.lines().collect::<Vec<_>>().join(end)
 }
 
 /// Known headings with the lines they fill.

@@ -6,7 +6,7 @@ use crate::folder::Folder;
 use crate::front::{Document, Value};
 use crate::kind::{CaptureStatus, Kind, ResultStatus, TaskStatus};
 use crate::name::{Micros, NotePath, ending};
-use crate::outcome::NewResult;
+use crate::outcome::{NewResult, of_task};
 use crate::section::{self, RESULT, TASK};
 use enki_core::time::Timestamp;
 use sha2::{Digest, Sha256};
@@ -185,8 +185,8 @@ impl Log {
             document.set("status", &Value::text(status.as_str()))?;
             document.set("result_note", &Value::text(result.as_str()))?;
             document.set("completed", &iso(ended))?;
-            let body = section::with(document.body(), TASK, "Result", &new.of_task(result));
-            document.set_body(body);
+            let text = new.of_task(result);
+            document.set_body(section::with_part(document.body(), TASK, "Result", of_task, &text));
             Ok(())
         })
     }

@@ -80,6 +80,37 @@ fn a_run_that_went_well_is_told_in_the_task_the_capture_and_the_activity_log() {
 }
 
 #[test]
+fn what_a_person_wrote_below_a_result_stays_whatever_ends_next() {
+    let place = Place::new();
+    let (_, task, mut result) = promoted(&place, ResultStatus::Failed);
+    let edit = |change: &dyn Fn(String) -> String| fs::write(place.file(&task), change(place.text(&task))).unwrap();
+    let below = "It was on fire.\n\n> said somebody\n\n## My remarks\n\nLook at the cache first.\n";
+    edit(&|text| text + "\n" + below);
+    place.log.settle(&result, ENDED).unwrap();
+    let text = place.text(&task);
+    let (before, after) = text.split_once("\n## Result\n\nFailed after 339.8s (1 steps, model: opus)\n").unwrap();
+    assert!(after.ends_with(&format!("\n> It is fast now.\n\n{below}")), "{text}");
+    // Above it, between it and the next ones, and with an output and without.
+    edit(&|text| text.replace("## Result\n", "## Result\n\nMine, above.\n"));
+    result.attempt = 2;
+    for (n, summary) in ["", "Well.", "", "Better.\n\nMuch."].into_iter().enumerate() {
+        (result.status, result.summary) = (ResultStatus::Done, summary.to_owned());
+        let at = Timestamp(ENDED.0 + 60_000 * i64::try_from(n + 1).unwrap());
+        let named = place.log.settle(&result, at).unwrap().result;
+        let said = match summary {
+            "" => String::new(),
+            one => format!(":\n\n> {}", one.replace("\n\n", "\n>\n> ")),
+        };
+        let expected = format!(
+            "{before}\n## Result\n\nMine, above.\n\nCompleted in 339.8s (1 steps, model: opus)\n\nSession s-1.\nResult: \
+             `{named}`{said}\n\n{below}"
+        );
+        let body = |text: &str| text.split_once("\n---\n").unwrap().1.to_owned();
+        assert_eq!(body(&place.text(&task)), body(&expected), "{n}");
+    }
+}
+
+#[test]
 fn a_run_that_failed_files_one_issue_for_each_reason() {
     let place = Place::new();
     let (capture, task, mut result) = promoted(&place, ResultStatus::Failed);
