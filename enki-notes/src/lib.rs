@@ -30,7 +30,7 @@ pub use classify::{Confidence, classify};
 pub use error::{Broken, NoteError};
 pub use front::{Document, FRONT_LIMIT, Fault, Value};
 pub use kind::{CaptureStatus, Kind, ResultStatus, TaskStatus};
-pub use log::{Enriched, Filed, Head, Listing, Log, Note, Promoted, Promotion, Proposal, Settled};
+pub use log::{Between, Enriched, Filed, Head, Listing, Log, Note, Promoted, Promotion, Proposal, Settled};
 pub use name::{NotePath, Owner};
 pub use outcome::NewResult;
 pub use place::LogDir;

@@ -1,6 +1,6 @@
 //! Lists of notes: by what their front matter says, of which alone is read.
 
-use super::Log;
+use super::{Log, hand_over};
 use crate::error::{Broken, NoteError};
 use crate::folder::Folder;
 use crate::front::{Document, FRONT_LIMIT};
@@ -32,6 +32,10 @@ pub struct Head {
     pub source_note: Option<String>,
     /// The execution that a task was started as.
     pub queue_id: Option<String>,
+    /// The note of another project that it is a copy of, as `project:path`.
+    pub moved_from: Option<String>,
+    /// The copy of it in another project, as `project:path`.
+    pub moved_to: Option<String>,
     /// The beginning of what it says.
     pub beginning: String,
 }
@@ -61,6 +65,8 @@ impl Head {
             task_note: key("task_note"),
             source_note: key("source_note"),
             queue_id: key("queue_id"),
+            moved_from: key(hand_over::FROM),
+            moved_to: key(hand_over::TO),
             beginning: beginning.into_owned(),
         }
     }

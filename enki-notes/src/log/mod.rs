@@ -1,10 +1,12 @@
 //! The notes of a project: made, read, changed.
 
 mod find;
+mod hand_over;
 mod list;
 mod promote;
 mod settle;
 
+pub use hand_over::Between;
 pub use list::{Head, Listing};
 pub use promote::{Enriched, Promoted, Promotion};
 pub use settle::{Proposal, Settled};

@@ -3,6 +3,7 @@
 
 mod find;
 mod form;
+mod handed;
 mod kinds;
 mod names;
 mod promotes;

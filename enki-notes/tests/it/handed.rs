@@ -1,0 +1,82 @@
+//! A note goes to another project.
+
+use crate::{NOW, Place};
+use enki_notes::{Between, CaptureStatus, Kind, Log, NewCapture, NewTask, NoteError, NotePath, Promotion, TaskStatus};
+use std::fs;
+
+const NAMES: Between<'_> = Between { from: "shop", to: "till" };
+
+/// Another project beside.
+fn other(place: &Place) -> Log {
+    let root = place.dir.path().join("till");
+    fs::create_dir_all(&root).unwrap();
+    Log::new(root)
+}
+
+fn there(place: &Place, path: &NotePath) -> String {
+    fs::read_to_string(place.dir.path().join("till").join(path.as_str())).unwrap()
+}
+
+#[test]
+fn the_copy_has_what_a_person_wrote_and_both_say_where_the_other_is() {
+    let place = Place::new();
+    let till = other(&place);
+    let capture = place.log.capture(&NewCapture::new("Crash at login"), NOW).unwrap().path;
+    let task = place.log.promote(&capture, &Promotion::default(), NOW).unwrap().task;
+    let edited = place.text(&task).replace("project_primary: shop", "project_primary: till # theirs\nmine: kept");
+    fs::write(place.file(&task), edited.replace("## Prompt\n", "## Prompt\n\nMine too.\n")).unwrap();
+    assert_eq!(place.log.project_of(&task).unwrap().as_deref(), Some("till"));
+
+    let copy = place.log.hand_over(&task, &till, NAMES, NOW).unwrap();
+    let text = there(&place, &copy);
+    for part in [
+        "project_primary: till",
+        "mine: kept\n",
+        "status: scheduled\n",
+        &format!("moved_from: \"shop:{task}\"\n"),
+        &format!("source_note: \"shop:{capture}\"\n"),
+        "## Prompt\n\nMine too.\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let text = place.text(&task);
+    assert!(text.contains(&format!("moved_to: \"till:{copy}\"\n")) && text.contains("status: cancelled\n"), "{text}");
+    // Again is the same, also where the link was lost in a crash.
+    assert_eq!(place.log.hand_over(&task, &till, NAMES, NOW).unwrap(), copy);
+    fs::write(place.file(&task), edited).unwrap();
+    assert_eq!(place.log.hand_over(&task, &till, NAMES, NOW).unwrap(), copy);
+    assert_eq!(till.list(&Kind::ALL).unwrap().heads.len(), 1);
+    assert_eq!(till.read_task(&copy).unwrap().status, Some(TaskStatus::Scheduled));
+    let head = place.log.read(&task).unwrap().head();
+    assert_eq!((head.task_status(), head.moved_to), (Some(TaskStatus::Cancelled), Some(format!("till:{copy}"))));
+}
+
+#[test]
+fn a_capture_goes_with_an_id_of_its_own() {
+    let place = Place::new();
+    let till = other(&place);
+    let filed = place.log.capture(&NewCapture::new("Crash at login"), NOW).unwrap();
+    let copy = place.log.hand_over(&filed.path, &till, NAMES, NOW).unwrap();
+    let head = till.read(&copy).unwrap().head();
+    assert_eq!(head.capture_status(), Some(CaptureStatus::Open));
+    assert_ne!(head.capture_id, Some(filed.capture_id));
+    assert_eq!(place.log.read(&filed.path).unwrap().head().capture_status(), Some(CaptureStatus::Cancelled));
+    assert!(till.promote(&copy, &Promotion::default(), NOW).is_ok());
+}
+
+#[test]
+fn what_something_was_made_of_stays() {
+    let place = Place::new();
+    let till = other(&place);
+    let capture = place.log.capture(&NewCapture::new("Crash at login"), NOW).unwrap().path;
+    place.log.promote(&capture, &Promotion::default(), NOW).unwrap();
+    let task = place.log.task(&NewTask::new("Mend it."), NOW).unwrap();
+    place.log.mark_pending(&task, "0f3a91c2d4e5").unwrap();
+    for (note, why) in [(&capture, "was made of it"), (&task, "it was put into the queue as 0f3a91c2d4e5")] {
+        let before = place.text(note);
+        let error = place.log.hand_over(note, &till, NAMES, NOW).unwrap_err();
+        assert!(matches!(error, NoteError::Refused { .. }) && error.to_string().contains(why), "{error}");
+        assert_eq!(place.text(note), before);
+    }
+    assert!(till.list(&Kind::ALL).unwrap().heads.is_empty());
+}
