@@ -21,6 +21,7 @@ pub mod graph;
 pub mod host;
 mod lock;
 mod look;
+mod moved;
 mod notes;
 mod offline;
 pub mod output;

@@ -6,6 +6,7 @@ use crate::enrich::enrich;
 use crate::error::{CliError, chain};
 use crate::exit::Exit;
 use crate::host::Host;
+use crate::moved::{self, Moved};
 use crate::project::Project;
 use crate::registry::{Keeping, Registry};
 use crate::source::visible;
@@ -157,19 +158,35 @@ pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option
     }
 }
 
-/// Makes a task of a note of the project of `cx`. Gives the note's path with it.
-pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<(NotePath, Promoted), CliError> {
+/// What became of promoting a note.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// The note.
+    pub(crate) source: NotePath,
+    pub(crate) promoted: Promoted,
+    /// The project that it is of, if that is not the one where it was.
+    pub(crate) moved: Option<Moved>,
+}
+
+/// Makes a task of a note of the project of `cx`, or of the one that the note names.
+pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Result<Made, CliError> {
     let project = Project::require(&cx.start_dir()?)?;
     let config = cx.config(Some(&project))?;
     let notes = Notes::signed(&cx.host, &config, &project.root)?;
     let source = notes.log.find(note)?;
+    if source.kind().is_capture()
+        && let Some(moved) = moved::follow(cx, &project.root, &notes.log, std::slice::from_ref(&source))?
+    {
+        let made = Box::pin(promote(cx, moved.notes[0].as_str(), how)).await?;
+        return Ok(Made { moved: Some(moved), ..made });
+    }
     let mut how = how.clone();
     enrich(&cx.host, &config, &notes, &source, &mut how).await?;
     let promoted = notes.log.promote(&source, &how, cx.host.now())?;
     if let Some(Enriched::Failed(why)) = how.prompt.filter(|_| !promoted.known) {
         cx.out.say(&format!("warning: {}; the template was used", visible(&why)));
     }
-    Ok((source, promoted))
+    Ok(Made { source, promoted, moved: None })
 }
 
 /// The notes of a project that are kept like that, in the name of whoever its git signs with if nothing else is said. Asks git.

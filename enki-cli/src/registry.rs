@@ -285,7 +285,7 @@ pub(crate) fn same(one: &Path, other: &Path) -> bool {
 }
 
 /// The name of a project by its folder's.
-fn folder_name(root: &Path) -> String {
+pub(crate) fn folder_name(root: &Path) -> String {
     let folder = root.file_name().map(|name| slug(&name.to_string_lossy())).filter(|name| !name.is_empty());
     folder.unwrap_or_else(|| "project".to_owned())
 }

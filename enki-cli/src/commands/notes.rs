@@ -122,7 +122,7 @@ pub(super) async fn promote(cx: &mut Context, args: PromoteArgs) -> Result<Exit,
     at_once(&args.now)?;
     let mut how = Promotion::default();
     (how.goal, how.model, how.tier, how.again) = (args.goal, args.model, args.tier, args.again);
-    let (source, promoted) = notes::promote(cx, &args.note, &how).await?;
+    let notes::Made { source, promoted, .. } = notes::promote(cx, &args.note, &how).await?;
     if promoted.known {
         cx.out.note("it was promoted before; --again makes another task");
     }

@@ -9,6 +9,7 @@ use crate::drive::Signals;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look;
+use crate::moved::Moved;
 use crate::notes::Notes;
 use crate::project::Project;
 use crate::queue::driven::{Driven, News};
@@ -71,13 +72,19 @@ async fn add(cx: &mut Context, args: QueueAddArgs) -> Result<Exit, CliError> {
     let added = add::add(cx, &args.tasks, &how, Author::Person).await?;
     if cx.out.json {
         cx.out.object(&json!({"schema": "enki.queued.v1", "queue_id": added.id.short(),
-            "execution_id": added.id.to_string(), "tasks": added.tasks, "status": added.status, "known": added.known}))?;
+            "execution_id": added.id.to_string(), "tasks": added.tasks, "status": added.status, "known": added.known,
+            "moved_to": added.moved.map(|moved| moved.project)}))?;
         return Ok(Exit::Ok);
     }
     added.notes.iter().for_each(|line| cx.out.note(&visible(line)));
     cx.out.line(&added.id.to_string())?;
     if !added.driven {
-        cx.out.note("nobody drives this project now; `enki queue run` does");
+        match &added.moved {
+            Some(Moved { project, .. }) => {
+                cx.out.note(&format!("nobody drives {project} now; `enki --project {project} queue run` does"));
+            }
+            None => cx.out.note("nobody drives this project now; `enki queue run` does"),
+        }
     }
     Ok(Exit::Ok)
 }

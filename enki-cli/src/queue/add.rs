@@ -8,6 +8,7 @@ use crate::commands::run::configured;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::look;
+use crate::moved::{self, Moved};
 use crate::notes::{self, Notes};
 use crate::registry::Registry;
 use crate::rpc::Client;
@@ -38,15 +39,24 @@ pub(crate) struct Added {
     pub(crate) notes: Vec<String>,
     /// Whether anybody drives the project now.
     pub(crate) driven: bool,
+    /// The project that the notes are of, if that is not the one where they were.
+    pub(crate) moved: Option<Moved>,
 }
 
-/// Puts these task notes of the project of `cx` into the queue, as one entry. The same again is the same entry until that has
-/// ended.
+/// Puts these task notes of the project of `cx` into the queue, as one entry; or of the project that they name, which `cx` is
+/// about afterwards. The same again is the same entry until that has ended.
 pub(crate) async fn add(cx: &mut Context, texts: &[String], how: &How, author: Author) -> Result<Added, CliError> {
     let git = wire::git(&cx.start_dir()?, &cx.host)?;
     let config = configured(cx, &git, &Overrides::default())?;
     let notes = Notes::unsigned(&cx.host, &config, git.root())?;
-    let tasks = texts.iter().map(|text| task(&notes.log, text)).collect::<Result<Vec<Task>, CliError>>()?;
+    let paths = texts.iter().map(|text| task_path(&notes.log, text)).collect::<Result<Vec<_>, _>>()?;
+    none_runs(cx, git.root(), &notes.log, &git.enki_dir(), &paths).await?;
+    if let Some(moved) = moved::follow(cx, git.root(), &notes.log, &paths)? {
+        let texts: Vec<String> = moved.notes.iter().map(NotePath::to_string).collect();
+        let added = Box::pin(add(cx, &texts, how, author)).await?;
+        return Ok(Added { moved: Some(moved), ..added });
+    }
+    let tasks = paths.iter().map(|path| task(&notes.log, path)).collect::<Result<Vec<Task>, CliError>>()?;
     let store = open_to_read(&git.enki_dir())?;
     if let Some((id, _)) = &how.after {
         let known = match &store {
@@ -92,6 +102,7 @@ pub(crate) async fn add(cx: &mut Context, texts: &[String], how: &How, author: A
         tasks: tasks.iter().map(|task| task.path.to_string()).collect(),
         notes: more,
         driven: Client::connect(&git.enki_dir()).await?.is_some(),
+        moved: None,
     })
 }
 
@@ -103,27 +114,50 @@ pub(crate) async fn dispatch(
     promotion: &Promotion,
     author: Author,
 ) -> Result<Added, CliError> {
-    let task = match note.kind().is_capture() {
-        true => notes::promote(cx, note.as_str(), promotion).await?.1.task,
-        false => note.clone(),
+    let (task, moved) = match note.kind().is_capture() {
+        true => {
+            let made = notes::promote(cx, note.as_str(), promotion).await?;
+            (made.promoted.task, made.moved)
+        }
+        false => (note.clone(), None),
     };
     let tier = promotion.tier.as_deref().map(model::tier).transpose()?;
     // Nobody has looked at how much it is.
     let how = How { model: promotion.model.clone(), tier, last: Some(Tier::Heavy), ..How::default() };
-    add(cx, &[task.to_string()], &how, author).await.map_err(|error| {
+    let added = add(cx, &[task.to_string()], &how, author).await.map_err(|error| {
         let hint = error.hint.as_deref().unwrap_or("try again");
         let hint = format!("{hint}; the note stands, and its task {task} can be put in again");
         error.hint(hint)
-    })
+    })?;
+    Ok(Added { moved: added.moved.or(moved), ..added })
 }
 
-/// A task, as its note says it.
-fn task(log: &Log, text: &str) -> Result<Task, CliError> {
+/// The note of a task.
+fn task_path(log: &Log, text: &str) -> Result<NotePath, CliError> {
     let path = log.find(text)?;
     if path.kind().is_capture() {
         return Err(CliError::usage(format!("{path} is no task yet")).hint(format!("enki promote {path}")));
     }
-    let task = log.read_task(&path)?;
+    Ok(path)
+}
+
+/// Of these, none that goes to another project is in the queue here.
+async fn none_runs(cx: &Context, root: &Path, log: &Log, enki_dir: &Path, paths: &[NotePath]) -> Result<(), CliError> {
+    let Ok(registry) = Registry::load(&cx.host) else { return Ok(()) };
+    for path in paths {
+        let Some(name) = moved::other(&registry, root, log, path) else { continue };
+        if let Some(state) = standing(enki_dir, &[log.read_task(path)?]).await? {
+            let (id, wrong) = (state.id().short(), format!("{path} is of project {name}, and in the queue here"));
+            return Err(CliError::usage(format!("{wrong} as {id}"))
+                .hint(format!("enki queue cancel {id}, then put it in again; or change its project_primary back")));
+        }
+    }
+    Ok(())
+}
+
+/// A task, as its note says it.
+fn task(log: &Log, path: &NotePath) -> Result<Task, CliError> {
+    let task = log.read_task(path)?;
     if task.queue_id.is_none() && task.status == Some(TaskStatus::Cancelled) {
         return Err(CliError::usage(format!("{path} was cancelled"))
             .hint("set its status to scheduled, if it shall be done; nothing was started"));

@@ -41,6 +41,23 @@ fn what_the_note_says_when_it_starts_is_what_is_done_and_the_edit_survives() {
 }
 
 #[test]
+fn a_model_that_is_written_while_it_waits_is_the_one_that_does_it_and_nothing_guarded_is_light() {
+    let place = place();
+    let (note, light) = (task(&place, "Mend it"), task(&place, "Mend that"));
+    let first = add(&place, &[&note]);
+    let id = first["queue_id"].as_str().unwrap();
+    add(&place, &[&light, "--tier", "light", "--after", id]);
+    edit(&place, &note, "tags: [task]", "tags: [task]\nmodel: gpt-5");
+    edit(&place, &light, "## Prompt\n\nMend that", "## Prompt\n\nMend `.github/workflows/ci.yml`");
+    let ran = place.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    let all = entries(&place, &["--all"]);
+    let of = |note: &str| all.iter().find(|entry| entry["task_paths"][0] == note).unwrap().clone();
+    assert_eq!(of(&note)["models"][0], "gpt-5", "{all:?}");
+    assert_eq!(of(&light)["tiers"][0], "standard", "{all:?}");
+}
+
+#[test]
 fn one_that_is_cancelled_while_another_runs_is_never_begun() {
     let place = place();
     let (first, second) = (task(&place, "WAIT one"), task(&place, "Two"));

@@ -19,6 +19,7 @@ mod common;
 mod day;
 mod drive;
 mod edits;
+mod handed;
 mod hostile;
 mod isolation;
 mod keep;

@@ -29,7 +29,7 @@ pub struct Amendment {
 
 impl Amendment {
     /// What a spec says of a step anew, as far as that may change: its words and, unless they were chosen for it, its
-    /// tier and model.
+    /// tier and model. A tier that was chosen for it can only become more, where the spec is pinned too.
     ///
     /// # Errors
     ///
@@ -42,8 +42,10 @@ impl Amendment {
         }
         // A text that names neither leaves both as they were: they may be its role's.
         let said = !step.pinned && (spec.tier.is_some() || spec.model.is_some());
-        let kept = || (None, step.model.as_deref().map(ToOwned::to_owned));
-        let (tier, model) = if said { (spec.tier, spec.model.clone()) } else { kept() };
+        let kept = || step.model.as_deref().map(ToOwned::to_owned);
+        // Of what was chosen for it, only more is taken, and only from whoever knows what was chosen.
+        let more = || spec.tier.filter(|tier| spec.pinned && *tier > step.tier);
+        let (tier, model) = if said { (spec.tier, spec.model.clone()) } else { (more(), kept()) };
         Ok(Self {
             title: spec.title.clone(),
             description: spec.description.clone(),

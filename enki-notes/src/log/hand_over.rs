@@ -5,6 +5,8 @@ use crate::error::{Broken, NoteError};
 use crate::front::{Document, Value};
 use crate::kind::{CaptureStatus, Kind, TaskStatus};
 use crate::name::NotePath;
+use crate::outcome::of_task;
+use crate::section::{self, TASK};
 use enki_core::time::Timestamp;
 
 /// The key of a note that says which one it was in another project, as `project:path`.
@@ -38,11 +40,12 @@ impl Log {
     /// # Contract
     ///
     /// The copy is written first: after a crash in between, handing it over again finds that copy and makes the link. So there
-    /// is one, also if two hand it over at once.
+    /// is one, also if two hand it over at once. Of a task that ran here the copy says nothing of that; whoever hands it over
+    /// sees to it that it does not run now.
     ///
     /// # Errors
     ///
-    /// If it is not there or broken, if something was made of it here already, or if it cannot be written.
+    /// If it is not there or broken, if it is a result or a capture of which a task was made, or if it cannot be written.
     pub fn hand_over(
         &self,
         path: &NotePath,
@@ -61,7 +64,7 @@ impl Log {
         let begun = match path.kind() {
             Kind::Result => Some("it is a result".to_owned()),
             kind if kind.is_capture() => document.text("task_note").map(|task| format!("{task} was made of it")),
-            _ => document.text("queue_id").map(|entry| format!("it was put into the queue as {entry}")),
+            _ => None,
         };
         if let Some(why) = begun {
             let hint = format!("write another note there: enki --project {} note ...", names.to);
@@ -98,17 +101,26 @@ impl Log {
         now: Timestamp,
     ) -> Result<NotePath, NoteError> {
         let mut copy = document.clone();
-        let mut set = |key: &str, text: String| copy.set(key, &Value::text(text));
+        let mut set = |key: &str, value: Value| copy.set(key, &value);
         let filled = (|| {
-            set("project_primary", names.to.to_owned())?;
-            set(FROM, origin.to_owned())?;
+            set("project_primary", Value::text(names.to))?;
+            set(FROM, Value::text(origin))?;
             // A path of the other project: nothing of this one is linked to it.
             if let Some(source) = document.text("source_note") {
-                set("source_note", format!("{}:{source}", names.from))?;
+                set("source_note", Value::text(format!("{}:{source}", names.from)))?;
+            }
+            if path.kind() == Kind::Task {
+                set("status", Value::text(TaskStatus::Scheduled.as_str()))?;
+            }
+            for run in ["queue_id", "result_note", "completed"].into_iter().filter(|key| document.text(key).is_some()) {
+                set(run, Value::bare(""))?;
             }
             Ok(())
         })();
         filled.map_err(|fault| NoteError::Broken(Broken::of(path.as_str(), fault)))?;
+        if path.kind() == Kind::Task && section::text(document.body(), TASK, "Result").is_some() {
+            copy.set_body(section::with_part(document.body(), TASK, "Result", of_task, ""));
+        }
         self.create(path.kind(), origin, now, |naming| {
             let mut copy = copy.clone();
             // Two notes never have one id, but where a person made an anchor of it: then it stays.

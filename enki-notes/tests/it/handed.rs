@@ -1,7 +1,10 @@
 //! A note goes to another project.
 
 use crate::{NOW, Place};
-use enki_notes::{Between, CaptureStatus, Kind, Log, NewCapture, NewTask, NoteError, NotePath, Promotion, TaskStatus};
+use enki_notes::{
+    Between, CaptureStatus, Kind, Log, NewCapture, NewResult, NewTask, NoteError, NotePath, Promotion, ResultStatus,
+    TaskStatus,
+};
 use std::fs;
 
 const NAMES: Between<'_> = Between { from: "shop", to: "till" };
@@ -70,13 +73,26 @@ fn what_something_was_made_of_stays() {
     let till = other(&place);
     let capture = place.log.capture(&NewCapture::new("Crash at login"), NOW).unwrap().path;
     place.log.promote(&capture, &Promotion::default(), NOW).unwrap();
+    let before = place.text(&capture);
+    let error = place.log.hand_over(&capture, &till, NAMES, NOW).unwrap_err();
+    assert!(matches!(error, NoteError::Refused { .. }) && error.to_string().contains("was made of it"), "{error}");
+    assert_eq!(place.text(&capture), before);
+    assert!(till.list(&Kind::ALL).unwrap().heads.is_empty());
+}
+
+#[test]
+fn of_a_run_here_the_copy_says_nothing() {
+    let place = Place::new();
+    let till = other(&place);
     let task = place.log.task(&NewTask::new("Mend it."), NOW).unwrap();
     place.log.mark_pending(&task, "0f3a91c2d4e5").unwrap();
-    for (note, why) in [(&capture, "was made of it"), (&task, "it was put into the queue as 0f3a91c2d4e5")] {
-        let before = place.text(note);
-        let error = place.log.hand_over(note, &till, NAMES, NOW).unwrap_err();
-        assert!(matches!(error, NoteError::Refused { .. }) && error.to_string().contains(why), "{error}");
-        assert_eq!(place.text(note), before);
-    }
-    assert!(till.list(&Kind::ALL).unwrap().heads.is_empty());
+    let result = NewResult::new("Mend it.", ResultStatus::Cancelled, task.clone(), "0f3a91c2d4e5");
+    place.log.settle(&result, NOW).unwrap();
+    fs::write(place.file(&task), place.text(&task) + "\nMine.\n").unwrap();
+    let copy = place.log.hand_over(&task, &till, NAMES, NOW).unwrap();
+    let read = till.read_task(&copy).unwrap();
+    assert_eq!((read.status, read.queue_id), (Some(TaskStatus::Scheduled), None));
+    let text = there(&place, &copy);
+    assert!(!text.contains("Cancelled after") && !text.contains("docs/log/result"), "{text}");
+    assert!(text.ends_with("Mine.\n"), "{text}");
 }

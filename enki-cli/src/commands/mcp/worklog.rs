@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::host::{Host, Terminals};
 use crate::look;
+use crate::moved::Moved;
 use crate::notes::{self, Notes};
 use crate::output::{Color, Out};
 use crate::project::Project;
@@ -56,6 +57,13 @@ impl fmt::Debug for Worklog {
 struct At {
     id: String,
     root: PathBuf,
+}
+
+impl At {
+    /// Where notes went.
+    fn of(moved: Moved) -> Self {
+        Self { id: moved.project, root: moved.root }
+    }
 }
 
 impl Worklog {
@@ -245,12 +253,13 @@ fn only(mut found: Vec<At>, none: impl FnOnce() -> CliError, text: &str) -> Resu
 
 /// What is told of an entry that was put in.
 fn queued(at: &At, added: add::Added) -> Queued {
+    let project = added.moved.map_or_else(|| at.id.clone(), |moved| moved.project);
     let mut notes = added.notes;
     if !added.driven {
-        notes.push(format!("nobody drives {} now; a person does with `enki up` or `enki queue run`", at.id));
+        notes.push(format!("nobody drives {project} now; a person does with `enki up` or `enki queue run`"));
     }
     Queued {
-        project: at.id.clone(),
+        project,
         queue_id: added.id.short(),
         execution_id: added.id.hex(),
         status: added.status,
@@ -326,12 +335,12 @@ impl enki_mcp::Worklog for Worklog {
         self.at_desk(async move |this, cx| {
             let at = this.of_note(cx, &source)?;
             Self::go(cx, &at);
-            let (note, promoted) = notes::promote(cx, &source, &promotion(goal, model, tier)).await?;
+            let made = notes::promote(cx, &source, &promotion(goal, model, tier)).await?;
             Ok(PromotedNote {
-                project: at.id,
-                task_path: promoted.task.to_string(),
-                source_path: note.to_string(),
-                known: promoted.known,
+                project: made.moved.map_or(at.id, |moved| moved.project),
+                task_path: made.promoted.task.to_string(),
+                source_path: made.source.to_string(),
+                known: made.promoted.known,
             })
         })
         .await
@@ -367,6 +376,7 @@ impl enki_mcp::Worklog for Worklog {
             let at = this.of_note(cx, &task)?;
             Self::go(cx, &at);
             let added = add::add(cx, &[task], &crate::queue::How::default(), Author::Coordinator).await?;
+            let at = added.moved.map_or(at, At::of);
             this.ran(cx, at, (added.id, added.known, added.notes), left, told).await
         })
         .await
