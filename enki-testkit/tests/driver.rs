@@ -449,6 +449,27 @@ async fn who_waits_for_an_execution_learns_that_the_store_stopped_the_driver() {
     assert!(enki.watch().recv().await.is_err(), "nothing is told by a driver that has stopped");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_stopped_after_the_run_time_that_was_asked_for_and_after_half_an_hour_otherwise() {
+    for (asked, seconds) in [(Some(5), 5), (None, 1800)] {
+        let world = World::new();
+        world.agents.otherwise(|_| Script::chatter(Duration::from_secs(1)));
+        let (enki, task) = world.start().await;
+        let step = serde_json::json!({"id": "a", "title": "A", "description": "a", "timeout": asked});
+        let spec = serde_json::from_value(serde_json::json!({"steps": [step]})).unwrap();
+        let mut submission = Submission::new(spec, main());
+        submission.origin = "note(docs/log/task/a.md)".to_owned();
+        let began = tokio::time::Instant::now();
+        let Accepted { execution, .. } = enki.submit(submission).await.unwrap();
+        enki.rest(execution).await.unwrap();
+        let took = began.elapsed().as_secs();
+        assert!((seconds..=seconds + 1).contains(&took), "{took} s of {seconds}");
+        assert_eq!((status(&enki, execution).await, world.agents.started().len()), ("failed", 1));
+        enki.shut_down(Shutdown::Drain);
+        task.await.unwrap().unwrap();
+    }
+}
+
 /// Keeps notes in memory, and finds the entries among them.
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<Note>>);

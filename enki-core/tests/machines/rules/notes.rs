@@ -69,6 +69,25 @@ fn what_the_note_says_at_the_start_is_recorded_before_the_attempt_and_is_what_is
 }
 
 #[test]
+fn a_tier_that_was_chosen_for_it_only_becomes_more_and_only_by_whoever_knows_it() {
+    let (world, id) = noted(Limits::default(), &[step("a", json!({"tier": "standard", "model": "m", "pinned": true}))]);
+    for (pinned, tier, then) in [
+        (true, "heavy", Tier::Heavy),
+        (true, "light", Tier::Standard),
+        (false, "heavy", Tier::Standard),
+        (false, "light", Tier::Standard),
+    ] {
+        let spec =
+            json!({"id": "x", "title": "a", "description": "do it", "tier": tier, "model": "n", "pinned": pinned});
+        let Briefing::Says(said) = says(&world, id, "a", spec) else { unreachable!("it says something") };
+        let mut plan = world.of(id).plan().clone();
+        plan.amend(StepIx(0), &said);
+        let amended = plan.step(StepIx(0));
+        assert_eq!((amended.tier, amended.model.as_deref()), (then, Some("m")), "{pinned} {tier}");
+    }
+}
+
+#[test]
 fn a_crash_while_a_note_is_read_reads_it_again_and_starts_once() {
     let (mut world, id) = noted(Limits::default(), &[plain("a")]);
     world.crash();

@@ -71,6 +71,54 @@ fn after_any_starts_whatever_the_result() {
     assert_eq!(world.of(second).status(), "running");
 }
 
+/// A first execution, made of a note, and one that waits for it, each time ended in another way.
+#[test]
+fn each_end_of_the_first_blocks_or_starts_the_one_that_waits_for_it() {
+    type End = fn(&mut World, ExecutionId);
+    let ends: [(&str, End); 4] = [
+        ("failed", |world, first| world.end(first, "a", declined())),
+        ("failed", |world, first| world.end(first, "a", Outcome::TimedOut)),
+        ("cancelled", |world, first| {
+            world.command(first, Command::Cancel { step: None, committing: vec![] }).unwrap();
+        }),
+        ("done", |world, first| world.done(first, "a")),
+    ];
+    for (status, end) in ends {
+        for (when, then) in [(AfterWhen::Success, "blocked"), (AfterWhen::Any, "running")] {
+            let mut world = World::new(Limits::default());
+            let mut submitted = world.submission(json!({"steps": [plain("a")]}), &[]);
+            submitted.origin = "note(docs/log/task/a.md)".to_owned();
+            let first = world.submit_as(submitted);
+            world.open(first);
+            let second = follower(&mut world, first, when);
+            assert_eq!(world.of(second).status(), "scheduled");
+            end(&mut world, first);
+            assert_eq!(world.of(first).status(), status);
+            let then = if status == "done" { "running" } else { then };
+            assert_eq!(world.of(second).status(), then, "{status} {when:?}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_one_that_has_ended_follows_its_end_at_once() {
+    for (outcome, when, then) in [
+        (None, AfterWhen::Success, "running"),
+        (None, AfterWhen::Any, "running"),
+        (Some(declined()), AfterWhen::Success, "blocked"),
+        (Some(declined()), AfterWhen::Any, "running"),
+    ] {
+        let (mut world, first) = running(&[plain("a")]);
+        match outcome {
+            Some(outcome) => world.end(first, "a", outcome),
+            None => world.done(first, "a"),
+        }
+        assert!(world.of(first).ended().is_some());
+        let second = follower(&mut world, first, when);
+        assert_eq!(world.of(second).status(), then, "{when:?}");
+    }
+}
+
 #[test]
 fn at_and_after_must_both_hold() {
     let (mut world, first) = running(&[plain("a")]);
