@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The registry.
@@ -23,7 +24,7 @@ pub(crate) struct Registry {
 }
 
 /// A project that is known by a name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Registered {
     /// Its root.
@@ -40,6 +41,17 @@ pub(crate) struct Registered {
     /// Who writes them.
     #[serde(default)]
     owner: Option<String>,
+}
+
+/// How the list's file stands: another one than before, and it was changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Stamp(Option<[i128; 4]>);
+
+impl Stamp {
+    /// Whether there is a file.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// How the notes of a project are kept, as far as the list of projects says it.
@@ -160,6 +172,12 @@ impl Registry {
                 .hint("a name has a-z, 0-9, _ and -, and its root is an absolute path"));
         }
         Ok(Self { path, text, _lock: None, projects: file.projects })
+    }
+
+    /// How its file stands now. One that cannot be looked at is as one that is not there.
+    pub(crate) fn stamp(host: &Host) -> Stamp {
+        let found = Self::path(host).ok().and_then(|path| fs::metadata(path).ok());
+        Stamp(found.map(|of| [of.ino().into(), of.size().into(), of.mtime().into(), of.mtime_nsec().into()]))
     }
 
     /// The root of a project.

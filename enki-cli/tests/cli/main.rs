@@ -40,5 +40,6 @@ mod runs;
 mod search;
 mod storm;
 mod trust;
+mod up;
 mod words;
 mod worklog;
