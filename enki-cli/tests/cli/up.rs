@@ -1,14 +1,15 @@
-//! `enki up`: what cannot be driven, and a list of projects that changes meanwhile.
+//! Projects that are driven as a whole: what of `enki up` cannot be, a list that changes meanwhile, and when `enki queue run`
+//! ends.
 
-use crate::common::{Place, both, code, until};
-use crate::queue::{add, key, place, task};
+use crate::common::{Place, both, code, until, wait};
+use crate::queue::{add, entries, key, place, task};
 use enki_core::store::{Holder, TaskStore as _};
 use enki_core::time::Timestamp;
 use enki_store_sqlite::{OpenOptions, SqliteStore};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A person's projects, by name, and what `enki up` says of them.
 struct Projects {
@@ -206,4 +207,46 @@ fn projects_that_come_into_the_list_are_driven_and_those_that_leave_it_are_let_g
     until(|| key(&one, &never, "status").as_deref() == Some("done"));
     assert_eq!(projects.errors(), [("no project".to_owned(), "usage".to_owned())], "{}", projects.said());
     up.end();
+}
+
+#[test]
+fn what_waits_for_an_entry_that_waits_for_a_person_does_not_keep_the_queue_running() {
+    let place = place();
+    let (held, after, last, later) =
+        (task(&place, "Held"), task(&place, "After it"), task(&place, "After that"), task(&place, "Later"));
+    let first = add(&place, &[&held]);
+    let second = add(&place, &[&after, "--after", first["queue_id"].as_str().unwrap()]);
+    add(&place, &[&last, "--after-any", second["queue_id"].as_str().unwrap()]);
+    // What waits for a time alone is waited for.
+    let soon = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(4)).unwrap().to_string();
+    add(&place, &[&later, "--at", &soon]);
+    let away = place.dir.path().join("away.md");
+    fs::rename(place.root.join(&held), &away).unwrap();
+    let ran = run(&place);
+    assert_eq!(code(&ran), 8, "{}", both(&ran));
+    assert_eq!(key(&place, &later, "status").as_deref(), Some("done"));
+    let words: Vec<_> = entries(&place, &[]).iter().map(|one| one["status"].clone()).collect();
+    assert_eq!(words, ["waiting (after)", "waiting (after)", "held"]);
+    fs::rename(&away, place.root.join(&held)).unwrap();
+    assert_eq!(code(&place.enki(&["pause", first["queue_id"].as_str().unwrap()])), 0);
+    let ran = run(&place);
+    assert_eq!(entries(&place, &[]).len(), 3, "{}", both(&ran));
+    let resumed = place.enki(&["resume", first["queue_id"].as_str().unwrap()]);
+    assert_eq!(code(&resumed), 0, "{}", both(&resumed));
+    assert_eq!(code(&run(&place)), 0);
+    assert!([&held, &after, &last].iter().all(|note| key(&place, note, "status").as_deref() == Some("done")));
+}
+
+/// Drives the queue, for at most a minute.
+fn run(place: &Place) -> Output {
+    let mut run = place.command(&["queue", "run"]);
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..3000 {
+        if run.try_wait().unwrap().is_some() {
+            return run.wait_with_output().unwrap();
+        }
+        wait();
+    }
+    run.kill().unwrap();
+    panic!("it did not end: {}", both(&run.wait_with_output().unwrap()));
 }
