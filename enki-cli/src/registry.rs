@@ -209,6 +209,11 @@ impl Registry {
         self.at(root).first()?.1.model.as_deref()
     }
 
+    /// The stream of the notes of the project at that root.
+    pub(crate) fn stream_of(&self, root: &Path) -> Option<&str> {
+        self.at(root).first()?.1.stream.as_deref()
+    }
+
     /// Adds a project, under that name or its folder's. The same root again has the name that it had.
     pub(crate) fn add(&mut self, root: &Path, name: Option<&str>) -> Result<String, CliError> {
         if let Some((id, _)) = self.projects.iter().find(|(_, one)| one.root == root)

@@ -1,7 +1,8 @@
-//! What the list of projects says of a project's notes: where they are, and whose.
+//! What the list of projects says: where projects are, of their notes where and whose those are, and of their tasks the model.
 
 use crate::common::{both, code, git};
 use crate::queue::{add, key, place, task, text};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
 
@@ -122,4 +123,36 @@ fn what_has_ended_while_its_notes_were_elsewhere_is_written_when_they_are_back()
     assert_eq!(code(&ran), 0, "{}", both(&ran));
     assert_eq!(key(&place, &note, "status").as_deref(), Some("done"));
     assert_eq!(names(&place.root.join("docs/log/result")).len(), 1);
+}
+
+#[test]
+fn what_is_noted_is_of_the_stream_of_its_project_unless_another_is_said() {
+    let place = place();
+    list(&place.dir.path().join("home"), &place.root, "stream = \"web\"\n");
+    let note = |args: &[&str]| {
+        let noted = place.enki(&[&["note"], args].concat());
+        assert_eq!(code(&noted), 0, "{}", both(&noted));
+        String::from_utf8(noted.stdout).unwrap().trim_end().to_owned()
+    };
+    assert_eq!(key(&place, &note(&["The shop is slow"]), "stream").as_deref(), Some("web"));
+    assert_eq!(key(&place, &note(&["The till is slow", "--stream", "till"]), "stream").as_deref(), Some("till"));
+    assert_eq!(key(&place, &note(&["Mend it", "--kind", "task"]), "stream"), None, "tasks have none");
+    for args in [&["--kind", "task", "--stream", "till"][..], &["--stream", ""]] {
+        let refused = place.enki(&[&["note", "Mend it"], args].concat());
+        assert!(code(&refused) == 2 && both(&refused).contains("stream"), "{args:?}: {}", both(&refused));
+    }
+    assert_eq!(place.json(&["notes", "--status", "all"])["notes"].as_array().unwrap().len(), 3);
+    // The same by an agent's tools, also in the backlog.
+    let mut client = crate::mcp::Client::of(place.command(&["mcp"]));
+    for (tool, arguments, stream) in [
+        ("enki_note", json!({"text": "The door squeaks", "project_id": "shop"}), "web"),
+        ("enki_note", json!({"text": "The lamp flickers", "project_id": ".", "stream": "lamps"}), "lamps"),
+        ("enki_backlog_add", json!({"body": "Sell hats"}), "web"),
+    ] {
+        let noted = client.call(tool, arguments);
+        let path = noted["path"].as_str().or(noted["item"]["note"].as_str()).unwrap_or_else(|| panic!("{noted}"));
+        assert_eq!(key(&place, path, "stream").as_deref(), Some(stream), "{noted}");
+    }
+    list(&place.dir.path().join("home"), &place.root, "");
+    assert_eq!(key(&place, &note(&["The shop is dark"]), "stream"), None);
 }
