@@ -2,7 +2,7 @@
 
 use crate::common::{both, code, git};
 use crate::queue::{add, key, place, task, text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
@@ -155,4 +155,35 @@ fn what_is_noted_is_of_the_stream_of_its_project_unless_another_is_said() {
     }
     list(&place.dir.path().join("home"), &place.root, "");
     assert_eq!(key(&place, &note(&["The shop is dark"]), "stream"), None);
+}
+
+#[test]
+fn the_list_of_projects_is_shown_with_what_it_says_of_each() {
+    let place = place();
+    let home = place.dir.path().join("home");
+    let shown = || {
+        let listed = place.enki(&["projects"]);
+        String::from_utf8(listed.stdout).unwrap().replace(place.dir.path().to_str().unwrap(), "[DIR]")
+    };
+    let all = |shop: &str| {
+        let root = |folder: &str| place.dir.path().join(folder);
+        format!(
+            "{shop}\n[projects.api]\nroot = {:?}\n[projects.site]\nroot = {:?}\nmodel = \"opus\"\n",
+            root("gone"),
+            root("home")
+        )
+    };
+    list(&home, &place.root, "");
+    assert_eq!(shown(), "shop                  [DIR]/project\n");
+    list(&home, &place.root, &all("stream = \"web\"\nmodel = \"sonnet\"\n"));
+    let lines = [
+        "api                   [DIR]/gone  (not there)",
+        "shop                  [DIR]/project  stream web  model sonnet",
+        "site                  [DIR]/home                 model opus",
+    ];
+    assert_eq!(shown().lines().collect::<Vec<_>>(), lines);
+    let listed = place.json(&["projects"]);
+    let told: Vec<(&Value, &Value, &Value)> =
+        listed["projects"].as_array().unwrap().iter().map(|one| (&one["id"], &one["stream"], &one["model"])).collect();
+    assert_eq!(json!(told), json!([["api", null, null], ["shop", "web", "sonnet"], ["site", null, "opus"]]));
 }
