@@ -1,7 +1,7 @@
 //! What the list of projects says: where projects are, of their notes where and whose those are, and of their tasks the model.
 
-use crate::common::{both, code, git};
-use crate::queue::{add, key, place, task, text};
+use crate::common::{Place, both, code, git, repository};
+use crate::queue::{add, entries, key, place, task, text};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -186,4 +186,85 @@ fn the_list_of_projects_is_shown_with_what_it_says_of_each() {
     let told: Vec<(&Value, &Value, &Value)> =
         listed["projects"].as_array().unwrap().iter().map(|one| (&one["id"], &one["stream"], &one["model"])).collect();
     assert_eq!(json!(told), json!([["api", null, null], ["shop", "web", "sonnet"], ["site", null, "opus"]]));
+}
+
+#[test]
+fn a_project_whose_folder_is_gone_is_named_with_its_path_and_nothing_is_written_elsewhere() {
+    let place = place();
+    let (home, gone) = (place.dir.path().join("home"), place.dir.path().join("gone"));
+    list(&home, &gone, "");
+    let there = || {
+        let mut all = [names(place.dir.path()), names(&place.root), names(&home)];
+        all.iter_mut().for_each(|names| names.sort());
+        all
+    };
+    let before = there();
+    for args in [
+        &["--project", "shop", "note", "Broken"][..],
+        &["--project", "shop", "notes"],
+        &["--project", "shop", "promote", "x"],
+        &["--project", "shop", "queue", "add", "x"],
+        &["--project", "shop", "queue", "list"],
+        &["--project", "shop", "queue", "run"],
+        &["--project", "shop", "search", "x"],
+        &["--project", "shop", "trace", "x"],
+        &["--project", "shop", "run", "--task", "x"],
+        &["up", "shop"],
+    ] {
+        let refused = place.enki(args);
+        let said = both(&refused);
+        assert_eq!(code(&refused), 3, "{args:?}: {said}");
+        let why = format!("the folder of project shop is not there: {}", gone.display());
+        assert!(said.contains(&why) && said.contains("`enki projects remove`"), "{args:?}: {said}");
+    }
+    let mut client = crate::mcp::Client::of(place.command(&["mcp"]));
+    let refused = client.refused("enki_note", json!({"text": "Broken", "project_id": "shop"})).to_string();
+    assert!(refused.contains(gone.to_str().unwrap()), "{refused}");
+    drop(client);
+    assert_eq!(there(), before);
+}
+
+#[test]
+fn a_project_is_registered_by_its_folders_name_when_it_is_made_and_by_another_if_that_is_taken() {
+    let place = Place::new();
+    let folders = ["a/My Shop", "b/my-shop"].map(|path| repository(&place.dir.path().join(path)));
+    let made = |folder: &Path| {
+        let output = place.command_in(folder, &["init", "--json"]).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", both(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(made(&folders[0]), "my-shop");
+    assert_eq!(made(&folders[1]), "my-shop-2", "that name is another folder's");
+    assert_eq!(made(&folders[0]), "my-shop", "the same again is the same");
+    let listed = place.json(&["projects"]);
+    let roots: Vec<(&str, &str)> = listed["projects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["id"].as_str().unwrap(), one["root"].as_str().unwrap()))
+        .collect();
+    assert_eq!(roots, [("my-shop", folders[0].to_str().unwrap()), ("my-shop-2", folders[1].to_str().unwrap())]);
+}
+
+#[test]
+fn tasks_are_done_by_the_model_of_their_project_unless_another_is_said() {
+    let place = place();
+    let home = place.dir.path().join("home");
+    let put_in = |prompt: &str, more: &[&str]| {
+        let note = task(&place, prompt);
+        add(&place, &[&[note.as_str()], more].concat());
+        let entry = entries(&place, &["--query", prompt]).remove(0);
+        json!([entry["models"][0], entry["tiers"][0]])
+    };
+    list(&home, &place.root, "model = \"opus\"\n");
+    assert_eq!(put_in("One", &[]), json!([null, "heavy"]));
+    assert_eq!(put_in("Two", &["--model", "haiku"]), json!([null, "light"]));
+    list(&home, &place.root, "model = \"our-own-3\"\n");
+    assert_eq!(put_in("Three", &[]), json!(["our-own-3", "standard"]));
+    // It is still so once it was done: what the note says is read again when it starts.
+    assert_eq!(code(&place.enki(&["queue", "run"])), 0);
+    let done = entries(&place, &["--all", "--query", "Three"]).remove(0);
+    assert_eq!((&done["status"], &done["models"]), (&json!("done"), &json!(["our-own-3"])));
+    list(&home, &place.root, "");
+    assert_eq!(put_in("Four", &[]), json!([null, "standard"]));
 }
