@@ -22,11 +22,11 @@ pub(crate) struct NoteArgs {
     /// Make a task of it and start that at once
     #[command(flatten)]
     pub(crate) now: RunNow,
-    /// The model that shall do it
-    #[arg(long, value_name = "NAME", requires = "run")]
+    /// The model that shall do it: with --kind task, or with --run
+    #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// The tier of the work; heavy if neither is said
-    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"], requires = "run")]
+    /// The tier of the work, likewise; with --run heavy if neither is said
+    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
     pub(crate) tier: Option<String>,
 }
 

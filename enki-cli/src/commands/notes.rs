@@ -37,11 +37,15 @@ pub(super) async fn note(cx: &mut Context, args: NoteArgs) -> Result<Exit, CliEr
     Ok(Exit::Ok)
 }
 
-/// A capture has a stream, a task none.
+/// A capture has a stream, and a task says who shall do it.
 fn of_its_kind(args: &NoteArgs) -> Result<(), CliError> {
     let is_task = args.kind.map(Kind::from) == Some(Kind::Task);
     if is_task && args.stream.is_some() {
         return Err(CliError::usage("a task note has no stream").hint("leave --stream out; nothing was written"));
+    }
+    if !is_task && !args.now.run && (args.model.is_some() || args.tier.is_some()) {
+        return Err(CliError::usage("--model and --tier are of a task, and this note is none")
+            .hint("give --kind task, or --run to make a task of it and start that; nothing was written"));
     }
     Ok(())
 }

@@ -268,3 +268,24 @@ fn tasks_are_done_by_the_model_of_their_project_unless_another_is_said() {
     list(&home, &place.root, "");
     assert_eq!(put_in("Four", &[]), json!([null, "standard"]));
 }
+
+#[test]
+fn a_task_note_says_who_shall_do_it_and_so_it_is_put_into_the_queue() {
+    let place = place();
+    let noted = place.enki(&["note", "--kind", "task", "Mend it", "--model", "our-own-3", "--tier", "heavy"]);
+    assert_eq!(code(&noted), 0, "{}", both(&noted));
+    let note = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+    assert_eq!(
+        (key(&place, &note, "model"), key(&place, &note, "tier")),
+        (Some("our-own-3".into()), Some("heavy".into()))
+    );
+    add(&place, &[&note]);
+    let entry = entries(&place, &[]).remove(0);
+    assert_eq!((&entry["models"], &entry["tiers"]), (&json!(["our-own-3"]), &json!(["heavy"])));
+    // A capture has neither.
+    for args in [&["--tier", "heavy"][..], &["--model", "opus"], &["--kind", "idea", "--tier", "light"]] {
+        let refused = place.enki(&[&["note", "Broken"], args].concat());
+        assert!(code(&refused) == 2 && both(&refused).contains("give --kind task, or --run"), "{}", both(&refused));
+    }
+    assert_eq!(place.json(&["notes", "--status", "all"])["notes"].as_array().unwrap().len(), 1);
+}
