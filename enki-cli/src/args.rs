@@ -242,6 +242,9 @@ pub(crate) enum Command {
         command: Option<ProjectsCommand>,
     },
     /// Drive your projects, all or those named, as long as it runs: what is due starts as it comes
+    ///
+    /// One that cannot be driven is named and tried again, with waits that grow. If none is named on the command line, those
+    /// that come into the list meanwhile are driven too, and those that leave it are let go once nothing runs in them.
     Up {
         /// The projects
         #[arg(value_name = "PROJECT")]

@@ -68,6 +68,8 @@ pub(crate) struct Notes {
     redactor: Redactor,
     /// The last commits, for the context of a new note.
     commits: Vec<String>,
+    /// The project's own stream.
+    stream: Option<String>,
 }
 
 impl Notes {
@@ -93,16 +95,20 @@ impl Notes {
         let keeping = Registry::keeping(host, root)?;
         let results = git.as_ref().map_or(Ok(None), |git| results(config, git))?;
         let log = log(root, keeping, || git.as_ref().map_or_else(Owner::default, signer));
+        // Where there can be no list of projects nothing says it.
+        let registry = Registry::load(host).ok();
         Ok(Self {
             log: Ledger::new(log, results).refreshed()?,
             redactor: wire::redactor(config, host),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
+            stream: registry.and_then(|all| all.stream_of(root).map(str::to_owned)),
         })
     }
 
     /// The same without asking git: for what makes no new note.
     pub(crate) fn unsigned(host: &Host, config: &Config, root: &Path) -> Result<Self, CliError> {
-        Ok(Self { log: Self::of(host, config, root)?, redactor: wire::redactor(config, host), commits: Vec::new() })
+        let (log, redactor) = (Self::of(host, config, root)?, wire::redactor(config, host));
+        Ok(Self { log, redactor, commits: Vec::new(), stream: None })
     }
 
     /// What is written of a text: without secrets.
@@ -110,10 +116,10 @@ impl Notes {
         self.redactor.clean(text)
     }
 
-    /// A capture of that text, with what was done last.
+    /// A capture of that text, with what was done last, in the project's stream.
     pub(crate) fn capture(&self, text: &str, source: Source) -> NewCapture {
         let mut new = NewCapture::new(self.clean(text));
-        new.source = source;
+        (new.source, new.stream) = (source, self.stream.clone());
         let lines: Vec<String> = self.commits.iter().map(|line| format!("- {}", self.clean(line))).collect();
         new.context = (!lines.is_empty()).then(|| lines.join("\n"));
         new
@@ -127,6 +133,7 @@ pub(crate) struct NewNote {
     /// By its words if left out.
     pub(crate) kind: Option<Kind>,
     pub(crate) source: Source,
+    /// The project's own if left out.
     pub(crate) stream: Option<String>,
     /// The task at which it was noticed.
     pub(crate) task_id: Option<String>,
@@ -151,7 +158,8 @@ pub(crate) fn write(cx: &mut Context, note: NewNote) -> Result<(NotePath, Option
             .hint("leave --kind out, or give idea, issue, observation or task")),
         kind => {
             let mut new = notes.capture(&note.text, note.source);
-            (new.kind, new.stream, new.task_id) = (kind, note.stream, note.task_id);
+            (new.kind, new.task_id) = (kind, note.task_id);
+            new.stream = note.stream.or(new.stream);
             let filed = notes.log.capture(&new, now)?;
             Ok((filed.path, Some(filed.capture_id)))
         }

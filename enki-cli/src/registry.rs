@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The registry.
@@ -23,7 +24,7 @@ pub(crate) struct Registry {
 }
 
 /// A project that is known by a name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Registered {
     /// Its root.
@@ -40,6 +41,17 @@ pub(crate) struct Registered {
     /// Who writes them.
     #[serde(default)]
     owner: Option<String>,
+}
+
+/// How the list's file stands: another one than before, and it was changed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Stamp(Option<[i128; 4]>);
+
+impl Stamp {
+    /// Whether there is a file.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// How the notes of a project are kept, as far as the list of projects says it.
@@ -162,6 +174,12 @@ impl Registry {
         Ok(Self { path, text, _lock: None, projects: file.projects })
     }
 
+    /// How its file stands now. One that cannot be looked at is as one that is not there.
+    pub(crate) fn stamp(host: &Host) -> Stamp {
+        let found = Self::path(host).ok().and_then(|path| fs::metadata(path).ok());
+        Stamp(found.map(|of| [of.ino().into(), of.size().into(), of.mtime().into(), of.mtime_nsec().into()]))
+    }
+
     /// The root of a project.
     pub(crate) fn root(&self, id: &str) -> Result<&Path, CliError> {
         let known = || self.projects.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -189,6 +207,11 @@ impl Registry {
     /// The model of the tasks of the project at that root.
     pub(crate) fn model_of(&self, root: &Path) -> Option<&str> {
         self.at(root).first()?.1.model.as_deref()
+    }
+
+    /// The stream of the notes of the project at that root.
+    pub(crate) fn stream_of(&self, root: &Path) -> Option<&str> {
+        self.at(root).first()?.1.stream.as_deref()
     }
 
     /// Adds a project, under that name or its folder's. The same root again has the name that it had.

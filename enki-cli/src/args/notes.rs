@@ -1,6 +1,7 @@
 //! The words of notes, their queue, and the projects that they are of.
 
 use super::Overrides;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -15,14 +16,17 @@ pub(crate) struct NoteArgs {
     /// Where it comes from; `conversation` if left out. What was spoken has its prompt made by `notes.enrich`
     #[arg(long, value_name = "SOURCE", value_parser = ["agent-observation", "conversation", "agent-execution", "voice"])]
     pub(crate) source: Option<String>,
+    /// The stream that it is about; the project's own, of the list of projects, if left out. Tasks have none
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) stream: Option<String>,
     /// Make a task of it and start that at once
     #[command(flatten)]
     pub(crate) now: RunNow,
-    /// The model that shall do it
-    #[arg(long, value_name = "NAME", requires = "run")]
+    /// The model that shall do it: with --kind task, or with --run
+    #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// The tier of the work; heavy if neither is said
-    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"], requires = "run")]
+    /// The tier of the work, likewise; with --run heavy if neither is said
+    #[arg(long, value_name = "TIER", value_parser = ["light", "standard", "heavy"])]
     pub(crate) tier: Option<String>,
 }
 

@@ -17,12 +17,12 @@ use std::io::Read as _;
 /// Writes one down.
 pub(super) async fn note(cx: &mut Context, args: NoteArgs) -> Result<Exit, CliError> {
     at_once(&args.now)?;
+    of_its_kind(&args)?;
     let text = if args.text == "-" { from_stdin(cx)? } else { args.text };
     let kind = args.kind.map(Kind::from);
     let source = args.source.as_deref().and_then(Source::read).unwrap_or(Source::Conversation);
-    let (stream, task_id) = (None, None);
     let (model, tier) = (args.model.clone(), args.tier.clone());
-    let (path, id) = notes::write(cx, NewNote { text, kind, source, stream, task_id, model, tier })?;
+    let (path, id) = notes::write(cx, NewNote { text, kind, source, stream: args.stream, task_id: None, model, tier })?;
     if args.now.run {
         let mut promotion = Promotion::default();
         (promotion.model, promotion.tier) = (args.model, args.tier);
@@ -35,6 +35,19 @@ pub(super) async fn note(cx: &mut Context, args: NoteArgs) -> Result<Exit, CliEr
         cx.out.line(&visible(path.as_str()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// A capture has a stream, and a task says who shall do it.
+fn of_its_kind(args: &NoteArgs) -> Result<(), CliError> {
+    let is_task = args.kind.map(Kind::from) == Some(Kind::Task);
+    if is_task && args.stream.is_some() {
+        return Err(CliError::usage("a task note has no stream").hint("leave --stream out; nothing was written"));
+    }
+    if !is_task && !args.now.run && (args.model.is_some() || args.tier.is_some()) {
+        return Err(CliError::usage("--model and --tier are of a task, and this note is none")
+            .hint("give --kind task, or --run to make a task of it and start that; nothing was written"));
+    }
+    Ok(())
 }
 
 /// What starts at once starts not later.

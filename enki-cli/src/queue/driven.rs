@@ -85,11 +85,16 @@ impl Driven {
         })
     }
 
-    /// Whether nothing is left to do without a person. What waits for a time or for another entry is not over.
+    /// Whether nothing is left to do without a person. What waits for a time is not over; what waits for another entry is as
+    /// far as that one.
     pub(crate) async fn is_over(&self) -> bool {
         let Some(session) = &self.session else { return true };
         let over = session.orchestrator.query(|engine| {
-            let rests = |state: &Execution| engine.at_rest(state.id()) && state.status() != "scheduled";
+            let is_open = |id| engine.execution(id).is_some_and(|state| state.ended().is_none());
+            // The one that it waits for is among all of them. If that has ended, this one starts.
+            let waits = |state: &Execution| state.after().is_some_and(|(id, _)| is_open(id));
+            let rests =
+                |state: &Execution| engine.at_rest(state.id()) && (state.status() != "scheduled" || waits(state));
             engine.executions().all(|state| state.ended().is_some() || rests(state))
         });
         over.await.unwrap_or(true)

@@ -41,5 +41,6 @@ mod runs;
 mod search;
 mod storm;
 mod trust;
+mod up;
 mod words;
 mod worklog;

@@ -305,7 +305,7 @@ impl enki_mcp::Worklog for Worklog {
                     NoteSource::AgentExecution => Source::AgentExecution,
                     NoteSource::Voice => Source::Voice,
                 },
-                stream: note.stream.or_else(|| stream_of(cx, &at)),
+                stream: note.stream,
                 task_id: match asker {
                     Asker::Agent(task) => Some(task.to_string()),
                     Asker::Coordinator => None,
@@ -531,11 +531,6 @@ fn promotion(goal: Option<String>, model: Option<String>, tier: Option<Tier>) ->
     let mut how = Promotion::default();
     (how.goal, how.model, how.tier) = (goal, model, word(tier));
     how
-}
-
-/// The stream of a project's notes.
-fn stream_of(cx: &Context, at: &At) -> Option<String> {
-    Registry::load(&cx.host).ok()?.projects.get(&at.id)?.stream.clone()
 }
 
 fn entry(one: list::Entry) -> Entry {
