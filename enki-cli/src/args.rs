@@ -243,8 +243,8 @@ pub(crate) enum Command {
     },
     /// Drive your projects, all or those named, as long as it runs: what is due starts as it comes
     ///
-    /// One that cannot be driven is named and tried again, with waits that grow. If none is named on the command line, those
-    /// that come into the list meanwhile are driven too, and those that leave it are let go once nothing runs in them.
+    /// One that cannot be driven is named and tried again, with waits that grow. What comes into the list meanwhile is driven
+    /// too, if none is named here; what leaves it is let go once nothing runs in it.
     Up {
         /// The projects
         #[arg(value_name = "PROJECT")]

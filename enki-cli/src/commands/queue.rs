@@ -280,8 +280,7 @@ async fn drive(cx: &mut Context, overrides: &Overrides) -> Result<Exit, CliError
         tokio::select! {
             news = driven.next() => match news {
                 News::Moved(lines) => lines.iter().for_each(|line| line.show(&mut cx.out, None)),
-                News::Ended(lines, ended) => {
-                    lines.iter().for_each(|line| line.show(&mut cx.out, None));
+                News::Ended(ended) => {
                     driven.close();
                     ended?;
                     break;

@@ -159,8 +159,7 @@ impl Up {
         let one = &mut self.all[n];
         match what {
             What::News(News::Moved(lines)) => lines.iter().for_each(|line| line.show(&mut cx.out, Some(&one.id))),
-            What::News(News::Ended(lines, ended)) => {
-                lines.iter().for_each(|line| line.show(&mut cx.out, Some(&one.id)));
+            What::News(News::Ended(ended)) => {
                 if let State::Here(driven) = &mut one.state {
                     driven.close();
                 }

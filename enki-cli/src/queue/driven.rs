@@ -18,7 +18,7 @@ use enki_core::store::{LogId, Version};
 use enki_core::time::Timestamp;
 use enki_vcs_git::GitProject;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,6 +29,10 @@ pub(crate) struct Driven {
     session: Option<Session>,
     notices: broadcast::Receiver<Notice>,
     followers: BTreeMap<ExecutionId, Follower>,
+    /// Those of which something new is to be read.
+    unread: BTreeSet<ExecutionId>,
+    /// How the driver ended, until that is told.
+    ended: Option<Result<(), CliError>>,
     /// How those came out that have ended, and how far they were read: their states are not kept.
     over: BTreeMap<ExecutionId, (Exit, Version)>,
     paint: Paint,
@@ -39,7 +43,7 @@ pub(crate) enum News {
     /// Something to show; it may be nothing.
     Moved(Vec<Line>),
     /// The driver has ended. The session is to be closed.
-    Ended(Vec<Line>, Result<(), CliError>),
+    Ended(Result<(), CliError>),
 }
 
 /// An event to show.
@@ -80,6 +84,8 @@ impl Driven {
             session: Some(session),
             notices,
             followers: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            ended: None,
             over: BTreeMap::new(),
             paint: Paint(cx.out.color),
         })
@@ -100,31 +106,40 @@ impl Driven {
         over.await.unwrap_or(true)
     }
 
-    /// The next news. May be dropped and asked again; nothing more comes once it has ended.
+    /// The next news. May be dropped and asked again: what was found out is kept until it is told. Nothing more comes once
+    /// it has ended.
     pub(crate) async fn next(&mut self) -> News {
-        let Some(session) = &mut self.session else { return std::future::pending().await };
-        let notice = tokio::select! {
-            notice = self.notices.recv() => notice,
-            ended = session.ended() => {
-                let lines = self.catch_up().await.unwrap_or_default();
-                return News::Ended(lines, ended);
-            }
-        };
-        let moved = match notice {
-            Ok(Notice { kind: NoticeKind::Event { log, .. }, .. })
-                if log.kind == enki_core::store::LogKind::Execution =>
-            {
-                self.advance(ExecutionId::new(log.id)).await
-            }
-            Err(RecvError::Lagged(_)) => self.catch_up().await,
-            _ => Ok(Vec::new()),
-        };
-        match moved {
-            Ok(lines) => News::Moved(lines),
-            Err(error) => {
+        if self.unread.is_empty() && self.ended.is_none() {
+            self.listen().await;
+        }
+        if let Some(id) = self.unread.first().copied() {
+            let moved = self.advance(id).await;
+            self.unread.remove(&id);
+            return News::Moved(moved.unwrap_or_else(|error| {
                 // The driver finds the same at its next append, and says so.
                 tracing::warn!(why = %error.message, "what happens cannot be read");
-                News::Moved(Vec::new())
+                Vec::new()
+            }));
+        }
+        self.ended.take().map_or_else(|| News::Moved(Vec::new()), News::Ended)
+    }
+
+    /// Waits until something is to be read, or the driver has ended.
+    async fn listen(&mut self) {
+        let Some(session) = &mut self.session else { return std::future::pending().await };
+        tokio::select! {
+            notice = self.notices.recv() => match notice {
+                Ok(Notice { kind: NoticeKind::Event { log, .. }, .. })
+                    if log.kind == enki_core::store::LogKind::Execution =>
+                {
+                    self.unread.insert(ExecutionId::new(log.id));
+                }
+                Err(RecvError::Lagged(_)) => self.unread.extend(self.followers.keys()),
+                _ => {}
+            },
+            ended = session.ended() => {
+                self.ended = Some(ended);
+                self.unread.extend(self.followers.keys());
             }
         }
     }
@@ -160,8 +175,8 @@ impl Driven {
         {
             return Ok(Vec::new());
         }
-        let is_new = shown.is_none() && !self.followers.contains_key(&id);
         let follower = self.followers.entry(id).or_insert_with(|| Follower::new(store, id));
+        let is_new = shown.is_none() && follower.seen() == Version(0);
         let mut lines = Vec::new();
         follower
             .advance(|state, one| {
@@ -182,14 +197,6 @@ impl Driven {
         if let Some(exit) = ended {
             self.followers.remove(&id);
             self.over.insert(id, (exit, seen));
-        }
-        Ok(lines)
-    }
-
-    async fn catch_up(&mut self) -> Result<Vec<Line>, CliError> {
-        let mut lines = Vec::new();
-        for id in self.followers.keys().copied().collect::<Vec<_>>() {
-            lines.extend(self.advance(id).await?);
         }
         Ok(lines)
     }
