@@ -39,6 +39,7 @@ mod reviews;
 mod runs;
 mod search;
 mod storm;
+mod trace;
 mod trust;
 mod words;
 mod worklog;

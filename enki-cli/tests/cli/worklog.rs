@@ -168,6 +168,12 @@ fn a_coordinator_files_promotes_schedules_and_traces_in_any_project() {
     let (result, _) = ended(&mut client);
     assert_eq!(result["structuredContent"]["status"], "done", "{result}");
     assert!(!listens(&two) && on_main(&two).lines().count() == 1, "{}", on_main(&two));
+    // Also a commit is found in whichever project it is.
+    let landed = git(&two.root, &["rev-parse", "--short=12", "main"]);
+    let chain = client.call("enki_trace", json!({"id": landed.trim()}));
+    assert_eq!((&chain["project"], &chain["chain"]["others"]), (&json!("two"), &json!([])), "{chain}");
+    assert_eq!(chain["chain"]["results"][0]["path"], result["structuredContent"]["result_paths"][0], "{chain}");
+    assert_eq!(client.refused("enki_trace", json!({"id": "0123456789"}))["code"], "NOT_FOUND");
     assert_eq!(client.leave(), 0);
 }
 

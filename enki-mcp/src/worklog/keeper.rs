@@ -299,7 +299,8 @@ pub struct Chain {
     pub project: String,
     /// From the thought to its result, a line each.
     pub lines: Vec<String>,
-    /// The same for programs: source, task, entries with their attempts and commits, results, issues, broken links.
+    /// The same for programs: source, task, entries with their attempts and commits, results and issues; the same of the other
+    /// tasks, as others; broken links.
     pub chain: Value,
 }
 
