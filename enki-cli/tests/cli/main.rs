@@ -35,6 +35,7 @@ mod plan_check;
 mod pty;
 mod queue;
 mod registry;
+mod results;
 mod reviews;
 mod runs;
 mod search;
