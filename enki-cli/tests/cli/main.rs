@@ -24,6 +24,7 @@ mod isolation;
 mod keep;
 mod landing;
 mod leftovers;
+mod lists;
 mod log_branch;
 mod mail;
 mod mcp;

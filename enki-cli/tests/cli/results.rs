@@ -23,6 +23,11 @@ fn the_model_that_was_named_is_told_wherever_it_was_named() {
     assert!(text(&place, "docs/log/activity.md").contains(" | opus | 1 steps\n"));
     let [issue] = &notes(&place, "issue")[..] else { panic!() };
     assert!(text(&place, issue).contains("\n- model: opus\n"), "{}", text(&place, issue));
+    let listed = place.json(&["queue", "list", "--all"]);
+    assert_eq!(
+        (&listed["entries"][0]["models"][0], &listed["entries"][0]["tiers"][0]),
+        (&"opus".into(), &"heavy".into())
+    );
     // By the note, by a tier, by the settings, and by a name that is no tier's.
     for (args, line, model) in [
         (&[][..], "model: sonnet\n", "sonnet"),

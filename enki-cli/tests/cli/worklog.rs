@@ -56,7 +56,7 @@ fn two() -> (Place, Place) {
 }
 
 /// Begins a call that waits.
-fn begin(client: &mut Client, tool: &str, arguments: &Value) {
+pub(crate) fn begin(client: &mut Client, tool: &str, arguments: &Value) {
     begin_as(client, "w", tool, arguments);
 }
 
@@ -67,7 +67,7 @@ fn begin_as(client: &mut Client, id: &str, tool: &str, arguments: &Value) {
 }
 
 /// What came of it, and whether progress was told before.
-fn ended(client: &mut Client) -> (Value, bool) {
+pub(crate) fn ended(client: &mut Client) -> (Value, bool) {
     let mut progress = false;
     loop {
         let mut line = String::new();
@@ -81,11 +81,11 @@ fn ended(client: &mut Client) -> (Value, bool) {
     }
 }
 
-fn interrupt(child: &std::process::Child) {
+pub(crate) fn interrupt(child: &std::process::Child) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::INT).unwrap();
 }
 
-fn run(place: &Place, args: &[&str]) -> std::process::Child {
+pub(crate) fn run(place: &Place, args: &[&str]) -> std::process::Child {
     place.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 

@@ -211,12 +211,12 @@ pub struct Entry {
     pub scheduled_at: Option<String>,
     /// Not before that entry.
     pub after: Option<String>,
-    /// How long an agent may run, in seconds, by step.
-    pub timeout_s: Vec<Option<u64>>,
+    /// How long an agent may run, in seconds, by step: as it was asked for, else as the project has it.
+    pub timeout_s: Vec<u64>,
     /// By step.
     pub tiers: Vec<String>,
-    /// By step, where one was named.
-    pub models: Vec<Option<String>>,
+    /// By step: that which is named, else that of the tier.
+    pub models: Vec<String>,
     /// How many steps it has.
     pub steps: usize,
     /// The sessions of its agents, by step.

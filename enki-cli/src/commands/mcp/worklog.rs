@@ -561,7 +561,7 @@ fn entry(one: list::Entry) -> Entry {
         scheduled_at: one.at,
         after: one.after.map(|id| id.hex()),
         steps: one.tiers.len(),
-        timeout_s: one.timeout_s,
+        timeout_s: one.timeouts.into_iter().map(|limit| limit.seconds).collect(),
         tiers: one.tiers.into_iter().map(str::to_owned).collect(),
         models: one.models,
         session_ids: one.sessions,
