@@ -38,6 +38,7 @@ mod queue;
 mod registry;
 mod results;
 mod reviews;
+mod running;
 mod runs;
 mod search;
 mod storm;
