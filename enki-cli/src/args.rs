@@ -232,7 +232,7 @@ pub(crate) enum Command {
     Search(SearchArgs),
     /// Tell what belongs together: the thought, its task, its entries, attempts, commits and results
     Trace {
-        /// Any of them: a note, an entry, a task, or the commit of a result; or the beginning of one
+        /// Any of them: a note, an entry, a task or a commit; or the beginning of one
         what: String,
     },
     /// Your projects, by name; without more, list them

@@ -12,21 +12,24 @@ use crate::registry::{Keeping, Registry};
 use crate::source::visible;
 use crate::wire;
 use enki_core::redact::Redactor;
+use enki_core::tier::Tier;
 use enki_core::time::Timestamp;
 use enki_notes::{
     Enriched, Kind, Log, NewCapture, NewResult, NewTask, NoteError, NotePath, Owner, Promoted, Promotion, Settled,
     Source,
 };
 use enki_vcs_git::{GitError, GitProject, SideBranch};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
-/// The notes of a project, and the branch that their results are committed to, if they are.
+/// The notes of a project, the branch that their results are committed to, if they are, and what results say of models.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     log: Log,
     results: Option<SideBranch>,
+    models: BTreeMap<Tier, String>,
 }
 
 impl Deref for Ledger {
@@ -38,11 +41,17 @@ impl Deref for Ledger {
 }
 
 impl Ledger {
-    fn new(log: Log, results: Option<SideBranch>) -> Self {
-        match results {
-            Some(results) => Self { log: log.with_results(results.files()), results: Some(results) },
-            None => Self { log, results: None },
-        }
+    fn new(log: Log, results: Option<SideBranch>, config: &Config) -> Self {
+        let log = match &results {
+            Some(results) => log.with_results(results.files()),
+            None => log,
+        };
+        Self { log, results, models: wire::models(config) }
+    }
+
+    /// The model that does what names none itself: that of its tier. Names such as `opus` stand for one.
+    pub(crate) fn model_of(&self, tier: Tier) -> &str {
+        self.models.get(&tier).map_or(tier.as_str(), String::as_str)
     }
 
     /// The same, with results as they are on their branch now.
@@ -85,7 +94,7 @@ impl Notes {
             Some(name) => Some(wire::git(root, host)?.side_branch(name)?),
             None => None,
         };
-        Ledger::new(log(root, keeping, Owner::default), results).refreshed()
+        Ledger::new(log(root, keeping, Owner::default), results, config).refreshed()
     }
 
     /// Those of a project, in the name of whoever its git signs with. Asks git.
@@ -98,7 +107,7 @@ impl Notes {
         // Where there can be no list of projects nothing says it.
         let registry = Registry::load(host).ok();
         Ok(Self {
-            log: Ledger::new(log, results).refreshed()?,
+            log: Ledger::new(log, results, config).refreshed()?,
             redactor: wire::redactor(config, host),
             commits: git.map(|git| git.last_commits(COMMITS)).unwrap_or_default(),
             stream: registry.and_then(|all| all.stream_of(root).map(str::to_owned)),
@@ -198,8 +207,8 @@ pub(crate) async fn promote(cx: &mut Context, note: &str, how: &Promotion) -> Re
 }
 
 /// The notes of a project that are kept like that, in the name of whoever its git signs with if nothing else is said. Asks git.
-pub(crate) fn signed_log(git: &GitProject, keeping: Keeping, results: Option<SideBranch>) -> Ledger {
-    Ledger::new(log(git.root(), keeping, || signer(git)), results)
+pub(crate) fn signed_log(git: &GitProject, config: &Config, keeping: Keeping, results: Option<SideBranch>) -> Ledger {
+    Ledger::new(log(git.root(), keeping, || signer(git)), results, config)
 }
 
 /// The branch that results are committed to, if they are.

@@ -145,9 +145,9 @@ impl Session {
             marker,
         };
         let server = rpc::Server::start(&enki_dir, service)?;
-        let person = git.clone();
+        let (person, own) = (git.clone(), config.clone());
         let keeper = Keeper::start(Arc::clone(&store), orchestrator.watch(), move || {
-            notes::signed_log(&person, keeping, results)
+            notes::signed_log(&person, &own, keeping, results)
         });
         let (driver, ended, git) = (Some(driver), Ok(()), git.clone());
         Ok(Self { store, orchestrator, office, driver, ended, keeper, server, git, _lock: lock })

@@ -314,6 +314,11 @@ fn agent(backends: &Backends, config: &Config, host: &Host, at: At<'_>, key: &st
     Ok(Agent { runner: Arc::new(agent), takes_roles: false, name: command, client: None })
 }
 
+/// The models that agents are asked to use where a step names none, by tier.
+pub(crate) fn models(config: &Config) -> BTreeMap<Tier, String> {
+    Tier::ALL.into_iter().map(|tier| (tier, model(config, tier))).collect()
+}
+
 fn model(config: &Config, tier: Tier) -> String {
     let tier = if config.on("workers.sonnet_only") { Tier::Standard } else { tier };
     config.text(&format!("models.{tier}")).to_owned()

@@ -31,6 +31,7 @@ use enki_core::id::ExecutionId;
 use enki_core::spec::AfterWhen;
 use enki_notes::NotePath;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -245,10 +246,11 @@ pub(super) async fn trace(cx: &mut Context, what: &str) -> Result<Exit, CliError
 
 fn object(entry: &Entry) -> Value {
     let paths: Vec<&str> = entry.notes.iter().map(NotePath::as_str).collect();
-    json!({"queue_id": entry.id.short(), "execution_id": entry.id.to_string(), "title": entry.title,
+    let timeouts: Vec<u64> = entry.timeouts.iter().map(|limit| limit.seconds).collect();
+    json!({"project": entry.project, "queue_id": entry.id.short(), "execution_id": entry.id.to_string(), "title": entry.title,
         "status": entry.status, "task_paths": paths, "created_at": entry.created, "started_at": entry.started,
         "finished_at": entry.finished, "scheduled_at": entry.at, "after": entry.after.map(|id| id.to_string()),
-        "timeout_s": entry.timeout_s, "tiers": entry.tiers, "models": entry.models, "session_ids": entry.sessions,
+        "steps": entry.tiers.len(), "timeout_s": timeouts, "tiers": entry.tiers, "models": entry.models, "session_ids": entry.sessions,
         "log_path": entry.logs.display().to_string(), "result_notes": entry.results})
 }
 
@@ -259,6 +261,10 @@ fn line(entry: &Entry, paint: Paint) -> String {
     }
     if let Some(after) = entry.after {
         line.push_str(&paint.dim(&format!("  after {after}")));
+    }
+    let asked: BTreeSet<u64> = entry.timeouts.iter().filter(|limit| limit.asked).map(|limit| limit.seconds).collect();
+    for seconds in asked {
+        line.push_str(&paint.dim(&format!("  at most {seconds} s")));
     }
     for note in &entry.notes {
         line.push_str(&paint.dim(&format!("  {}", visible(note.as_str()))));

@@ -178,7 +178,7 @@ fn write(log: &Ledger, state: &Execution, events: &[Logged], paths: &[NotePath])
             Err(error) => return Err(error),
         };
         let ended = state.ended().and_then(|_| outcome::ended(events, ix));
-        let result = ended.and_then(|at| Some((outcome::outcome(state, events, ix, path.clone(), source)?, at)));
+        let result = ended.and_then(|at| Some((outcome::outcome(state, events, ix, (path.clone(), source), log)?, at)));
         let Some((result, at)) = result else {
             let lived = state.step(ix).lived || events.iter().any(|one| is_live(&one.event, ix));
             let id = state.id().short();

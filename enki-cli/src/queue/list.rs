@@ -1,18 +1,21 @@
 //! What a list tells of the queue.
 
 use super::{notes_of, word};
+use crate::config::Config;
 use crate::error::CliError;
 use crate::host::Host;
 use crate::look::{self, Logged};
-use crate::notes::Notes;
+use crate::notes::{Ledger, Notes};
 use crate::project::Project;
+use crate::registry::Registry;
 use crate::render::time;
 use crate::session::{logs_dir, open_to_read};
 use enki_core::execution::{Event, Execution, FailReason, StepRun, StepState};
 use enki_core::id::ExecutionId;
+use enki_core::plan::Step;
 use enki_core::time::Timestamp;
-use enki_notes::{Log, NotePath};
-use std::path::{Path, PathBuf};
+use enki_notes::NotePath;
+use std::path::PathBuf;
 
 /// Which entries are wanted.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +68,8 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) id: ExecutionId,
+    /// The name of its project.
+    pub(crate) project: String,
     pub(crate) title: String,
     pub(crate) status: &'static str,
     pub(crate) notes: Vec<NotePath>,
@@ -73,19 +78,35 @@ pub(crate) struct Entry {
     pub(crate) finished: Option<String>,
     pub(crate) at: Option<String>,
     pub(crate) after: Option<ExecutionId>,
-    /// What follows, by step.
-    pub(crate) timeout_s: Vec<Option<u64>>,
+    /// What follows, by step. How long an agent may run.
+    pub(crate) timeouts: Vec<Limit>,
     pub(crate) tiers: Vec<&'static str>,
-    pub(crate) models: Vec<Option<String>>,
+    /// That which is named, else that of the tier.
+    pub(crate) models: Vec<String>,
     pub(crate) sessions: Vec<Option<String>>,
     pub(crate) logs: PathBuf,
     pub(crate) results: Vec<String>,
 }
 
+/// A limit, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) seconds: u64,
+    /// Whether it was asked for; else it is the project's.
+    pub(crate) asked: bool,
+}
+
 /// The entries of a project, the newest first.
 pub(crate) async fn entries(host: &Host, project: &Project, filter: &Filter) -> Result<Vec<Entry>, CliError> {
     let Some(store) = open_to_read(&project.state_dir())? else { return Ok(Vec::new()) };
-    let log = Notes::read(host, &project.root)?;
+    let config = Config::load(host, Some(project))?;
+    let from = Common {
+        log: Notes::unsigned(host, &config, &project.root)?.log,
+        logs: logs_dir(&project.state_dir()),
+        // A list of projects that cannot be read says nothing of this one; commands on it say why.
+        project: Registry::load(host).map_or_else(|_| ".".to_owned(), |all| all.name_of(&project.root)),
+        timeout: config.int("workers.timeout"),
+    };
     let query = filter.query.as_deref().map(str::to_lowercase);
     let open = matches!(filter.status, Status::Active);
     let mut entries = Vec::new();
@@ -95,7 +116,7 @@ pub(crate) async fn entries(host: &Host, project: &Project, filter: &Filter) -> 
         }
         let events = look::events(store.as_ref(), summary.execution).await?;
         let Some(state) = look::fold(&events) else { continue };
-        let entry = Entry::of(&state, &events, &log, &project.state_dir());
+        let entry = Entry::of(&state, &events, &from);
         let is_status = match &filter.status {
             Status::Active | Status::All => true,
             Status::Word(word) => entry.status == word || entry.status.split(' ').next() == Some(word),
@@ -117,16 +138,33 @@ pub(crate) fn shown(state: &Execution) -> &'static str {
     word(state, state.steps().iter().any(timed_out))
 }
 
+/// What entries of a project have in common.
+struct Common {
+    log: Ledger,
+    /// The folder of what agents say.
+    logs: PathBuf,
+    project: String,
+    /// How long an agent may run where nothing is asked.
+    timeout: u64,
+}
+
 impl Entry {
-    fn of(state: &Execution, events: &[Logged], log: &Log, enki_dir: &Path) -> Self {
+    fn of(state: &Execution, events: &[Logged], from: &Common) -> Self {
         let steps = state.plan().steps();
         let at = |is: fn(&Event) -> bool| events.iter().find(|one| is(&one.event)).map(|one| time(one.at));
+        let log = &from.log;
         let notes = notes_of(log, state.origin()).unwrap_or_default();
+        let limit = |step: &Step| Limit {
+            seconds: step.timeout.map_or(from.timeout, |timeout| timeout.as_secs()),
+            asked: step.timeout.is_some(),
+        };
+        let model = |step: &Step| step.model.as_deref().unwrap_or_else(|| log.model_of(step.tier)).to_owned();
         // What a person has removed or broken since names no result.
         let result = |path: &NotePath| Some(log.read(path).ok()?.document.text("result_note")?.to_owned());
         let is_over = state.ended().is_some();
         Self {
             id: state.id(),
+            project: from.project.clone(),
             title: state.plan().title.clone(),
             status: shown(state),
             results: if is_over { notes.iter().filter_map(result).collect() } else { Vec::new() },
@@ -141,11 +179,11 @@ impl Entry {
                 .map(|one| time(one.at)),
             at: state.start_at().map(time),
             after: state.after().map(|(id, _)| id),
-            timeout_s: steps.iter().map(|step| step.timeout.map(|timeout| timeout.as_secs())).collect(),
+            timeouts: steps.iter().map(limit).collect(),
             tiers: steps.iter().map(|step| step.tier.as_str()).collect(),
-            models: steps.iter().map(|step| step.model.as_deref().map(str::to_owned)).collect(),
+            models: steps.iter().map(model).collect(),
             sessions: state.steps().iter().map(|step| step.session.as_deref().map(str::to_owned)).collect(),
-            logs: logs_dir(enki_dir).join(state.id().to_string()),
+            logs: from.logs.join(state.id().to_string()),
         }
     }
 }

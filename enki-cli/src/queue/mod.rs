@@ -14,7 +14,7 @@ pub(crate) mod trace;
 pub(crate) mod wait;
 
 use crate::error::CliError;
-use enki_core::execution::{Event, Execution};
+use enki_core::execution::{Event, Execution, NeedState};
 use enki_core::spec::{AfterSpec, AfterWhen, NeedSpec, PlanSpec, StepSpec};
 use enki_core::tier::Tier;
 use enki_notes::{Log, NotePath, Task};
@@ -137,11 +137,20 @@ const TITLE: usize = 120;
 /// How far an entry is, in the words of the queue.
 pub(crate) fn word(execution: &Execution, timed_out: bool) -> &'static str {
     match execution.status() {
-        "scheduled" if execution.after().is_some() => "waiting (after)",
+        "scheduled" if execution.after().is_some() && !is_after_over(execution) => "waiting (after)",
         "scheduled" => "waiting (time)",
         "running" if execution.steps().iter().all(|step| !step.lived) => "queued",
         "failed" if timed_out => "timeout",
         other => other,
+    }
+}
+
+/// Whether it waits no more for the entry before it: then it waits for its time alone.
+fn is_after_over(execution: &Execution) -> bool {
+    match execution.predecessor_state() {
+        NeedState::Landed => true,
+        NeedState::Dead => matches!(execution.after(), Some((_, AfterWhen::Any))),
+        NeedState::Waiting | NeedState::Started | NeedState::Completed => false,
     }
 }
 

@@ -1,10 +1,14 @@
 //! How a task's run ended, read from the log of its execution.
 
 use crate::look::Logged;
+use crate::notes::Ledger;
+use crate::session::logs_dir;
 use enki_core::execution::{DoneKind, Event, Execution, FailReason, StepState};
 use enki_core::id::StepIx;
+use enki_core::tier::Purpose;
 use enki_core::time::Timestamp;
 use enki_notes::{NewResult, NotePath, ResultStatus};
+use std::path::Path;
 use std::time::Duration;
 
 /// The result of that step, as far as one can be told: none if nothing became of it.
@@ -12,8 +16,8 @@ pub(super) fn outcome(
     state: &Execution,
     events: &[Logged],
     ix: StepIx,
-    task: NotePath,
-    source_note: Option<String>,
+    (task, source_note): (NotePath, Option<String>),
+    notes: &Ledger,
 ) -> Option<NewResult> {
     let (run, plan) = (state.step(ix), state.plan().step(ix));
     let status = match &run.state {
@@ -29,7 +33,7 @@ pub(super) fn outcome(
     result.attempt = run.attempts.max(1);
     result.part = (state.steps().len() > 1).then_some(ix.index() + 1);
     result.source_note = source_note;
-    result.model = plan.model.as_deref().unwrap_or(plan.tier.as_str()).to_owned();
+    result.model = plan.model.as_deref().unwrap_or_else(|| notes.model_of(plan.tier)).to_owned();
     result.session = run.session.as_deref().unwrap_or_default().to_owned();
     result.duration = ran(events, ix);
     result.summary = run.output.as_deref().unwrap_or_default().to_owned();
@@ -41,16 +45,17 @@ pub(super) fn outcome(
         }
         _ => String::new(),
     };
-    result.transcript = format!("`enki log {id}/{}`", plan.id);
+    let command = format!("`enki log {id}/{}`", plan.id);
+    result.transcript = match transcript(state, events, ix) {
+        Some(path) => format!("`{path}`, with what happened: {command}"),
+        None => command.clone(),
+    };
     if let StepState::Done(DoneKind::Merged { commit, .. }) = &run.state {
         result.commit = Some(commit.to_string());
     }
     if let StepState::Failed(reason) = &run.state {
         result.failure = Some(reason.to_string());
-        result.advice = vec![
-            format!("look at what happened: `enki log {id}/{}`", plan.id),
-            format!("try it again: `enki retry {id}`"),
-        ];
+        result.advice = vec![format!("look at what happened: {command}"), format!("try it again: `enki retry {id}`")];
     }
     Some(result)
 }
@@ -60,6 +65,18 @@ pub(super) fn ended(events: &[Logged], ix: StepIx) -> Option<Timestamp> {
     let own = |one: &&Logged| one.event.step() == Some(ix);
     let all = |one: &&Logged| matches!(one.event, Event::Ended { .. });
     events.iter().rev().find(own).or_else(|| events.iter().rev().find(all)).map(|one| one.at)
+}
+
+/// Where what its last agent said stands, from the root of the project; what a reviewer said is not meant.
+fn transcript(state: &Execution, events: &[Logged], ix: StepIx) -> Option<String> {
+    let last = events.iter().rev().find_map(|one| match &one.event {
+        Event::AttemptStarted { step, attempt, purpose, .. } if *step == ix && *purpose != Purpose::Review => {
+            Some(*attempt)
+        }
+        _ => None,
+    })?;
+    let file = format!("{}.{last}.log", state.plan().step(ix).id);
+    Some(logs_dir(Path::new(".enki")).join(state.id().to_string()).join(file).display().to_string())
 }
 
 /// How long its agents ran, all of them; waiting does not count.

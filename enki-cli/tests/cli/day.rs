@@ -59,6 +59,11 @@ impl Day {
         serde_json::from_str::<Value>(&listed).unwrap()["entries"][0].clone()
     }
 
+    /// Of the site.
+    fn trace(&self, what: &str) -> Value {
+        serde_json::from_str(&self.site(&["trace", what, "--json"])).unwrap()
+    }
+
     /// The driver of both.
     fn up(&self) -> Child {
         let mut up = self.shop.inside(&self.shop.place.command(&["up"]));
@@ -160,7 +165,7 @@ fn a_day_from_passing_thoughts_to_finished_work() {
         .to_vec();
     assert!(order.is_sorted(), "{order:?}");
     assert!(day.entry("FILE-later")["started_at"].as_str().unwrap() >= due.to_string().as_str());
-    // and the trace of each, from its result back to its thought.
+    // and the trace of each, from its result back to its thought,
     for (root, note, task) in [(&shop, &till, &till_task), (&site, seen, &midnight)] {
         let result = key(root, task, "result_note").unwrap();
         let whole = day.person(root, &["trace", &result, "--json"]);
@@ -169,4 +174,36 @@ fn a_day_from_passing_thoughts_to_finished_work() {
         assert_eq!((&told["source"]["status"], &told["entries"][0]["status"]), (&json!("resolved"), &json!("done")));
         assert_eq!(day.person(root, &["trace", note, "--json"]), whole);
     }
+    // of one that took too long, from the issue that was filed,
+    let filed = notes(&site, "issue").into_iter().find(|issue| issue != seen).unwrap();
+    let told = day.trace(&filed);
+    let facts = (&told["task"]["path"], &told["entries"][0]["status"], &told["issues"][0]["path"]);
+    assert_eq!(facts, (&json!(slow), &json!("timeout"), &json!(filed)), "{told}");
+    assert_eq!((day.trace(&slow), told["results"][0]["status"].clone()), (told, json!("timeout")));
+    // of the chain, each after the one before it, though the driver was killed while the first was at work: that is begun
+    // again, and nothing of it is there twice,
+    let links = [(&one, None, 2), (&two, Some(&first), 1), (&three, Some(&second), 1), (&midnight, Some(&first), 1)];
+    for (task, after, tries) in links {
+        let told = day.trace(task);
+        let [entry] = &told["entries"].as_array().unwrap()[..] else { panic!("{told}") };
+        assert_eq!(entry["after"], json!(after.map(|id| format!("exec-{id}"))), "{told}");
+        let attempts = entry["attempts"].as_array().unwrap();
+        let left: Vec<&Value> = attempts.iter().filter(|attempt| attempt["work"].is_string()).collect();
+        assert_eq!((attempts.len(), left.len(), told["results"].as_array().unwrap().len()), (tries, 1, 1), "{told}");
+        assert_eq!(day.trace(left[0]["work"].as_str().unwrap()), told);
+    }
+    for file in ["FILE-one.txt", "FILE-two.txt"] {
+        let commits = git(&site, &["log", "--no-merges", "--format=%H", "main", "--", file]);
+        assert_eq!(commits.lines().count(), 1, "{file}: {commits}");
+    }
+    // of one that had its time, and of the thought that was given up.
+    let told = day.trace(&later);
+    let entry = &told["entries"][0];
+    assert_eq!(entry["scheduled_at"].as_str(), Some(due.to_string().as_str()), "{told}");
+    assert!(entry["attempts"][0]["at"].as_str().unwrap() >= due.to_string().as_str(), "{told}");
+    let told = day.trace(&theme);
+    assert_eq!(
+        (&told["source"]["status"], &told["task"], &told["entries"]),
+        (&json!("cancelled"), &Value::Null, &json!([]))
+    );
 }

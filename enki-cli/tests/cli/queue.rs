@@ -53,7 +53,7 @@ pub(crate) fn notes(place: &Place, kind: &str) -> Vec<String> {
 }
 
 /// Whether somebody drives it.
-fn listens(place: &Place) -> bool {
+pub(crate) fn listens(place: &Place) -> bool {
     std::os::unix::net::UnixStream::connect(place.root.join(".enki/enki.sock")).is_ok()
 }
 

@@ -56,7 +56,7 @@ fn two() -> (Place, Place) {
 }
 
 /// Begins a call that waits.
-fn begin(client: &mut Client, tool: &str, arguments: &Value) {
+pub(crate) fn begin(client: &mut Client, tool: &str, arguments: &Value) {
     begin_as(client, "w", tool, arguments);
 }
 
@@ -67,7 +67,7 @@ fn begin_as(client: &mut Client, id: &str, tool: &str, arguments: &Value) {
 }
 
 /// What came of it, and whether progress was told before.
-fn ended(client: &mut Client) -> (Value, bool) {
+pub(crate) fn ended(client: &mut Client) -> (Value, bool) {
     let mut progress = false;
     loop {
         let mut line = String::new();
@@ -81,11 +81,11 @@ fn ended(client: &mut Client) -> (Value, bool) {
     }
 }
 
-fn interrupt(child: &std::process::Child) {
+pub(crate) fn interrupt(child: &std::process::Child) {
     rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::INT).unwrap();
 }
 
-fn run(place: &Place, args: &[&str]) -> std::process::Child {
+pub(crate) fn run(place: &Place, args: &[&str]) -> std::process::Child {
     place.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -168,6 +168,12 @@ fn a_coordinator_files_promotes_schedules_and_traces_in_any_project() {
     let (result, _) = ended(&mut client);
     assert_eq!(result["structuredContent"]["status"], "done", "{result}");
     assert!(!listens(&two) && on_main(&two).lines().count() == 1, "{}", on_main(&two));
+    // Also a commit is found in whichever project it is.
+    let landed = git(&two.root, &["rev-parse", "--short=12", "main"]);
+    let chain = client.call("enki_trace", json!({"id": landed.trim()}));
+    assert_eq!((&chain["project"], &chain["chain"]["others"]), (&json!("two"), &json!([])), "{chain}");
+    assert_eq!(chain["chain"]["results"][0]["path"], result["structuredContent"]["result_paths"][0], "{chain}");
+    assert_eq!(client.refused("enki_trace", json!({"id": "0123456789"}))["code"], "NOT_FOUND");
     assert_eq!(client.leave(), 0);
 }
 

@@ -211,12 +211,12 @@ pub struct Entry {
     pub scheduled_at: Option<String>,
     /// Not before that entry.
     pub after: Option<String>,
-    /// How long an agent may run, in seconds, by step.
-    pub timeout_s: Vec<Option<u64>>,
+    /// How long an agent may run, in seconds, by step: as it was asked for, else as the project has it.
+    pub timeout_s: Vec<u64>,
     /// By step.
     pub tiers: Vec<String>,
-    /// By step, where one was named.
-    pub models: Vec<Option<String>>,
+    /// By step: that which is named, else that of the tier.
+    pub models: Vec<String>,
     /// How many steps it has.
     pub steps: usize,
     /// The sessions of its agents, by step.
@@ -299,7 +299,8 @@ pub struct Chain {
     pub project: String,
     /// From the thought to its result, a line each.
     pub lines: Vec<String>,
-    /// The same for programs: source, task, entries with their attempts and commits, results, issues, broken links.
+    /// The same for programs: source, task, entries with their attempts and commits, results and issues; the same of the other
+    /// tasks, as others; broken links.
     pub chain: Value,
 }
 

@@ -207,7 +207,7 @@ pub(crate) struct ResolveInput {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TraceInput {
-    /// A note, an entry, a task, or the commit of a result; or the beginning of one.
+    /// A note, an entry, a task, or a commit that an attempt left, that was merged or that landed; or the beginning of one.
     id: String,
 }
 

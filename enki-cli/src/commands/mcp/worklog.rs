@@ -496,15 +496,27 @@ impl enki_mcp::Worklog for Worklog {
 
     async fn trace(&self, asker: Asker, what: String) -> Result<Chain, Failure> {
         self.at_desk(async move |this, cx| {
-            let at = match asker {
-                // What nobody else has is looked for here: it may be a commit.
-                Asker::Coordinator => this.of_entry(cx, &what).await.unwrap_or_else(|_| this.own(cx)),
-                Asker::Agent(_) => this.own(cx),
+            let places = match asker {
+                Asker::Coordinator => match this.of_entry(cx, &what).await {
+                    Ok(at) => vec![at],
+                    // It may be a commit.
+                    Err(error) if error.exit == Exit::NotFound => this.all(cx),
+                    Err(error) => return Err(error),
+                },
+                Asker::Agent(_) => vec![this.own(cx)],
             };
-            let store = open_to_read(&at.root.join(".enki"))?;
-            let log = Notes::read(&cx.host, &at.root)?;
-            let found = trace::trace(&log, store.as_deref(), &what).await?;
-            Ok(Chain { project: at.id, lines: found.lines(), chain: found.object() })
+            let (mut found, mut none) = (Vec::new(), None);
+            for at in places {
+                let own = at.root == this.root;
+                match chain(cx, &at, &what).await {
+                    Ok(chain) if own => return Ok(chain),
+                    Ok(_) => found.push(at),
+                    Err(error) if own && error.exit != Exit::NotFound => return Err(error),
+                    Err(error) => drop(none.get_or_insert(error)),
+                }
+            }
+            let at = only(found, || none.unwrap_or_else(|| look::not_found(&what)), &what)?;
+            chain(cx, &at, &what).await
         })
         .await
     }
@@ -527,6 +539,14 @@ impl Worklog {
     }
 }
 
+/// What belongs together in that project.
+async fn chain(cx: &Context, at: &At, what: &str) -> Result<Chain, CliError> {
+    let store = open_to_read(&at.root.join(".enki"))?;
+    let log = Notes::read(&cx.host, &at.root)?;
+    let found = trace::trace(&log, store.as_deref(), what).await?;
+    Ok(Chain { project: at.id.clone(), lines: found.lines(), chain: found.object() })
+}
+
 fn promotion(goal: Option<String>, model: Option<String>, tier: Option<Tier>) -> Promotion {
     let mut how = Promotion::default();
     (how.goal, how.model, how.tier) = (goal, model, word(tier));
@@ -546,7 +566,7 @@ fn entry(one: list::Entry) -> Entry {
         scheduled_at: one.at,
         after: one.after.map(|id| id.hex()),
         steps: one.tiers.len(),
-        timeout_s: one.timeout_s,
+        timeout_s: one.timeouts.into_iter().map(|limit| limit.seconds).collect(),
         tiers: one.tiers.into_iter().map(str::to_owned).collect(),
         models: one.models,
         session_ids: one.sessions,
