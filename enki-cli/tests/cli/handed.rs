@@ -48,6 +48,11 @@ fn a_task_that_names_another_project_is_done_there() {
     assert!(git(&two.root, &["log", "--format=%s", "main"]).lines().count() > 1, "it landed there");
     assert_eq!((notes(&one, "result").len(), notes(&two, "result").len()), (0, 1));
     assert!(!one.root.join(".enki/enki.db").exists(), "nothing was done here");
+    // Each says where the rest of the story is.
+    let trace = |place: &Place, note: &str| both(&place.enki(&["trace", note]));
+    assert!(trace(&one, &note).contains(&format!("(now two:{copy})")), "{}", trace(&one, &note));
+    let there = trace(&two, &copy);
+    assert!(there.contains(&format!("(from one:{note})")) && there.contains("landed"), "{there}");
 }
 
 #[test]
@@ -95,6 +100,16 @@ fn one_that_waits_here_is_held_until_it_is_given_up_or_given_back() {
     add(&one, &[&note]);
     let copy = went_to(&one, &note);
     assert_eq!((key(&two, &copy, "status").as_deref(), entries(&two, &[]).len()), (Some("pending"), 1));
+    // A task that was promoted goes without its capture.
+    let noted = one.enki(&["note", "The shop is broken"]);
+    let capture = String::from_utf8(noted.stdout).unwrap().trim_end().to_owned();
+    let task = one.json(&["promote", &capture])["task"].as_str().unwrap().to_owned();
+    give(&one, &task, "two");
+    add(&one, &[&task]);
+    let copy = went_to(&one, &task);
+    let there = two.json(&["trace", &copy]);
+    assert_eq!((&there["broken"], &there["task"]["path"]), (&serde_json::json!([]), &copy.as_str().into()), "{there}");
+    assert_eq!(one.json(&["trace", &capture])["task"]["moved_to"], format!("two:{copy}"));
 }
 
 #[test]

@@ -257,8 +257,8 @@ fn tasks_are_done_by_the_model_of_their_project_unless_another_is_said() {
         json!([entry["models"][0], entry["tiers"][0]])
     };
     list(&home, &place.root, "model = \"opus\"\n");
-    assert_eq!(put_in("One", &[]), json!([null, "heavy"]));
-    assert_eq!(put_in("Two", &["--model", "haiku"]), json!([null, "light"]));
+    assert_eq!(put_in("One", &[]), json!(["opus", "heavy"]));
+    assert_eq!(put_in("Two", &["--model", "haiku"]), json!(["haiku", "light"]));
     list(&home, &place.root, "model = \"our-own-3\"\n");
     assert_eq!(put_in("Three", &[]), json!(["our-own-3", "standard"]));
     // It is still so once it was done: what the note says is read again when it starts.

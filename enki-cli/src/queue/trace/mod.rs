@@ -40,6 +40,9 @@ struct Noted {
     path: String,
     title: String,
     status: String,
+    /// What it was in another project, and what it is there now, as `project:path`.
+    from: Option<String>,
+    to: Option<String>,
 }
 
 /// What a text names: a note of any kind, an execution, a task or a commit.
@@ -102,7 +105,8 @@ impl Found {
         let mut on: Vec<String> = Vec::new();
         match path.kind() {
             Kind::Task => {
-                let source = text("source_note");
+                // Of one that came from another project, it is there.
+                let source = text("source_note").filter(|_| text("moved_from").is_none());
                 on.extend(source.clone());
                 on.extend(links.issues(path.as_str()).iter().map(|issue| issue.path.clone()));
                 let task = self.tasks.entry(path.clone()).or_default();
@@ -171,7 +175,8 @@ impl Found {
 
 fn noted(note: &Note) -> Noted {
     let head = note.head();
-    Noted { path: head.path.to_string(), title: head.title, status: head.status }
+    let (from, to) = (head.moved_from, head.moved_to);
+    Noted { path: head.path.to_string(), title: head.title, status: head.status, from, to }
 }
 
 impl Trace {
@@ -217,11 +222,13 @@ impl Chain {
 
 impl Noted {
     fn object(&self) -> Value {
-        json!({"path": self.path, "title": self.title, "status": self.status})
+        json!({"path": self.path, "title": self.title, "status": self.status, "moved_from": self.from, "moved_to": self.to})
     }
 
     fn line(&self, what: &str) -> String {
-        format!("{what:<8} {:<10} {}  {}", self.status, self.path, self.title)
+        let from = self.from.as_ref().map_or_else(String::new, |from| format!("  (from {from})"));
+        let to = self.to.as_ref().map_or_else(String::new, |to| format!("  (now {to})"));
+        format!("{what:<8} {:<10} {}  {}{from}{to}", self.status, self.path, self.title)
     }
 }
 
