@@ -266,7 +266,7 @@ fn tasks_are_done_by_the_model_of_their_project_unless_another_is_said() {
     let done = entries(&place, &["--all", "--query", "Three"]).remove(0);
     assert_eq!((&done["status"], &done["models"]), (&json!("done"), &json!(["our-own-3"])));
     list(&home, &place.root, "");
-    assert_eq!(put_in("Four", &[]), json!([null, "standard"]));
+    assert_eq!(put_in("Four", &[]), json!(["sonnet", "standard"]));
 }
 
 #[test]
