@@ -123,6 +123,9 @@ fn notes() -> Result<(), Box<dyn std::error::Error>> {
     row("NOTES search of a word in half of them (ms), against grep", of(&many, &["search", "lock"]), grep, "-");
     let (queue, ls) = (["queue", "list"], many.shell(TIMES, "ls -f docs/log/*"));
     row("NOTES queue list (ms), against ls of the notes", of(&many, &queue), ls, "-");
+    let task = "task-ada-20260101-000200-000002.md";
+    let names_it = many.shell(TIMES, &format!("grep -rl {task} docs/log; true"));
+    row("NOTES trace of a task (ms), against grep of what names it", of(&many, &["trace", task]), names_it, "-");
     for (name, args) in [
         ("note", vec!["note", "The lock is slow"]),
         ("queue list", queue.to_vec()),

@@ -1,13 +1,14 @@
 //! A note goes to another project, because a person said that it is that one's.
 
-use super::{Log, change_in, iso, read};
+use super::{Log, iso};
 use crate::error::{Broken, NoteError};
 use crate::front::{Document, Value};
 use crate::kind::{CaptureStatus, Kind, TaskStatus};
-use crate::name::NotePath;
+use crate::name::{Micros, NotePath};
 use crate::outcome::of_task;
 use crate::section::{self, TASK};
 use enki_core::time::Timestamp;
+use sha2::{Digest, Sha256};
 
 /// The key of a note that says which one it was in another project, as `project:path`.
 pub(super) const FROM: &str = "moved_from";
@@ -54,15 +55,15 @@ impl Log {
         now: Timestamp,
     ) -> Result<NotePath, NoteError> {
         let attempted = || format!("give {path} to project {}", names.to);
-        // Held until both are written: another one who does the same waits, and finds the link.
-        let folder = self.alone(path)?;
-        let (_, document) = read(folder.folder(), path)?;
-        let gone = document.text(TO).and_then(|link| link.strip_prefix(names.to)?.strip_prefix(':'));
-        if let Some(copy) = gone.map(|link| other.linked(link)).transpose()?.flatten() {
+        let document = self.read(path)?.document;
+        let gone = document.text(TO);
+        let link = gone.and_then(|link| link.strip_prefix(names.to)?.strip_prefix(':'));
+        if let Some(copy) = link.map(|link| other.linked(link)).transpose()?.flatten() {
             return Ok(copy);
         }
         let begun = match path.kind() {
             Kind::Result => Some("it is a result".to_owned()),
+            _ if link.is_none() && gone.is_some() => gone.map(|link| format!("it is {link} by now")),
             kind if kind.is_capture() => document.text("task_note").map(|task| format!("{task} was made of it")),
             _ => None,
         };
@@ -70,12 +71,9 @@ impl Log {
             let hint = format!("write another note there: enki --project {} note ...", names.to);
             return Err(NoteError::refused(attempted(), why, hint));
         }
-        let origin = format!("{}:{path}", names.from);
-        let copy = match other.copy_of(path.kind(), &origin)? {
-            Some(copy) => copy,
-            None => other.copy(path, &document, &origin, names, now)?,
-        };
-        change_in(&folder, path, |document| {
+        // One folder at a time is held: somebody may hand over another one the other way.
+        let copy = other.copy(path, &document, names, now)?;
+        self.change(path, |document| {
             document.set(TO, &Value::text(format!("{}:{copy}", names.to)))?;
             let cancelled = match path.kind() {
                 Kind::Task => TaskStatus::Cancelled.as_str(),
@@ -87,24 +85,24 @@ impl Log {
         Ok(copy)
     }
 
-    fn copy_of(&self, kind: Kind, origin: &str) -> Result<Option<NotePath>, NoteError> {
-        let heads = self.list(&[kind])?.heads;
-        Ok(heads.into_iter().find(|head| head.moved_from.as_deref() == Some(origin)).map(|head| head.path))
-    }
-
+    /// The copy of a note of another project: the one that is there, also under another name by now, or a new one.
     fn copy(
         &self,
         path: &NotePath,
         document: &Document,
-        origin: &str,
         names: Between<'_>,
         now: Timestamp,
     ) -> Result<NotePath, NoteError> {
+        let origin = format!("{}:{path}", names.from);
+        let heads = self.list(&[path.kind()])?.heads;
+        if let Some(head) = heads.into_iter().find(|head| head.moved_from.as_ref() == Some(&origin)) {
+            return Ok(head.path);
+        }
         let mut copy = document.clone();
         let mut set = |key: &str, value: Value| copy.set(key, &value);
         let filled = (|| {
             set("project_primary", Value::text(names.to))?;
-            set(FROM, Value::text(origin))?;
+            set(FROM, Value::text(&origin))?;
             // A path of the other project: nothing of this one is linked to it.
             if let Some(source) = document.text("source_note") {
                 set("source_note", Value::text(format!("{}:{source}", names.from)))?;
@@ -121,8 +119,10 @@ impl Log {
         if path.kind() == Kind::Task && section::text(document.body(), TASK, "Result").is_some() {
             copy.set_body(section::with_part(document.body(), TASK, "Result", of_task, ""));
         }
-        self.create(path.kind(), origin, now, |naming| {
-            let mut copy = copy.clone();
+        let digest = Sha256::digest(&origin);
+        let slug = format!("from-{}", digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>());
+        let at = Micros::new(now.0.saturating_mul(1000));
+        self.once(path.kind(), at, &slug, &format!("-{slug}.md"), &origin, |naming| {
             // Two notes never have one id, but where a person made an anchor of it: then it stays.
             if document.text("capture_id").is_some() {
                 let _ = copy.set("capture_id", &Value::text(&naming.id));

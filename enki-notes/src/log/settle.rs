@@ -131,7 +131,7 @@ impl Log {
     }
 
     /// Makes a note whose name ends in words of Enki's, unless there is one that ends like that: that one is it.
-    fn once(
+    pub(super) fn once(
         &self,
         kind: Kind,
         at: Micros,

@@ -9,6 +9,8 @@ use std::fs;
 
 const NAMES: Between<'_> = Between { from: "shop", to: "till" };
 
+const BACK: Between<'_> = Between { from: "till", to: "shop" };
+
 /// Another project beside.
 fn other(place: &Place) -> Log {
     let root = place.dir.path().join("till");
@@ -48,7 +50,16 @@ fn the_copy_has_what_a_person_wrote_and_both_say_where_the_other_is() {
     assert_eq!(place.log.hand_over(&task, &till, NAMES, NOW).unwrap(), copy);
     fs::write(place.file(&task), edited).unwrap();
     assert_eq!(place.log.hand_over(&task, &till, NAMES, NOW).unwrap(), copy);
+    // By then it may have another name.
+    fs::write(place.file(&task), place.text(&task).replace("moved_to", "was_moved_to")).unwrap();
+    let moved = till.root().join("docs/log/task/mine.md");
+    fs::rename(till.root().join(copy.as_str()), &moved).unwrap();
+    let copy = place.log.hand_over(&task, &till, NAMES, NOW).unwrap();
+    assert_eq!(copy.as_str(), "docs/log/task/mine.md");
     assert_eq!(till.list(&Kind::ALL).unwrap().heads.len(), 1);
+    // It is one of that project now, and of no third.
+    let third = place.log.hand_over(&task, &Log::new(place.dir.path()), Between { to: "third", ..NAMES }, NOW);
+    assert!(third.unwrap_err().to_string().contains(&format!("it is till:{copy} by now")));
     assert_eq!(till.read_task(&copy).unwrap().status, Some(TaskStatus::Scheduled));
     let head = place.log.read(&task).unwrap().head();
     assert_eq!((head.task_status(), head.moved_to), (Some(TaskStatus::Cancelled), Some(format!("till:{copy}"))));
@@ -65,6 +76,25 @@ fn a_capture_goes_with_an_id_of_its_own() {
     assert_ne!(head.capture_id, Some(filed.capture_id));
     assert_eq!(place.log.read(&filed.path).unwrap().head().capture_status(), Some(CaptureStatus::Cancelled));
     assert!(till.promote(&copy, &Promotion::default(), NOW).is_ok());
+}
+
+#[test]
+fn many_at_once_in_both_directions_make_one_copy_each_and_wait_for_nobody() {
+    let place = Place::new();
+    let till = other(&place);
+    let (here, there) = (Log::new(place.log.root()), Log::new(till.root()));
+    let note = |log: &Log, n: usize| log.task(&NewTask::new(format!("Mend {n}.")), NOW).unwrap();
+    let ours: Vec<NotePath> = (0..20).map(|n| note(&here, n)).collect();
+    let theirs: Vec<NotePath> = (0..20).map(|n| note(&there, n)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| ours.iter().for_each(|path| drop(here.hand_over(path, &there, NAMES, NOW).unwrap())));
+            scope.spawn(|| theirs.iter().for_each(|path| drop(there.hand_over(path, &here, BACK, NOW).unwrap())));
+        }
+    });
+    for log in [&here, &there] {
+        assert_eq!(log.list(&[Kind::Task]).unwrap().heads.len(), 40);
+    }
 }
 
 #[test]
