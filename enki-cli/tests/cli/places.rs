@@ -52,8 +52,12 @@ fn a_folder_without_git_is_worked_on_after_init_and_nothing_else_is_left_in_it()
     let again = place.enki(&["init"]);
     assert!(both(&again).contains("nothing changed"), "{}", both(&again));
     let all = place.root.join("all.txt");
-    let edit =
-        format!("echo notes >'{0}/notes.txt'; sed -i '1s/^/first\\n/' '{1}'", place.root.display(), all.display());
+    // An editor that read the file before a landing, and wrote it after that, would throw away what landed.
+    let edit = format!(
+        "echo notes >'{0}/notes.txt'; until grep -q 'by a' '{1}'; do sleep 0.02; done; sed -i '1s/^/first\\n/' '{1}'",
+        place.root.display(),
+        all.display()
+    );
     settings(&place, &edit);
     let output = run(&place, &[]);
     assert_eq!(output.status.code(), Some(0), "{}", both(&output));
