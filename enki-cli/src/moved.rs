@@ -60,9 +60,10 @@ pub(crate) fn other(registry: &Registry, root: &Path, log: &Log, path: &NotePath
     (registry.projects.contains_key(&name) && !is_of(registry, root, &name)).then_some(name)
 }
 
-/// Whether a name is one of the project at that root.
+/// Whether a name is one of the project at that root. That of its folder always is, since notes are written with it: another
+/// project may be listed by the same.
 fn is_of(registry: &Registry, root: &Path, name: &str) -> bool {
     let listed = registry.projects.get(name).is_some_and(|one| same(&one.root, root));
     let folder = root.file_name().is_some_and(|own| *own == *name);
-    listed || (!registry.projects.contains_key(name) && (folder || folder_name(root) == name))
+    listed || folder || folder_name(root) == name
 }

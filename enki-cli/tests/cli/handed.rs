@@ -113,6 +113,20 @@ fn one_that_waits_here_is_held_until_it_is_given_up_or_given_back() {
 }
 
 #[test]
+fn notes_of_a_project_whose_folder_is_called_as_another_project_stay() {
+    let (one, two) = two();
+    let folder = two.root.file_name().unwrap().to_str().unwrap();
+    let list = format!("[projects.{folder}]\nroot = {:?}\n\n[projects.two]\nroot = {:?}\n", one.root, two.root);
+    fs::write(two.dir.path().join("home/.config/enki/projects.toml"), list).unwrap();
+    let note = task(&two, "Here");
+    assert_eq!(key(&two, &note, "project_primary").as_deref(), Some(folder));
+    assert_eq!(add(&two, &[&note])["moved_to"], serde_json::Value::Null);
+    let ran = two.enki(&["queue", "run"]);
+    assert_eq!(code(&ran), 0, "{}", both(&ran));
+    assert_eq!((key(&two, &note, "status").as_deref(), notes(&one, "task").len()), (Some("done"), 0));
+}
+
+#[test]
 fn a_name_that_nobody_knows_is_said_and_the_note_stays() {
     let (one, two) = two();
     let (note, other) = (task(&one, "Here"), task(&one, "There"));
