@@ -46,7 +46,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// If it is not there or broken, if it is a result or a capture of which a task was made, or if it cannot be written.
+    /// If it is not there or broken, if it is a result or a capture of which a task was made, if a person gave it up, or if it
+    /// cannot be written.
     pub fn hand_over(
         &self,
         path: &NotePath,
@@ -70,6 +71,10 @@ impl Log {
         if let Some(why) = begun {
             let hint = format!("write another note there: enki --project {} note ...", names.to);
             return Err(NoteError::refused(attempted(), why, hint));
+        }
+        if let Some(over) = given_up(path.kind(), &document) {
+            let hint = "set its status back first, if it shall be done; nothing was written";
+            return Err(NoteError::refused(attempted(), format!("it is {over}"), hint));
         }
         // One folder at a time is held: somebody may hand over another one the other way.
         let copy = other.copy(path, &document, names, now)?;
@@ -130,4 +135,16 @@ impl Log {
             copy
         })
     }
+}
+
+/// How a note says that nothing is to be made of it. A task that has been in the queue is cancelled with its entry, and may be
+/// put in again.
+fn given_up(kind: Kind, document: &Document) -> Option<&'static str> {
+    let status = document.text("status")?;
+    if kind == Kind::Task {
+        let status = TaskStatus::read(status).filter(|_| document.text("queue_id").is_none())?;
+        return (status == TaskStatus::Cancelled).then_some(status.as_str());
+    }
+    let status = CaptureStatus::read(status)?;
+    matches!(status, CaptureStatus::Resolved | CaptureStatus::Cancelled).then_some(status.as_str())
 }

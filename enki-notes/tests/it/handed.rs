@@ -51,7 +51,8 @@ fn the_copy_has_what_a_person_wrote_and_both_say_where_the_other_is() {
     fs::write(place.file(&task), edited).unwrap();
     assert_eq!(place.log.hand_over(&task, &till, NAMES, NOW).unwrap(), copy);
     // By then it may have another name.
-    fs::write(place.file(&task), place.text(&task).replace("moved_to", "was_moved_to")).unwrap();
+    let unlinked = place.text(&task).replace("moved_to", "was_moved_to").replace("cancelled", "scheduled");
+    fs::write(place.file(&task), unlinked).unwrap();
     let moved = till.root().join("docs/log/task/mine.md");
     fs::rename(till.root().join(copy.as_str()), &moved).unwrap();
     let copy = place.log.hand_over(&task, &till, NAMES, NOW).unwrap();
@@ -107,6 +108,24 @@ fn what_something_was_made_of_stays() {
     let error = place.log.hand_over(&capture, &till, NAMES, NOW).unwrap_err();
     assert!(matches!(error, NoteError::Refused { .. }) && error.to_string().contains("was made of it"), "{error}");
     assert_eq!(place.text(&capture), before);
+    assert!(till.list(&Kind::ALL).unwrap().heads.is_empty());
+}
+
+#[test]
+fn what_a_person_gave_up_is_done_nowhere() {
+    let place = Place::new();
+    let till = other(&place);
+    let capture = place.log.capture(&NewCapture::new("Crash at login"), NOW).unwrap().path;
+    let task = place.log.task(&NewTask::new("Mend it."), NOW).unwrap();
+    for (note, from, status) in
+        [(&capture, "open", "resolved"), (&capture, "resolved", "abandoned"), (&task, "scheduled", "cancelled")]
+    {
+        let edited = place.text(note).replace(&format!("status: {from}\n"), &format!("status: {status}\n"));
+        fs::write(place.file(note), &edited).unwrap();
+        let error = place.log.hand_over(note, &till, NAMES, NOW).unwrap_err();
+        assert!(matches!(error, NoteError::Refused { .. }), "{status}: {error}");
+        assert_eq!(place.text(note), edited);
+    }
     assert!(till.list(&Kind::ALL).unwrap().heads.is_empty());
 }
 
